@@ -1,0 +1,4 @@
+//! Benches of the crates against the machine's limits; the targets lie in this folder's `benches/`.
+//!
+//! Owns    criterion benches and the comparisons with fio, bare ISA-L, memcpy and loopback.
+//! Never   asserts a time: a bench reports ratios, a test asserts behaviour.
