@@ -3,3 +3,19 @@
 //! Owns    Ozone's Reed-Solomon and XOR codes over GF(2^8), on ISA-L; which byte of a block group lies in which
 //!         cell of which replica; what has to be read and coded to rebuild a lost replica.
 //! Never   reads a disk, opens a socket or allocates on the coding path: buffers come from the caller.
+
+mod cells;
+mod checksum;
+mod codec;
+mod gf;
+#[cfg(feature = "isa-l")]
+pub mod isa_l;
+mod kernel;
+pub mod plain;
+mod scheme;
+
+pub use cells::{CELLS_MAX, CellIndex, CellSet, Cells};
+pub use checksum::{Crc, Windows};
+pub use codec::{COLUMN_SLICE_LEN, Codec, CodecError, Decoder};
+pub use kernel::{DefaultKernel, Kernel};
+pub use scheme::{Code, Scheme, SchemeError};

@@ -1,0 +1,194 @@
+//! Missing cells from any `data` cells that survive.
+//!
+//! Shape   a [`Decoder`] belongs to one pattern: it reads the lowest survivors, ascending, and writes the missing
+//!         cells, ascending. Data and parity cells may be missing alike.
+//! Units   bytes; cells by their place in the stripe.
+//! Errors  [`CodecError`]; nothing was written then.
+
+use std::sync::Arc;
+
+use super::checksummed::{ChecksumsOut, column_slices, sum_columns};
+use super::{Codec, CodecError, Sources, Targets, check_len, check_len_padded, padded_slices};
+use crate::cells::{CellIndex, CellSet};
+use crate::checksum::Windows;
+use crate::kernel::Kernel;
+
+/// Makes the same missing cells from the same survivors, stripe after stripe.
+#[derive(Debug)]
+pub struct Decoder<K> {
+    sources: CellSet,
+    targets: CellSet,
+    kernel: K,
+}
+
+impl<K: Kernel> Codec<K> {
+    /// The decoder that makes `missing` from the lowest cells of `survivors`. It is cached by that pattern.
+    pub fn decoder(&self, survivors: CellSet, missing: CellSet) -> Result<Arc<Decoder<K>>, CodecError> {
+        let scheme = self.scheme;
+        if let Some(cell) = survivors.union(missing).without(scheme.all_cells()).iter().next() {
+            return Err(CodecError::NoSuchCell { cell, cells: scheme.cells() });
+        }
+        if let Some(cell) = survivors.intersection(missing).iter().next() {
+            return Err(CodecError::CellTwice { cell });
+        }
+        if survivors.len() < scheme.data() {
+            return Err(CodecError::TooFewSurvivors { survivors, needed: scheme.data() });
+        }
+        let sources = survivors.lowest(scheme.data());
+        Ok(self.tables.get((sources, missing), || {
+            let rows = scheme
+                .rows_from(sources, missing)
+                .expect("any `data` rows of a Cauchy or XOR generator matrix are independent");
+            Decoder { sources, targets: missing, kernel: K::new(&rows, scheme.data()) }
+        }))
+    }
+
+    /// Writes the cells of `missing` from those of `survivors`, named in any order. All slices have the same length.
+    pub fn decode(
+        &self,
+        survivors: &[(CellIndex, &[u8])],
+        missing: &mut [(CellIndex, &mut [u8])],
+    ) -> Result<(), CodecError> {
+        self.decode_checked(survivors, missing, check_len)
+    }
+
+    /// Like [`decode`](Codec::decode), where survivors may be short: what they lack up to the missing cells' length
+    /// counts as zeros. A data cell that the last stripe does not reach survives as an empty slice.
+    pub fn decode_padded(
+        &self,
+        survivors: &[(CellIndex, &[u8])],
+        missing: &mut [(CellIndex, &mut [u8])],
+    ) -> Result<(), CodecError> {
+        self.decode_checked(survivors, missing, check_len_padded)
+    }
+
+    fn decode_checked(
+        &self,
+        survivors: &[(CellIndex, &[u8])],
+        missing: &mut [(CellIndex, &mut [u8])],
+        check: fn(CellIndex, usize, usize) -> Result<(), CodecError>,
+    ) -> Result<(), CodecError> {
+        let present = distinct(survivors.iter().map(|(cell, _)| *cell))?;
+        let wanted = distinct(missing.iter().map(|(cell, _)| *cell))?;
+        let decoder = self.decoder(present, wanted)?;
+        let Some(len) = missing.first().map(|(_, bytes)| bytes.len()) else { return Ok(()) };
+        missing.iter().try_for_each(|(cell, bytes)| check_len(*cell, bytes.len(), len))?;
+        survivors.iter().try_for_each(|(cell, bytes)| check(*cell, bytes.len(), len))?;
+
+        let mut sources = Sources::new();
+        for (slot, cell) in sources.0.iter_mut().zip(decoder.sources) {
+            *slot = survivors.iter().find(|(named, _)| *named == cell).expect("a source survives").1;
+        }
+        let mut targets = Targets::new();
+        for (cell, bytes) in missing.iter_mut() {
+            targets.0[wanted.iter().position(|named| named == *cell).expect("it is wanted")] = bytes;
+        }
+        decoder.run(
+            sources.as_slice(present.len().min(self.scheme.data())),
+            &mut targets.0[..wanted.len()],
+            len,
+        );
+        Ok(())
+    }
+}
+
+fn distinct(cells: impl Iterator<Item = CellIndex>) -> Result<CellSet, CodecError> {
+    let mut set = CellSet::EMPTY;
+    for cell in cells {
+        if set.contains(cell) {
+            return Err(CodecError::CellTwice { cell });
+        }
+        set = set.with(cell);
+    }
+    Ok(set)
+}
+
+impl<K: Kernel> Decoder<K> {
+    /// The cells it reads: slices are passed in their ascending order.
+    pub fn sources(&self) -> CellSet {
+        self.sources
+    }
+
+    /// The cells it writes: slices are passed in their ascending order.
+    pub fn targets(&self) -> CellSet {
+        self.targets
+    }
+
+    /// Writes all targets. Every slice has the same length.
+    pub fn decode(&self, sources: &[&[u8]], targets: &mut [&mut [u8]]) -> Result<(), CodecError> {
+        let Some(len) = self.check(sources, targets, check_len)? else { return Ok(()) };
+        if len > 0 {
+            self.kernel.product(sources, targets);
+        }
+        Ok(())
+    }
+
+    /// Like [`decode`](Decoder::decode), where sources may be short: what they lack counts as zeros.
+    pub fn decode_padded(&self, sources: &[&[u8]], targets: &mut [&mut [u8]]) -> Result<(), CodecError> {
+        let Some(len) = self.check(sources, targets, check_len_padded)? else { return Ok(()) };
+        self.run(sources, targets, len);
+        Ok(())
+    }
+
+    /// Writes all targets and the checksums of their windows, one run a target, in one pass over column slices.
+    /// Sources may be short as in [`decode_padded`](Decoder::decode_padded).
+    pub fn decode_with_checksums(
+        &self,
+        sources: &[&[u8]],
+        targets: &mut [&mut [u8]],
+        windows: Windows,
+        checksums: &mut [&mut [u32]],
+    ) -> Result<(), CodecError> {
+        let Some(len) = self.check(sources, targets, check_len_padded)? else { return Ok(()) };
+        let lens = self.targets.iter().map(|cell| (cell, len));
+        let mut checksums = ChecksumsOut::new(windows, checksums, self.targets.len(), lens)?;
+        for slice in column_slices(windows, len) {
+            let ends = sources.iter().map(|source| source.len().saturating_sub(slice.start));
+            for part in padded_slices(ends, slice.len()) {
+                let columns = slice.start + part.start..slice.start + part.end;
+                let mut to = Targets::new();
+                self.kernel.product(
+                    Sources::columns(sources, &columns).as_slice(sources.len()),
+                    to.columns(targets.iter_mut().map(|cell| &mut **cell), &columns),
+                );
+            }
+            for (i, target) in targets.iter().enumerate() {
+                sum_columns(&mut checksums, i, target, &slice);
+            }
+        }
+        Ok(())
+    }
+
+    fn run(&self, sources: &[&[u8]], targets: &mut [&mut [u8]], len: usize) {
+        for columns in padded_slices(sources.iter().map(|source| source.len()), len) {
+            let mut to = Targets::new();
+            self.kernel.product(
+                Sources::columns(sources, &columns).as_slice(sources.len()),
+                to.columns(targets.iter_mut().map(|cell| &mut **cell), &columns),
+            );
+        }
+    }
+
+    /// The length of the targets, or `None` if there are none.
+    fn check(
+        &self,
+        sources: &[&[u8]],
+        targets: &[&mut [u8]],
+        check_source: fn(CellIndex, usize, usize) -> Result<(), CodecError>,
+    ) -> Result<Option<usize>, CodecError> {
+        if sources.len() != self.sources.len() {
+            return Err(CodecError::SourceCells { given: sources.len(), needed: self.sources.len() });
+        }
+        if targets.len() != self.targets.len() {
+            return Err(CodecError::TargetCells { given: targets.len(), needed: self.targets.len() });
+        }
+        let Some(len) = targets.first().map(|target| target.len()) else { return Ok(None) };
+        for (cell, target) in self.targets.iter().zip(targets) {
+            check_len(cell, target.len(), len)?;
+        }
+        for (cell, source) in self.sources.iter().zip(sources) {
+            check_source(cell, source.len(), len)?;
+        }
+        Ok(Some(len))
+    }
+}
