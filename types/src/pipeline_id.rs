@@ -1,0 +1,6 @@
+//! Pipelines' names.
+
+crate::uuid_id::uuid_id! {
+    /// A pipeline's name, and the id of its Raft group where it has one.
+    PipelineId, "pipeline id"
+}
