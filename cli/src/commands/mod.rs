@@ -1,0 +1,68 @@
+//! The command line: one file a command.
+//!
+//! Results go to stdout, everything else to stderr. A command ends with exit code 0, or 1 after an error, or 2 when its
+//! words could not be understood.
+
+mod genconf;
+mod getconf;
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{self, Settings, Sources};
+
+/// An object store that speaks Ozone's protocols and S3.
+#[derive(Debug, Parser)]
+#[command(name = "allotrope", version, propagate_version = true, disable_help_subcommand = true)]
+pub(crate) struct Allotrope {
+    #[command(flatten)]
+    config: ConfigArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Where settings come from; later ones win.
+#[derive(Debug, Args)]
+struct ConfigArgs {
+    /// Settings file: an allotrope.toml, or an ozone-site.xml as it is. May be given more than once.
+    #[arg(long = "conf", value_name = "FILE", global = true)]
+    files: Vec<PathBuf>,
+    /// One setting, for example --set hdds.datanode.dir=/data/disk1. May be given more than once.
+    #[arg(long = "set", value_name = "NAME=VALUE", global = true)]
+    flags: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Print settings as they would take effect, with where each comes from.
+    Getconf(getconf::Getconf),
+    /// Print a settings file with every setting, its default and its meaning.
+    Genconf,
+}
+
+impl Allotrope {
+    /// Runs the command that was asked for.
+    pub(crate) fn run(self) -> Result<ExitCode, Box<dyn Error>> {
+        let settings = self.config.load()?;
+        match self.command {
+            Command::Getconf(command) => command.run(&settings),
+            Command::Genconf => genconf::run(),
+        }
+    }
+}
+
+impl ConfigArgs {
+    /// Reads all sources and checks them; warnings go to stderr.
+    fn load(self) -> Result<Settings, Box<dyn Error>> {
+        // A variable that is not UTF-8 cannot be a setting of ours.
+        let env = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
+        let settings = config::load(&Sources { files: self.files, flags: self.flags }, env)?;
+        for warning in config::check(&settings)? {
+            eprintln!("warning: {}", warning.0);
+        }
+        Ok(settings)
+    }
+}

@@ -1,0 +1,121 @@
+//! The settings that Allotrope reads, each with its default, an example and its meaning.
+//!
+//! One row a setting; `getconf`, `genconf`, the environment's names and the nearest-name hint are made from it.
+
+/// One setting that some role reads.
+pub(crate) struct Known {
+    /// The property's name.
+    pub(crate) name: &'static str,
+    /// What holds when it is not given; empty where there is no default.
+    pub(crate) default: &'static str,
+    /// A value that would do.
+    pub(crate) example: &'static str,
+    /// What it decides, and what moves when it changes.
+    pub(crate) about: &'static str,
+}
+
+impl Known {
+    /// The environment variable that sets it: `hdds.datanode.dir` is `HDDS_DATANODE_DIR`.
+    pub(crate) fn env_name(&self) -> String {
+        self.name.chars().map(|c| if c == '.' || c == '-' { '_' } else { c.to_ascii_uppercase() }).collect()
+    }
+}
+
+/// The row of `name`, if Allotrope reads such a setting.
+pub(crate) fn row(name: &str) -> Option<&'static Known> {
+    KNOWN.iter().find(|known| known.name == name)
+}
+
+/// Names of Ozone's settings, one a line: known to Ozone, whether or not Allotrope reads them.
+const OZONE_NAMES: &str = include_str!("ozone-names.txt");
+
+/// Does Ozone have a setting of this name? Settings with a node's or service's id at the end count by their stem.
+pub(crate) fn is_ozone(name: &str) -> bool {
+    OZONE_NAMES.lines().any(|known| {
+        name.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    })
+}
+
+macro_rules! known {
+    ($($name:literal = $default:literal, $example:literal, $about:literal;)*) => {
+        /// Every setting that Allotrope reads.
+        pub(crate) const KNOWN: &[Known] =
+            &[$(Known { name: $name, default: $default, example: $example, about: $about }),*];
+    };
+}
+
+known! {
+    "ozone.metadata.dirs" = "", "/var/lib/allotrope",
+        "Folder for metadata of every role that has no folder of its own set.";
+    "ozone.om.address" = "0.0.0.0:9862", "om1:9862",
+        "Host and port of OM's Hadoop RPC; clients take the host from it.";
+    "ozone.om.grpc.port" = "8981", "8981",
+        "Port of OM's gRPC service.";
+    "ozone.om.db.dirs" = "", "/var/lib/allotrope/om",
+        "Folder of OM's database; ozone.metadata.dirs holds it when this is empty.";
+    "ozone.scm.names" = "", "scm1",
+        "Host of SCM, for datanodes.";
+    "ozone.scm.db.dirs" = "", "/var/lib/allotrope/scm",
+        "Folder of SCM's database; ozone.metadata.dirs holds it when this is empty.";
+    "ozone.scm.client.address" = "", "scm1:9860",
+        "Host and port of SCM's service for administration.";
+    "ozone.scm.block.client.address" = "", "scm1:9863",
+        "Host and port of SCM's block service, for OM.";
+    "ozone.scm.datanode.address" = "", "scm1:9861",
+        "Host and port of SCM's service for datanodes.";
+    "ozone.scm.block.size" = "256MB", "256MB",
+        "Length of a full block.";
+    "ozone.scm.container.size" = "5GB", "5GB",
+        "Length at which a container is full.";
+    "ozone.replication" = "THREE", "rs-3-2-1024k",
+        "Replication of keys whose bucket and client name none.";
+    "ozone.replication.type" = "RATIS", "EC",
+        "Type that ozone.replication is read with: RATIS, STAND_ALONE or EC.";
+    "hdds.datanode.dir" = "", "/data/disk1,/data/disk2",
+        "A datanode's data directories, one a disk, separated by commas.";
+    "hdds.container.ipc.port" = "9859", "9859",
+        "Port on which a datanode serves blocks and chunks.";
+    "hdds.heartbeat.interval" = "30s", "30s",
+        "Time between a datanode's heartbeats.";
+    "ozone.scm.stale.node.interval" = "5m", "5m",
+        "Silence after which SCM calls a datanode stale.";
+    "ozone.scm.dead.node.interval" = "10m", "10m",
+        "Silence after which SCM calls a datanode dead.";
+    "hdds.scm.safemode.min.datanode" = "3", "1",
+        "Datanodes that must register before SCM leaves safe mode.";
+    "allotrope.datanode.shards" = "0", "8",
+        "Shards of a datanode, one a core; 0 takes all cores.";
+    "allotrope.datanode.memory" = "256MB", "1GB",
+        "Aligned buffers of a datanode, all shards together.";
+    "allotrope.datanode.durability" = "disk", "page-cache",
+        "What a PutBlock's answer means: bytes on stable storage (disk), or in the page cache as Ozone's does.";
+    "allotrope.datanode.address" = "", "192.0.2.7",
+        "Address that a datanode announces; the host name's address when empty.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_is_named_as_ozone_names_it_or_as_ours() {
+        for known in KNOWN {
+            let ours = known.name.starts_with("allotrope.");
+            assert!(ours != is_ozone(known.name), "{} is neither Ozone's nor ours, or both", known.name);
+        }
+    }
+
+    #[test]
+    fn no_two_rows_share_a_name_or_an_environment_variable() {
+        let mut names: Vec<_> = KNOWN.iter().map(Known::env_name).collect();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), KNOWN.len());
+    }
+
+    #[test]
+    fn a_setting_with_a_node_id_counts_as_ozones() {
+        assert!(is_ozone("ozone.om.address.service1.om1"));
+        assert!(!is_ozone("ozone.om.addresses"));
+    }
+}
