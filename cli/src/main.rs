@@ -3,7 +3,10 @@
 //! Owns    the command line, configuration, and the start and stop of each role.
 //! Never   holds logic that a crate below could hold.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line prints its results and errors")]
-#![allow(clippy::disallowed_methods, reason = "the edge: real files, real clocks; what runs below takes them as values")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the edge: real files, real clocks; what runs below takes them as values"
+)]
 
 mod commands;
 mod config;

@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use crate::config::KNOWN;
 
 pub(super) fn run() -> Result<ExitCode, Box<dyn Error>> {
-    println!("# Every setting that Allotrope reads, at its default. Take the '#' away from those that you change.");
+    println!(
+        "# Every setting that Allotrope reads, at its default. Take the '#' away from those that you change."
+    );
     for known in KNOWN {
         let shown = if known.default.is_empty() { known.example } else { known.default };
         let note = if known.default.is_empty() { " No default; the value is an example." } else { "" };

@@ -23,7 +23,8 @@ impl Getconf {
             return Ok(ExitCode::SUCCESS);
         };
         let known = KNOWN.iter().find(|known| known.name == name);
-        let known = known.ok_or_else(|| format!("Allotrope reads no setting {name}\n  try: allotrope getconf"))?;
+        let known =
+            known.ok_or_else(|| format!("Allotrope reads no setting {name}\n  try: allotrope getconf"))?;
         println!("{}", effective(settings, known).0);
         Ok(ExitCode::SUCCESS)
     }

@@ -58,7 +58,8 @@ impl ConfigArgs {
     /// Reads all sources and checks them; warnings go to stderr.
     fn load(self) -> Result<Settings, Box<dyn Error>> {
         // A variable that is not UTF-8 cannot be a setting of ours.
-        let env = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
+        let env =
+            std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
         let settings = config::load(&Sources { files: self.files, flags: self.flags }, env)?;
         for warning in config::check(&settings)? {
             eprintln!("warning: {}", warning.0);

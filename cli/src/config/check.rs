@@ -22,7 +22,7 @@ const PROTECTION: &[(&str, &str)] = &[
     ("hadoop.security.key.provider.path", ""),
 ];
 
-/// Checks names. Values are checked when they are read, by whoever needs them.
+/// Checks every name and every value that was given.
 pub(crate) fn check(settings: &Settings) -> Result<Vec<Warning>, ConfigError> {
     let mut warnings = Vec::new();
     for (name, setting) in settings.iter() {
@@ -34,7 +34,11 @@ pub(crate) fn check(settings: &Settings) -> Result<Vec<Warning>, ConfigError> {
                 origin: setting.origin.clone(),
             });
         }
-        if row(name).is_some() || unprotected.is_some() {
+        if let Some(known) = row(name) {
+            settings.check_value(known)?;
+            continue;
+        }
+        if unprotected.is_some() {
             continue;
         }
         if name.starts_with("allotrope.") {
@@ -44,7 +48,8 @@ pub(crate) fn check(settings: &Settings) -> Result<Vec<Warning>, ConfigError> {
                 nearest: nearest(name),
             });
         }
-        let known = if is_ozone(name) { "is not read by Allotrope" } else { "is unknown to Ozone and to Allotrope" };
+        let known =
+            if is_ozone(name) { "is not read by Allotrope" } else { "is unknown to Ozone and to Allotrope" };
         warnings.push(Warning(format!("{}: {name} {known}; it has no effect", setting.origin)));
     }
     Ok(warnings)
@@ -78,8 +83,17 @@ mod tests {
     }
 
     #[test]
+    fn a_value_of_the_wrong_kind_is_refused() {
+        let error = check(&with("allotrope.datanode.durability", "maybe")).unwrap_err().to_string();
+        assert!(error.contains("disk, page-cache"), "{error}");
+        assert!(check(&with("hdds.heartbeat.interval", "soon")).is_err());
+    }
+
+    #[test]
     fn an_unknown_name_of_ozones_is_a_warning() {
-        for (name, says) in [("hdds.nonsense", "unknown to Ozone"), ("ozone.scm.chunk.size", "not read by Allotrope")] {
+        for (name, says) in
+            [("hdds.nonsense", "unknown to Ozone"), ("ozone.scm.chunk.size", "not read by Allotrope")]
+        {
             let warnings = check(&with(name, "x")).unwrap();
             assert!(warnings[0].0.contains(says), "{warnings:?}");
         }

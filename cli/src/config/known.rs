@@ -10,8 +10,31 @@ pub(crate) struct Known {
     pub(crate) default: &'static str,
     /// A value that would do.
     pub(crate) example: &'static str,
+    /// What kind of value it is; every value given is checked against it before anything starts.
+    pub(crate) kind: Kind,
     /// What it decides, and what moves when it changes.
     pub(crate) about: &'static str,
+}
+
+/// What a value may look like; `values` reads each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Any text.
+    Text,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// A number of bytes with a binary unit.
+    Size,
+    /// A whole number and its unit of time.
+    Time,
+    /// A number of things.
+    Count,
+    /// A TCP port.
+    Port,
+    /// `HOST:PORT` or `HOST`.
+    Address,
+    /// Folders, separated by commas.
+    Folders,
 }
 
 impl Known {
@@ -31,65 +54,68 @@ const OZONE_NAMES: &str = include_str!("ozone-names.txt");
 
 /// Does Ozone have a setting of this name? Settings with a node's or service's id at the end count by their stem.
 pub(crate) fn is_ozone(name: &str) -> bool {
-    OZONE_NAMES.lines().any(|known| {
-        name.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-    })
+    OZONE_NAMES
+        .lines()
+        .any(|known| name.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
 }
 
 macro_rules! known {
-    ($($name:literal = $default:literal, $example:literal, $about:literal;)*) => {
+    ($($name:literal: $kind:expr => $default:literal, $example:literal, $about:literal;)*) => {
         /// Every setting that Allotrope reads.
-        pub(crate) const KNOWN: &[Known] =
-            &[$(Known { name: $name, default: $default, example: $example, about: $about }),*];
+        pub(crate) const KNOWN: &[Known] = &[$(Known {
+            name: $name, default: $default, example: $example, kind: $kind, about: $about,
+        }),*];
     };
 }
 
+use Kind::{Address, Choice, Count, Folders, Port, Size, Text, Time};
+
 known! {
-    "ozone.metadata.dirs" = "", "/var/lib/allotrope",
+    "ozone.metadata.dirs": Folders => "", "/var/lib/allotrope",
         "Folder for metadata of every role that has no folder of its own set.";
-    "ozone.om.address" = "0.0.0.0:9862", "om1:9862",
+    "ozone.om.address": Address => "0.0.0.0:9862", "om1:9862",
         "Host and port of OM's Hadoop RPC; clients take the host from it.";
-    "ozone.om.grpc.port" = "8981", "8981",
+    "ozone.om.grpc.port": Port => "8981", "8981",
         "Port of OM's gRPC service.";
-    "ozone.om.db.dirs" = "", "/var/lib/allotrope/om",
+    "ozone.om.db.dirs": Folders => "", "/var/lib/allotrope/om",
         "Folder of OM's database; ozone.metadata.dirs holds it when this is empty.";
-    "ozone.scm.names" = "", "scm1",
+    "ozone.scm.names": Text => "", "scm1",
         "Host of SCM, for datanodes.";
-    "ozone.scm.db.dirs" = "", "/var/lib/allotrope/scm",
+    "ozone.scm.db.dirs": Folders => "", "/var/lib/allotrope/scm",
         "Folder of SCM's database; ozone.metadata.dirs holds it when this is empty.";
-    "ozone.scm.client.address" = "", "scm1:9860",
+    "ozone.scm.client.address": Address => "", "scm1:9860",
         "Host and port of SCM's service for administration.";
-    "ozone.scm.block.client.address" = "", "scm1:9863",
+    "ozone.scm.block.client.address": Address => "", "scm1:9863",
         "Host and port of SCM's block service, for OM.";
-    "ozone.scm.datanode.address" = "", "scm1:9861",
+    "ozone.scm.datanode.address": Address => "", "scm1:9861",
         "Host and port of SCM's service for datanodes.";
-    "ozone.scm.block.size" = "256MB", "256MB",
+    "ozone.scm.block.size": Size => "256MB", "256MB",
         "Length of a full block.";
-    "ozone.scm.container.size" = "5GB", "5GB",
+    "ozone.scm.container.size": Size => "5GB", "5GB",
         "Length at which a container is full.";
-    "ozone.replication" = "THREE", "rs-3-2-1024k",
+    "ozone.server.default.replication": Text => "THREE", "rs-3-2-1024k",
         "Replication of keys whose bucket and client name none.";
-    "ozone.replication.type" = "RATIS", "EC",
-        "Type that ozone.replication is read with: RATIS, STAND_ALONE or EC.";
-    "hdds.datanode.dir" = "", "/data/disk1,/data/disk2",
+    "ozone.server.default.replication.type": Choice(&["RATIS", "STAND_ALONE", "EC"]) => "RATIS", "EC",
+        "Type that ozone.server.default.replication is read with.";
+    "hdds.datanode.dir": Folders => "", "/data/disk1,/data/disk2",
         "A datanode's data directories, one a disk, separated by commas.";
-    "hdds.container.ipc.port" = "9859", "9859",
+    "hdds.container.ipc.port": Port => "9859", "9859",
         "Port on which a datanode serves blocks and chunks.";
-    "hdds.heartbeat.interval" = "30s", "30s",
+    "hdds.heartbeat.interval": Time => "30s", "30s",
         "Time between a datanode's heartbeats.";
-    "ozone.scm.stale.node.interval" = "5m", "5m",
+    "ozone.scm.stale.node.interval": Time => "5m", "5m",
         "Silence after which SCM calls a datanode stale.";
-    "ozone.scm.dead.node.interval" = "10m", "10m",
+    "ozone.scm.dead.node.interval": Time => "10m", "10m",
         "Silence after which SCM calls a datanode dead.";
-    "hdds.scm.safemode.min.datanode" = "3", "1",
+    "hdds.scm.safemode.min.datanode": Count => "3", "1",
         "Datanodes that must register before SCM leaves safe mode.";
-    "allotrope.datanode.shards" = "0", "8",
+    "allotrope.datanode.shards": Count => "0", "8",
         "Shards of a datanode, one a core; 0 takes all cores.";
-    "allotrope.datanode.memory" = "256MB", "1GB",
+    "allotrope.datanode.memory": Size => "256MB", "1GB",
         "Aligned buffers of a datanode, all shards together.";
-    "allotrope.datanode.durability" = "disk", "page-cache",
+    "allotrope.datanode.durability": Choice(&["disk", "page-cache"]) => "disk", "page-cache",
         "What a PutBlock's answer means: bytes on stable storage (disk), or in the page cache as Ozone's does.";
-    "allotrope.datanode.address" = "", "192.0.2.7",
+    "allotrope.datanode.address": Text => "", "192.0.2.7",
         "Address that a datanode announces; the host name's address when empty.";
 }
 

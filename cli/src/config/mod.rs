@@ -16,8 +16,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-pub(crate) use check::{Warning, check};
-pub(crate) use known::{KNOWN, Known};
+pub(crate) use check::check;
+pub(crate) use known::{KNOWN, Kind, Known};
 pub(crate) use sources::{Sources, load};
 
 /// Where a value came from, for messages and for `getconf`.
@@ -78,7 +78,9 @@ pub(crate) enum ConfigError {
     Unreadable { path: PathBuf, source: std::io::Error },
     #[error("{path} is not valid TOML: {reason}")]
     Toml { path: PathBuf, reason: String },
-    #[error("{path} is not a Hadoop configuration: {reason}\n  a setting looks like <property><name>a.b</name><value>c</value></property>")]
+    #[error(
+        "{path} is not a Hadoop configuration: {reason}\n  a setting looks like <property><name>a.b</name><value>c</value></property>"
+    )]
     Xml { path: PathBuf, reason: String },
     #[error("--set {text:?} has no '='\n  try: --set hdds.datanode.dir=/data/disk1")]
     Flag { text: String },
@@ -88,6 +90,8 @@ pub(crate) enum ConfigError {
     Value { name: &'static str, value: String, origin: String, reason: String, example: &'static str },
     #[error("{name} is not set\n  try: {name} = {example}")]
     Missing { name: &'static str, example: &'static str },
-    #[error("{origin}: {name} = {value:?} asks for protection that is not there yet, and nothing runs insecure in its place\n  remove the setting to run without it")]
+    #[error(
+        "{origin}: {name} = {value:?} asks for protection that is not there yet, and nothing runs insecure in its place\n  remove the setting to run without it"
+    )]
     Unsafe { name: String, value: String, origin: Origin },
 }

@@ -56,7 +56,9 @@ fn read_toml(path: &Path, text: &str, mut put: impl FnMut(String, String)) -> Re
     let mut todo: Vec<(String, toml::Value)> = table.into_iter().collect();
     while let Some((name, value)) = todo.pop() {
         match value {
-            toml::Value::Table(inner) => todo.extend(inner.into_iter().map(|(k, v)| (format!("{name}.{k}"), v))),
+            toml::Value::Table(inner) => {
+                todo.extend(inner.into_iter().map(|(k, v)| (format!("{name}.{k}"), v)))
+            }
             value => {
                 let text = scalar(&value)
                     .ok_or_else(|| broken(format!("{name} is neither a value nor a list of values")))?;
@@ -88,29 +90,29 @@ fn read_xml(path: &Path, text: &str, mut put: impl FnMut(String, String)) -> Res
     loop {
         match reader.read_event().map_err(|e| broken(e.to_string()))? {
             Event::Start(tag) => {
-                open.push(String::from_utf8_lossy(tag.name().as_ref()).into_owned());
+                open.push(tag.name().as_ref().to_owned());
                 if open.len() == 1 && open[0] != "configuration" {
                     return Err(broken(format!("it begins with <{}>, not <configuration>", open[0])));
                 }
             }
             Event::Text(piece) => {
-                let piece = piece.decode().map_err(|e| broken(e.to_string()))?;
                 append(&open, &mut name, &mut value, &piece);
             }
             Event::GeneralRef(entity) => {
-                let raw = entity.decode().map_err(|e| broken(e.to_string()))?;
-                let piece = resolve(&raw).ok_or_else(|| broken(format!("unknown entity &{raw};")))?;
+                let raw: &str = &entity;
+                let piece = resolve(raw).ok_or_else(|| broken(format!("unknown entity &{raw};")))?;
                 append(&open, &mut name, &mut value, &piece);
             }
             Event::End(_) => {
-                if open.pop().as_deref() == Some("property") {
-                    if name.trim().is_empty() {
-                        return Err(broken("a <property> has no <name>".into()));
-                    }
-                    put(name.trim().to_owned(), value.trim().to_owned());
-                    name.clear();
-                    value.clear();
+                if open.pop().as_deref() != Some("property") {
+                    continue;
                 }
+                if name.trim().is_empty() {
+                    return Err(broken("a <property> has no <name>".into()));
+                }
+                put(name.trim().to_owned(), value.trim().to_owned());
+                name.clear();
+                value.clear();
             }
             Event::Eof if open.is_empty() => return Ok(()),
             Event::Eof => return Err(broken(format!("<{}> is not closed", open[open.len() - 1]))),
@@ -160,9 +162,17 @@ mod tests {
     #[test]
     fn later_sources_win_whatever_order_the_files_were_named_in() {
         let dir = tempfile::tempdir().unwrap();
-        let xml = write(&dir, "ozone-site.xml", "<configuration><property><name>hdds.datanode.dir</name><value>/xml</value></property>\
-            <property><name>ozone.om.address</name><value>a&amp;b</value></property></configuration>");
-        let toml = write(&dir, "allotrope.toml", "hdds.datanode.dir = [\"/t1\", \"/t2\"]\nallotrope.datanode.shards = 3\n\"ozone.scm.names\" = 's'");
+        let xml = write(
+            &dir,
+            "ozone-site.xml",
+            "<configuration><property><name>hdds.datanode.dir</name><value>/xml</value></property>\
+            <property><name>ozone.om.address</name><value>a&amp;b</value></property></configuration>",
+        );
+        let toml = write(
+            &dir,
+            "allotrope.toml",
+            "hdds.datanode.dir = [\"/t1\", \"/t2\"]\nallotrope.datanode.shards = 3\n\"ozone.scm.names\" = 's'",
+        );
         let sources = Sources { files: vec![xml, toml], flags: vec!["allotrope.datanode.shards=5".into()] };
         let env = [("HDDS_DATANODE_DIR", "/env"), ("OZONE-SITE.XML_ozone.scm.names", "e"), ("HOME", "/h")];
         let env = env.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned()));
@@ -187,10 +197,13 @@ mod tests {
             ("f.toml", "a.b = [{c = 1}]", "a.b is neither"),
         ] {
             let path = write(&dir, name, text);
-            let error = load(&Sources { files: vec![path], flags: vec![] }, std::iter::empty()).unwrap_err().to_string();
+            let error = load(&Sources { files: vec![path], flags: vec![] }, std::iter::empty())
+                .unwrap_err()
+                .to_string();
             assert!(error.contains(name) && error.contains(says), "{error}");
         }
-        let error = load(&Sources { files: vec!["/nowhere/x.toml".into()], flags: vec![] }, std::iter::empty());
+        let error =
+            load(&Sources { files: vec!["/nowhere/x.toml".into()], flags: vec![] }, std::iter::empty());
         assert!(error.unwrap_err().to_string().contains("/nowhere/x.toml"));
     }
 }
