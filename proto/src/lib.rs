@@ -8,11 +8,14 @@
 //!         common words in [`hdds`]. [`decode`] reads one from bytes.
 //! Errors  [`WireError`] names the message and the field; bytes from outside never panic.
 
+pub mod checksum;
 mod generated;
 mod required;
+mod rope;
 
 pub use generated::{
     container, disk_balancer, hadoop, hdds, heartbeat, inter_scm, om, om_admin, om_inter, om_storage, ratis,
     reconfigure, scm_block, scm_container, scm_ratis, scm_security, scm_update, secret_key,
 };
 pub use required::{Checked, DEPTH_MAX, FieldRules, Holds, MessageRules, WireError, decode};
+pub use rope::Rope;
