@@ -8,10 +8,12 @@
 //!         common words in [`hdds`]. [`decode`] reads one from bytes.
 //! Errors  [`WireError`] names the message and the field; bytes from outside never panic.
 
+pub mod bulk;
 pub mod checksum;
 mod generated;
 mod required;
 mod rope;
+mod varint;
 
 pub use generated::{
     container, disk_balancer, hadoop, hdds, heartbeat, inter_scm, om, om_admin, om_inter, om_storage, ratis,

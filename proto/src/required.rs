@@ -10,6 +10,8 @@
 
 use bytes::{Buf, Bytes};
 
+use crate::varint::varint;
+
 /// How deep messages may nest; prost stops at the same depth.
 pub const DEPTH_MAX: usize = 100;
 
@@ -179,22 +181,6 @@ fn take<'a>(rest: &mut &'a [u8], len: usize) -> Option<&'a [u8]> {
     let (taken, left) = rest.split_at_checked(len)?;
     *rest = left;
     Some(taken)
-}
-
-/// Takes a varint of at most ten bytes off `rest`.
-fn varint(rest: &mut &[u8]) -> Option<u64> {
-    let mut number = 0u64;
-    for (index, &byte) in rest.iter().enumerate().take(10) {
-        if index == 9 && byte > 1 {
-            return None;
-        }
-        number |= u64::from(byte & 0x7f) << (7 * index);
-        if byte < 0x80 {
-            rest.advance(index + 1);
-            return Some(number);
-        }
-    }
-    None
 }
 
 include!(concat!(env!("OUT_DIR"), "/required.rs"));

@@ -77,6 +77,18 @@ impl Rope {
         Some(taken)
     }
 
+    /// The first `len` bytes, or all if there are fewer, sharing their memory.
+    pub fn clone_head(&self, len: usize) -> Rope {
+        let mut head = Rope::new();
+        for piece in &self.pieces {
+            head.push(piece.slice(..piece.len().min(len - head.len)));
+            if head.len == len {
+                break;
+            }
+        }
+        head
+    }
+
     /// Copies all bytes to the start of `target` and says how many; `None`, and nothing copied, if it is too short.
     pub fn copy_to(&self, target: &mut [u8]) -> Option<usize> {
         let target = target.get_mut(..self.len)?;
@@ -160,9 +172,17 @@ impl Buf for Rope {
         filled
     }
 
-    fn advance(&mut self, count: usize) {
+    fn advance(&mut self, mut count: usize) {
         assert!(count <= self.len, "Buf::advance is not asked for more than remaining()");
-        self.split_to(count);
+        self.len -= count;
+        while let Some(piece) = self.pieces.front_mut().filter(|_| count > 0) {
+            if piece.len() > count {
+                piece.advance(count);
+                return;
+            }
+            count -= piece.len();
+            self.pieces.pop_front();
+        }
     }
 }
 
