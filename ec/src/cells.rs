@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use allotrope_types::ReplicaIndex;
+
 /// The most cells a stripe can have: data and parity together.
 pub const CELLS_MAX: usize = 32;
 
@@ -23,9 +25,20 @@ impl CellIndex {
         CellIndex(index as u8)
     }
 
+    /// The index of the replica that holds this cell of every stripe.
+    pub fn replica(self) -> ReplicaIndex {
+        ReplicaIndex::new(self.0 + 1).expect("a stripe has at most 32 cells")
+    }
+
     /// The place as an index into a slice of cells.
     pub const fn get(self) -> usize {
         self.0 as usize
+    }
+}
+
+impl From<ReplicaIndex> for CellIndex {
+    fn from(replica: ReplicaIndex) -> CellIndex {
+        CellIndex::new(replica.position())
     }
 }
 

@@ -88,3 +88,58 @@ impl Kernel for IsaL {
         }
     }
 }
+
+/// ISA-L on pointers that were prepared ahead: what the benches measure the codec against.
+#[cfg(feature = "limits")]
+pub struct Bare<'a> {
+    kernel: IsaL,
+    from: [*const u8; CELLS_MAX],
+    to: [*mut u8; CELLS_MAX],
+    len: i32,
+    borrowed: std::marker::PhantomData<(&'a [u8], &'a mut [u8])>,
+}
+
+#[cfg(feature = "limits")]
+impl<'a> Bare<'a> {
+    /// The encoding of all parity cells.
+    pub fn encode(scheme: crate::Scheme, data: &[&'a [u8]], parity: &mut [&'a mut [u8]]) -> Bare<'a> {
+        Bare::new(&scheme.rows(scheme.parity_cells()), data, parity)
+    }
+
+    /// The decoding of `missing` from `survivors`, as many as the data cells; slices ascend.
+    ///
+    /// # Panics
+    /// If there are not as many survivors as data cells.
+    pub fn decode(
+        scheme: crate::Scheme,
+        (survivors, sources): (crate::CellSet, &[&'a [u8]]),
+        (missing, targets): (crate::CellSet, &mut [&'a mut [u8]]),
+    ) -> Bare<'a> {
+        let rows = scheme.rows_from(survivors, missing).expect("any survivors determine the stripe");
+        Bare::new(&rows, sources, targets)
+    }
+
+    fn new(rows: &[u8], sources: &[&'a [u8]], targets: &mut [&'a mut [u8]]) -> Bare<'a> {
+        let kernel = IsaL::new(rows, sources.len());
+        let len = product_len((kernel.rows, kernel.sources), sources, targets);
+        assert!(len <= RUN_LEN_MAX, "one call of ISA-L");
+        let (mut from, mut to) = ([ptr::null(); CELLS_MAX], [ptr::null_mut(); CELLS_MAX]);
+        from.iter_mut().zip(sources).for_each(|(pointer, source)| *pointer = source.as_ptr());
+        to.iter_mut().zip(targets).for_each(|(pointer, target)| *pointer = target.as_mut_ptr());
+        Bare { kernel, from, to, len: len as i32, borrowed: std::marker::PhantomData }
+    }
+
+    /// One call of ISA-L.
+    pub fn run(&mut self) {
+        // SAFETY: the pointers come from slices of `len` bytes, as many as the tables have columns and rows, asserted
+        // by `new`; the slices stay borrowed, the targets exclusively, for as long as `self` lives.
+        ec::encode_data(
+            self.len,
+            self.kernel.sources as i32,
+            self.kernel.rows as i32,
+            &self.kernel.tables,
+            &self.from,
+            &mut self.to,
+        );
+    }
+}

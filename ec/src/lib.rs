@@ -7,6 +7,7 @@
 mod cells;
 mod checksum;
 mod codec;
+mod geometry;
 mod gf;
 #[cfg(feature = "isa-l")]
 pub mod isa_l;
@@ -17,5 +18,9 @@ mod scheme;
 pub use cells::{CELLS_MAX, CellIndex, CellSet, Cells};
 pub use checksum::{Crc, Windows};
 pub use codec::{COLUMN_SLICE_LEN, Codec, CodecError, Decoder};
+pub use geometry::{
+    Arrival, CellRead, CellReads, GeometryError, GroupOffset, Layout, Place, StripeIndex, StripeOverflow,
+    StripeRead, StripeReads, StripeShape, Unreadable,
+};
 pub use kernel::{DefaultKernel, Kernel};
-pub use scheme::{Code, Scheme, SchemeError};
+pub use scheme::{Scheme, SchemeError};

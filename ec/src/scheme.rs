@@ -6,22 +6,15 @@
 //! Errors  a scheme that no code serves is refused by `new`; a set of survivors that determines nothing is `None`.
 //! Source  Ozone's Reed-Solomon matrix is ISA-L's first Cauchy matrix: row r, column j holds 1/(r XOR j).
 
+use allotrope_types::{EcCodec, EcConfig};
+
 use crate::cells::{CELLS_MAX, CellIndex, CellSet};
 use crate::gf;
-
-/// The family of codes a scheme belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Code {
-    /// Reed-Solomon over GF(2^8) with a Cauchy matrix: any `data` cells of a stripe determine the others.
-    ReedSolomon,
-    /// One parity cell, the XOR of the data cells.
-    Xor,
-}
 
 /// A code and its numbers of cells, such as RS 6-3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Scheme {
-    code: Code,
+    code: EcCodec,
     data: u8,
     parity: u8,
 }
@@ -55,14 +48,14 @@ pub enum SchemeError {
 
 impl Scheme {
     /// The scheme of `data` and `parity` cells under `code`.
-    pub const fn new(code: Code, data: usize, parity: usize) -> Result<Scheme, SchemeError> {
+    pub const fn new(code: EcCodec, data: usize, parity: usize) -> Result<Scheme, SchemeError> {
         if data == 0 || parity == 0 {
             return Err(SchemeError::NoCells { data, parity });
         }
         if data > CELLS_MAX || parity > CELLS_MAX || data + parity > CELLS_MAX {
             return Err(SchemeError::TooManyCells { data, parity });
         }
-        if matches!(code, Code::Xor) && parity != 1 {
+        if matches!(code, EcCodec::Xor) && parity != 1 {
             return Err(SchemeError::XorParity { parity });
         }
         Ok(Scheme { code, data: data as u8, parity: parity as u8 })
@@ -70,16 +63,16 @@ impl Scheme {
 
     /// Reed-Solomon with `data` and `parity` cells.
     pub const fn reed_solomon(data: usize, parity: usize) -> Result<Scheme, SchemeError> {
-        Scheme::new(Code::ReedSolomon, data, parity)
+        Scheme::new(EcCodec::Rs, data, parity)
     }
 
     /// XOR of `data` cells into one parity cell.
     pub const fn xor(data: usize) -> Result<Scheme, SchemeError> {
-        Scheme::new(Code::Xor, data, 1)
+        Scheme::new(EcCodec::Xor, data, 1)
     }
 
     /// The family of codes.
-    pub const fn code(self) -> Code {
+    pub const fn code(self) -> EcCodec {
         self.code
     }
 
@@ -119,10 +112,8 @@ impl Scheme {
             return u8::from(row == column);
         }
         match self.code {
-            Code::Xor => 1,
-            Code::ReedSolomon => {
-                gf::inverse((row ^ column) as u8).expect("a parity row's number is no column's")
-            }
+            EcCodec::Xor => 1,
+            EcCodec::Rs => gf::inverse((row ^ column) as u8).expect("a parity row's number is no column's"),
         }
     }
 
@@ -146,6 +137,13 @@ impl Scheme {
             (0..n).fold(0, |sum, k| sum ^ gf::product(row[k], inverse[k * n + column]))
         };
         Some(wanted.chunks_exact(n).flat_map(|row| (0..n).map(move |column| entry(row, column))).collect())
+    }
+}
+
+impl From<EcConfig> for Scheme {
+    fn from(config: EcConfig) -> Scheme {
+        Scheme::new(config.codec(), config.data(), config.parity())
+            .expect("a config was checked when it was made")
     }
 }
 
@@ -213,7 +211,7 @@ mod tests {
             Scheme::reed_solomon(usize::MAX, 3),
             Err(SchemeError::TooManyCells { data: usize::MAX, parity: 3 })
         );
-        assert_eq!(Scheme::new(Code::Xor, 2, 2), Err(SchemeError::XorParity { parity: 2 }));
+        assert_eq!(Scheme::new(EcCodec::Xor, 2, 2), Err(SchemeError::XorParity { parity: 2 }));
         assert!(Scheme::reed_solomon(30, 2).is_ok());
     }
 
