@@ -13,6 +13,7 @@ mod gf;
 pub mod isa_l;
 mod kernel;
 pub mod plain;
+mod rebuild;
 mod scheme;
 
 pub use cells::{CELLS_MAX, CellIndex, CellSet, Cells};
@@ -23,4 +24,8 @@ pub use geometry::{
     StripeRead, StripeReads, StripeShape, Unreadable,
 };
 pub use kernel::{DefaultKernel, Kernel};
+pub use rebuild::{
+    BlockOnSource, BlockPlan, CellRun, ContainerPlan, ContainerPlanError, SetAside, SetAsideReason,
+    SkipReason, Skipped, SourceReport, Step, plan_block, plan_container,
+};
 pub use scheme::{Scheme, SchemeError};
