@@ -1,6 +1,6 @@
-//! The shape that result codes share: a closed set of numbers and names, fixed by the wire.
+//! The shape that result codes and states share: a closed set of numbers and names, fixed by the wire.
 
-/// Declares a result code enum with its numbers and names.
+/// Declares an enum with the numbers and names that the wire gives it.
 macro_rules! codes {
     ($(#[$doc:meta])* $enum:ident { $($variant:ident = $number:literal, $name:literal;)+ }) => {
         $(#[$doc])*

@@ -6,6 +6,12 @@ use crate::codes::codes;
 
 codes! {
     /// A datanode's answer to a container command.
+    ///
+    /// ```
+    /// use allotrope_types::{Advice, DatanodeResult};
+    /// let code = DatanodeResult::from_number(22).unwrap();
+    /// assert_eq!((code.name(), code.advice()), ("CLOSED_CONTAINER_IO", Advice::AllocateElsewhere));
+    /// ```
     DatanodeResult {
         Success = 1, "SUCCESS";
         UnsupportedRequest = 2, "UNSUPPORTED_REQUEST";

@@ -48,6 +48,17 @@ impl FromStr for EcCodec {
 }
 
 /// One erasure coding scheme, known to be possible.
+///
+/// ```
+/// use allotrope_types::{ByteCount, EcConfig, ReplicaIndex};
+///
+/// let scheme: EcConfig = "RS-6-3-1024K".parse()?;
+/// assert_eq!((scheme.data(), scheme.parity(), scheme.cell_len()), (6, 3, ByteCount::mib(1)));
+/// assert_eq!(scheme.stripe_len(), ByteCount::mib(6));
+/// assert!(scheme.is_parity(ReplicaIndex::new(7).unwrap()));
+/// assert_eq!(scheme.to_string(), "rs-6-3-1024k");
+/// # Ok::<(), allotrope_types::Malformed>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EcConfig {
     codec: EcCodec,

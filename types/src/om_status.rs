@@ -7,6 +7,12 @@ use crate::codes::codes;
 
 codes! {
     /// OM's answer to a request.
+    ///
+    /// ```
+    /// use allotrope_types::{Advice, OmStatus};
+    /// let code = OmStatus::from_number(38).unwrap();
+    /// assert_eq!((code.name(), code.advice()), ("SCM_IN_SAFE_MODE", Advice::RetryLater));
+    /// ```
     OmStatus {
         Ok = 1, "OK";
         VolumeNotUnique = 2, "VOLUME_NOT_UNIQUE";

@@ -6,6 +6,12 @@ use crate::codes::codes;
 
 codes! {
     /// SCM's answer to a request.
+    ///
+    /// ```
+    /// use allotrope_types::{Advice, ScmStatus};
+    /// let code = ScmStatus::from_number(32).unwrap();
+    /// assert_eq!((code.name(), code.advice()), ("SCM_NOT_LEADER", Advice::AskLeader));
+    /// ```
     ScmStatus {
         Ok = 1, "OK";
         FailedToLoadNodepool = 2, "FAILED_TO_LOAD_NODEPOOL";

@@ -1,5 +1,5 @@
 //! The workspace's own checks, run as `cargo xtask check`: who may name which crate, where `unsafe` and RocksDB may
-//! stand, and that no file names a place on somebody's machine.
+//! stand, what packages take from the workspace, and that no file names a place on somebody's machine.
 //!
 //! Owns    the tables of [`rules`], which repeat the design's crate table and rules for a machine.
 //! Shape   facts (packages, sources) in, a list of violations out; `workspace` alone reads the disk.
@@ -9,6 +9,7 @@
 
 mod arrows;
 mod features;
+mod inheritance;
 mod machine_paths;
 mod rules;
 mod violation;
@@ -70,6 +71,11 @@ fn violations(workspace: &Workspace) -> Vec<Violation> {
         if file.path.ends_with(".rs") {
             found.extend(words::violations(&file.path, &file.bytes));
         }
+        found.extend(inheritance::violation_of_file(&file.path));
+    }
+    for manifest in workspace.manifests() {
+        let text = String::from_utf8_lossy(&manifest.bytes);
+        found.extend(inheritance::violations_of_manifest(&manifest.path, &text));
     }
     found
 }

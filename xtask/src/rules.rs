@@ -156,3 +156,41 @@ pub(crate) const WORDS: &[Word] = &[
 
 /// First folders of absolute paths that exist on one machine only.
 pub(crate) const MACHINE_ROOTS: &[&str] = &["home", "root", "work", "Users"];
+
+/// What each package's manifest takes from the workspace's.
+pub(crate) const INHERITED: &[&str] = &["lints", "edition", "rust-version", "license"];
+
+/// A file that decides for everything below it, and so stands at the root alone, or nowhere.
+pub(crate) struct FileOfTheRoot {
+    pub(crate) name: &'static str,
+    pub(crate) allowed: Option<&'static str>,
+    pub(crate) rule: &'static str,
+    pub(crate) fix: &'static str,
+}
+
+const ONE_SET_OF_BANS: &str = "one clippy.toml, at the root, holds the bans of the whole workspace";
+const ONE_STYLE: &str = "one rustfmt.toml, at the root, shapes the whole workspace";
+const NO_TOOLCHAIN: &str =
+    "any Rust at least as new as rust-version builds the workspace; no file makes rustup fetch one";
+
+pub(crate) const FILES_OF_THE_ROOT: &[FileOfTheRoot] = &[
+    file_of_the_root("clippy.toml", Some("clippy.toml"), ONE_SET_OF_BANS),
+    file_of_the_root(".clippy.toml", None, ONE_SET_OF_BANS),
+    file_of_the_root("rustfmt.toml", Some("rustfmt.toml"), ONE_STYLE),
+    file_of_the_root(".rustfmt.toml", None, ONE_STYLE),
+    file_of_the_root("rust-toolchain", None, NO_TOOLCHAIN),
+    file_of_the_root("rust-toolchain.toml", None, NO_TOOLCHAIN),
+];
+
+const fn file_of_the_root(
+    name: &'static str,
+    allowed: Option<&'static str>,
+    rule: &'static str,
+) -> FileOfTheRoot {
+    FileOfTheRoot {
+        name,
+        allowed,
+        rule,
+        fix: "remove it; a crate at the edge allows a lint at its root, with a reason",
+    }
+}

@@ -56,6 +56,11 @@ impl Workspace {
         packages.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(Workspace { packages, files: files(root)? })
     }
+
+    /// The Cargo.toml files of the packages.
+    pub(crate) fn manifests(&self) -> impl Iterator<Item = &File> {
+        self.files.iter().filter(|file| self.packages.iter().any(|package| package.manifest == file.path))
+    }
 }
 
 fn files(root: &Path) -> Result<Vec<File>, String> {

@@ -6,6 +6,10 @@
 use std::path::Path;
 use std::process::Command;
 
+const INHERITED: &str = "edition.workspace = true\nrust-version.workspace = true\nlicense.workspace = true\n";
+const WORKSPACE: &str = "resolver = \"3\"\n[workspace.package]\nedition = \"2024\"\nrust-version = \"1.85\"\n\
+                         license = \"Apache-2.0\"\n[workspace.lints.rust]\nunsafe_code = \"deny\"\n";
+
 /// A workspace in a temporary folder; package `allotrope-x` lies in folder `x`.
 struct Workspace {
     folder: tempfile::TempDir,
@@ -22,7 +26,9 @@ impl Workspace {
     }
 
     fn package(mut self, name: &str, rest_of_manifest: &str, source: &str) -> Workspace {
-        let manifest = format!("[package]\nname = \"{name}\"\nedition = \"2024\"\n{rest_of_manifest}");
+        let manifest = format!(
+            "[package]\nname = \"{name}\"\n{INHERITED}{rest_of_manifest}\n[lints]\nworkspace = true\n"
+        );
         let folder = name.trim_start_matches("allotrope-");
         self.write(&format!("{folder}/Cargo.toml"), &manifest);
         self.write(&format!("{folder}/src/lib.rs"), source);
@@ -43,7 +49,7 @@ impl Workspace {
 
     /// The exit status of `cargo xtask check` here, and what it says on either stream.
     fn check(&self) -> (Option<i32>, String) {
-        self.write("Cargo.toml", &format!("[workspace]\nresolver = \"3\"\nmembers = {:?}\n", self.members));
+        self.write("Cargo.toml", &format!("[workspace]\nmembers = {:?}\n{WORKSPACE}", self.members));
         check_in(self.folder.path())
     }
 }
@@ -113,6 +119,25 @@ fn words_and_paths_out_of_place_fail_with_their_line() {
     assert!(said.contains(&format!("docs/run.md:2: `{path}` is a place on one machine")), "{said}");
     assert!(said.contains("datanode/src/container.rs:1: `rocksdb` stands here"), "{said}");
     assert!(!said.contains("ignored:"), "{said}");
+}
+
+#[test]
+fn a_package_outside_the_workspaces_lints_fails() {
+    let workspace = Workspace::new().package("allotrope-om", "", "").file("om/clippy.toml", "").package(
+        "allotrope-scm",
+        "",
+        "",
+    );
+    let manifest = std::fs::read_to_string(workspace.folder.path().join("scm/Cargo.toml")).unwrap();
+    let (status, said) =
+        workspace.file("scm/Cargo.toml", &manifest.replace("[lints]\nworkspace = true\n", "")).check();
+    assert_eq!(status, Some(1), "{said}");
+    assert!(
+        said.contains("scm/Cargo.toml: the package does not take its lints from the workspace"),
+        "{said}"
+    );
+    assert!(said.contains("om/clippy.toml: a clippy.toml stands here"), "{said}");
+    assert!(said.contains(": 2 violations"), "{said}");
 }
 
 #[test]
