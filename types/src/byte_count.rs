@@ -3,7 +3,8 @@
 //! Units   `KB`, `MB`, `GB`… are powers of 1024, as everywhere in Ozone's settings; `KiB`, `MiB`… mean the same.
 //! Text    `5GB`, `0.5 GiB`, `64m`, `1048576`, `10 megabytes`: a decimal number and a unit in any case, bytes if none.
 //! Errors  a missing number, an unknown unit, a sign, or more than `u64::MAX` bytes.
-//! Source  Ozone's StorageSize and StorageUnit; unlike them this refuses negative sizes and exponents.
+//! Source  Ozone's StorageSize and StorageUnit; unlike them this refuses negative sizes and exponents. A setting that
+//!         says `-1` for "not given" (`hdds.datanode.volume.min.free.space`) is for its reader to tell apart.
 
 use std::fmt;
 use std::str::FromStr;
