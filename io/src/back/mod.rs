@@ -1,0 +1,4 @@
+//! The two backs: how a shard's thread starts and what runs its tasks.
+
+pub(crate) mod portable;
+pub(crate) mod uring;

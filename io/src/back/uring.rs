@@ -1,0 +1,37 @@
+//! A shard on glommio.
+
+use crate::clock::Clock;
+use crate::shard::Exec;
+use crate::shards::{Seat, StartError, run};
+use glommio::{LocalExecutorBuilder, Placement};
+use std::sync::mpsc::sync_channel;
+use std::thread::JoinHandle;
+
+/// Memory glommio allocates for buffers of its own. We use none of them: ours are registered with our own ring.
+const GLOMMIO_MEMORY: usize = 64 << 10;
+
+/// Starts the thread and waits until the shard runs on it.
+pub(crate) fn start(seat: Seat) -> Result<JoinHandle<()>, StartError> {
+    let shard = seat.id;
+    let core = seat.about.config.pin.then(|| crate::sys::core_for(shard.0)).flatten();
+    let name = seat.about.name.to_string();
+    let (started, wait) = sync_channel(1);
+    let failed = started.clone();
+    let thread = std::thread::Builder::new().name(name.clone()).spawn(move || {
+        let placement = core.map_or(Placement::Unbound, Placement::Fixed);
+        let executor =
+            LocalExecutorBuilder::new(placement).name(&name).io_memory(GLOMMIO_MEMORY).ring_depth(256).make();
+        match executor {
+            Ok(executor) => executor.run(run(seat, Exec::Uring, Clock::uring(), started)),
+            Err(e) => {
+                let _ = failed.send(Err(StartError::Uring { shard, why: e.to_string() }));
+            }
+        }
+    });
+    let thread = thread.map_err(|source| StartError::Thread { shard, source })?;
+    match wait.recv() {
+        Ok(Ok(())) => Ok(thread),
+        Ok(Err(e)) => Err(e),
+        Err(_) => Err(StartError::Uring { shard, why: "its thread ended before it ran".into() }),
+    }
+}

@@ -1,0 +1,138 @@
+//! The three ways a disk operation is carried out.
+//!
+//! Shape   one enum over io_uring, the blocking pool and memory; every operation owns its buffer and gives it back.
+//! Errors  `io::Error` as the system gives it; short reads and writes are passed up.
+
+use crate::blocking::{BlockingError, BlockingPool};
+use crate::buffer::AlignedBuf;
+use crate::file::FileInner;
+use crate::ring::RingEngine;
+use crate::sys::RingOp;
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// What carries out the reads, writes and flushes of one shard.
+#[derive(Clone)]
+pub(crate) enum Engine {
+    /// A ring of the shard's own.
+    Ring(RingEngine),
+    /// Positioned calls on blocking threads.
+    Pool(BlockingPool),
+}
+
+/// A buffer back from an operation, with how many bytes moved.
+pub(crate) type Moved = (AlignedBuf, io::Result<usize>);
+
+impl Engine {
+    /// Reads into `memory` of `buf`.
+    pub(crate) async fn read(
+        &self,
+        file: &Arc<FileInner>,
+        mut buf: AlignedBuf,
+        memory: Range<usize>,
+        at: u64,
+    ) -> Moved {
+        let file = file.clone();
+        match self {
+            Engine::Ring(ring) => match ring.run(RingOp::Read { file, buf, memory, at }).await {
+                (RingOp::Read { buf, .. }, moved) => (buf, moved),
+                _ => unreachable!("an operation comes back as itself"),
+            },
+            Engine::Pool(pool) => {
+                owned(pool, move || {
+                    let moved = rustix::io::pread(file.fd(), &mut buf.memory_mut()[memory], at);
+                    (buf, moved.map_err(Into::into))
+                })
+                .await
+            }
+        }
+    }
+
+    /// Writes `memory` of `buf`.
+    pub(crate) async fn write(
+        &self,
+        file: &Arc<FileInner>,
+        buf: AlignedBuf,
+        memory: Range<usize>,
+        at: u64,
+    ) -> Moved {
+        let file = file.clone();
+        match self {
+            Engine::Ring(ring) => match ring.run(RingOp::Write { file, buf, memory, at }).await {
+                (RingOp::Write { buf, .. }, moved) => (buf, moved),
+                _ => unreachable!("an operation comes back as itself"),
+            },
+            Engine::Pool(pool) => {
+                owned(pool, move || {
+                    let moved = rustix::io::pwrite(file.fd(), &buf.memory()[memory], at);
+                    (buf, moved.map_err(Into::into))
+                })
+                .await
+            }
+        }
+    }
+
+    /// Reads into, or writes, the data of `bufs` one after the other.
+    pub(crate) async fn vectored(
+        &self,
+        file: &Arc<FileInner>,
+        mut bufs: Vec<AlignedBuf>,
+        write: bool,
+        at: u64,
+    ) -> (Vec<AlignedBuf>, io::Result<usize>) {
+        let file = file.clone();
+        match self {
+            Engine::Ring(ring) => match ring.run(RingOp::Vectored { file, bufs, write, at }).await {
+                (RingOp::Vectored { bufs, .. }, moved) => (bufs, moved),
+                _ => unreachable!("an operation comes back as itself"),
+            },
+            Engine::Pool(pool) => {
+                owned(pool, move || {
+                    let moved = if write {
+                        let parts: Vec<_> = bufs.iter().map(|buf| io::IoSlice::new(buf)).collect();
+                        rustix::io::pwritev(file.fd(), &parts, at)
+                    } else {
+                        let mut parts: Vec<_> = bufs.iter_mut().map(|buf| io::IoSliceMut::new(buf)).collect();
+                        rustix::io::preadv(file.fd(), &mut parts, at)
+                    };
+                    (bufs, moved.map_err(Into::into))
+                })
+                .await
+            }
+        }
+    }
+
+    /// Makes the file's data and length durable.
+    pub(crate) async fn sync(&self, file: &Arc<FileInner>) -> io::Result<()> {
+        let file = file.clone();
+        match self {
+            Engine::Ring(ring) => ring.run(RingOp::Sync { file }).await.1.map(drop),
+            Engine::Pool(pool) => blocking(pool, move || Ok(rustix::fs::fdatasync(file.fd())?)).await,
+        }
+    }
+}
+
+/// Runs `work` on the pool and answers its result.
+pub(crate) async fn blocking<T: Send + 'static>(
+    pool: &BlockingPool,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    pool.run_bounded_by_caller(work).await.map_err(refused)?
+}
+
+/// As [`blocking`] for work that owns a buffer. Only if no thread can be started at all is the buffer lost, and an empty
+/// one comes back with the error.
+async fn owned<B: Default + Send + 'static>(
+    pool: &BlockingPool,
+    work: impl FnOnce() -> (B, io::Result<usize>) + Send + 'static,
+) -> (B, io::Result<usize>) {
+    pool.run_bounded_by_caller(work).await.unwrap_or_else(|e| (B::default(), Err(refused(e))))
+}
+
+fn refused(e: BlockingError) -> io::Error {
+    match e {
+        BlockingError::Busy => io::Error::new(io::ErrorKind::ResourceBusy, e),
+        e => io::Error::other(e),
+    }
+}

@@ -1,0 +1,323 @@
+//! Files: positioned reads and writes with owned buffers.
+//!
+//! Shape   a [`SharedFile`] is the open file and may cross shards; a [`File`] is it on one shard's disk.
+//! Units   offsets and lengths in bytes; a direct file is written in blocks of its `align`.
+//! Errors  [`DiskError`], naming the act, the path and the offset.
+//! Source  STYLE.md, 'A buffer in flight belongs to the kernel'.
+
+use crate::buffer::AlignedBuf;
+use crate::disk::Disk;
+use crate::error::{Act, DiskError};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// How a file is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenHow {
+    /// May be written.
+    pub write: bool,
+    /// Create it if it is not there.
+    pub create: bool,
+    /// Fail if it is there (with `create`).
+    pub exclusive: bool,
+    /// Set its length to 0.
+    pub truncate: bool,
+    /// Past the page cache (O_DIRECT).
+    pub direct: bool,
+}
+
+impl OpenHow {
+    /// An existing file, to be read.
+    pub const fn read() -> OpenHow {
+        OpenHow { write: false, create: false, exclusive: false, truncate: false, direct: false }
+    }
+
+    /// An existing file, to be read and written.
+    pub const fn write() -> OpenHow {
+        OpenHow { write: true, ..OpenHow::read() }
+    }
+
+    /// To be read and written, created if it is not there.
+    pub const fn create() -> OpenHow {
+        OpenHow { create: true, ..OpenHow::write() }
+    }
+
+    /// A file that must not exist yet.
+    pub const fn create_new() -> OpenHow {
+        OpenHow { exclusive: true, ..OpenHow::create() }
+    }
+
+    /// The same, past the page cache. A file must not be open both ways for writing at once.
+    pub const fn direct(self) -> OpenHow {
+        OpenHow { direct: true, ..self }
+    }
+
+    /// The same, with the length set to 0.
+    pub const fn truncated(self) -> OpenHow {
+        OpenHow { truncate: true, ..self }
+    }
+}
+
+/// What is known of an open file.
+#[derive(Debug)]
+pub(crate) struct FileInner {
+    pub(crate) fd: OwnedFd,
+    pub(crate) path: PathBuf,
+    pub(crate) how: OpenHow,
+}
+
+impl FileInner {
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    pub(crate) fn raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+}
+
+/// An open file that may cross shards. Put it on a shard's disk with [`Disk::file`] to use it there.
+#[derive(Debug, Clone)]
+pub struct SharedFile(pub(crate) Arc<FileInner>);
+
+impl SharedFile {
+    /// Where it was opened.
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+}
+
+/// A file on one shard's disk. Cheap to clone. It is closed when the last handle, on any shard, and the last operation on
+/// it are gone.
+#[derive(Clone)]
+pub struct File {
+    pub(crate) disk: Disk,
+    pub(crate) inner: Arc<FileInner>,
+}
+
+impl File {
+    /// The handle that may cross to other shards.
+    pub fn shared(&self) -> SharedFile {
+        SharedFile(self.inner.clone())
+    }
+
+    /// Where it was opened.
+    pub fn path(&self) -> &Path {
+        &self.inner.path
+    }
+
+    /// Whether it is read and written past the page cache.
+    pub fn is_direct(&self) -> bool {
+        self.inner.how.direct
+    }
+
+    /// Writes all of `buf` at `at`. The buffer comes back whether or not the write worked.
+    ///
+    /// Cancel safety: if dropped, the write goes on and the buffer is freed after it.
+    pub async fn write_at(&self, buf: AlignedBuf, at: u64) -> (AlignedBuf, Result<(), DiskError>) {
+        self.write_from(buf, 0, at).await
+    }
+
+    /// Writes `buf`, whose first byte belongs at `at`, without its first `done` bytes.
+    async fn write_from(
+        &self,
+        mut buf: AlignedBuf,
+        mut done: usize,
+        at: u64,
+    ) -> (AlignedBuf, Result<(), DiskError>) {
+        while done < buf.len() {
+            let memory = buf.start() + done..buf.start() + buf.len();
+            let from = at + done as u64;
+            let (back, moved) = self.disk.engine().write(&self.inner, buf, memory, from).await;
+            buf = back;
+            match moved {
+                Ok(0) => return (buf, Err(self.failed(Act::Write, from, io::ErrorKind::WriteZero))),
+                Ok(n) => done += n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return (buf, Err(self.failed(Act::Write, from, e))),
+            }
+        }
+        (buf, Ok(()))
+    }
+
+    /// Reads up to `len` bytes from `at` into `buf`, whose data they become. Fewer come only at the end of the file.
+    ///
+    /// Cancel safety: if dropped, the buffer is freed when the read is done.
+    pub async fn read_at(
+        &self,
+        buf: AlignedBuf,
+        at: u64,
+        len: usize,
+    ) -> (AlignedBuf, Result<usize, DiskError>) {
+        assert!(len <= buf.room(), "the buffer has room for what is read");
+        self.read_from(buf, 0, at, len).await
+    }
+
+    /// Reads `len` bytes from `at`, of which `done` are in `buf` already.
+    async fn read_from(
+        &self,
+        mut buf: AlignedBuf,
+        mut done: usize,
+        at: u64,
+        len: usize,
+    ) -> (AlignedBuf, Result<usize, DiskError>) {
+        while done < len {
+            let memory = buf.start() + done..buf.start() + len;
+            let from = at + done as u64;
+            let (back, moved) = self.disk.engine().read(&self.inner, buf, memory, from).await;
+            buf = back;
+            match moved {
+                Ok(0) => break,
+                Ok(n) => done += n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return (buf, Err(self.failed(Act::Read, from, e))),
+            }
+        }
+        buf.set_len(done);
+        (buf, Ok(done))
+    }
+
+    /// As [`read_at`](Self::read_at); fewer than `len` bytes are an error of kind `UnexpectedEof`.
+    pub async fn read_exact_at(
+        &self,
+        buf: AlignedBuf,
+        at: u64,
+        len: usize,
+    ) -> (AlignedBuf, Result<(), DiskError>) {
+        match self.read_at(buf, at, len).await {
+            (buf, Ok(n)) if n < len => {
+                let end = at + n as u64;
+                (buf, Err(self.failed(Act::Read, end, io::ErrorKind::UnexpectedEof)))
+            }
+            (buf, read) => (buf, read.map(drop)),
+        }
+    }
+
+    /// Writes the data of all `bufs`, one after the other, from `at` on, with one operation where the kernel takes it whole.
+    /// The buffers come back whether or not the write worked.
+    ///
+    /// Cancel safety: as [`write_at`](Self::write_at).
+    pub async fn write_vectored_at(
+        &self,
+        bufs: Vec<AlignedBuf>,
+        at: u64,
+    ) -> (Vec<AlignedBuf>, Result<(), DiskError>) {
+        let (bufs, moved) = self.disk.engine().vectored(&self.inner, bufs, true, at).await;
+        let mut left = match moved {
+            Ok(n) => n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => 0,
+            Err(e) => return (bufs, Err(self.failed(Act::Write, at, e))),
+        };
+        // What a short write left is written buffer by buffer.
+        let mut back = Vec::with_capacity(bufs.len());
+        let (mut from, mut failed) = (at, Ok(()));
+        for buf in bufs {
+            let (len, done) = (buf.len(), left.min(buf.len()));
+            left -= done;
+            if done < len && failed.is_ok() {
+                let (buf, written) = self.write_from(buf, done, from).await;
+                failed = written;
+                back.push(buf);
+            } else {
+                back.push(buf);
+            }
+            from += len as u64;
+        }
+        (back, failed)
+    }
+
+    /// Fills the data of all `bufs`, one after the other, from `at` on. Answers how many bytes came: fewer only at the end
+    /// of the file; the buffers keep their lengths.
+    ///
+    /// Cancel safety: as [`read_at`](Self::read_at).
+    pub async fn read_vectored_at(
+        &self,
+        bufs: Vec<AlignedBuf>,
+        at: u64,
+    ) -> (Vec<AlignedBuf>, Result<usize, DiskError>) {
+        let (bufs, moved) = self.disk.engine().vectored(&self.inner, bufs, false, at).await;
+        let mut left = match moved {
+            Ok(n) => n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => 0,
+            Err(e) => return (bufs, Err(self.failed(Act::Read, at, e))),
+        };
+        let mut back = Vec::with_capacity(bufs.len());
+        let (mut from, mut total, mut ended) = (at, Ok(0), false);
+        for mut buf in bufs {
+            let (len, mut done) = (buf.len(), left.min(buf.len()));
+            left -= done;
+            if done < len && !ended {
+                let (again, read) = self.read_from(buf, done, from, len).await;
+                buf = again;
+                buf.set_len(len);
+                match read {
+                    Ok(n) => done = n,
+                    Err(e) => total = Err(e),
+                }
+                ended = done < len;
+            }
+            total = total.map(|n| n + done);
+            from += len as u64;
+            back.push(buf);
+        }
+        (back, total)
+    }
+
+    /// Makes the file's data and length durable. Its directory entry is another matter: [`Disk::sync_dir`].
+    pub async fn sync(&self) -> Result<(), DiskError> {
+        let synced = self.disk.engine().sync(&self.inner).await;
+        synced.map_err(|e| DiskError::new(Act::Sync, self.path(), e))
+    }
+
+    /// The file's length.
+    pub async fn len(&self) -> Result<u64, DiskError> {
+        self.meta(Act::Stat, |file| Ok(rustix::fs::fstat(file.fd())?.st_size as u64)).await
+    }
+
+    /// Whether the file is empty.
+    pub async fn is_empty(&self) -> Result<bool, DiskError> {
+        Ok(self.len().await? == 0)
+    }
+
+    /// Sets the file's length: what lies behind is gone, what is new reads as zeros.
+    pub async fn truncate(&self, len: u64) -> Result<(), DiskError> {
+        self.meta(Act::Truncate, move |file| Ok(rustix::fs::ftruncate(file.fd(), len)?)).await
+    }
+
+    /// Reserves space for bytes `from .. from + len` without changing the file's length.
+    pub async fn allocate(&self, from: u64, len: u64) -> Result<(), DiskError> {
+        self.meta(Act::Allocate, move |file| {
+            Ok(rustix::fs::fallocate(file.fd(), rustix::fs::FallocateFlags::KEEP_SIZE, from, len)?)
+        })
+        .await
+    }
+
+    /// Takes the file's lock for this open file, without waiting. `false` if another holds it. The lock ends with the
+    /// file's last handle.
+    pub async fn try_lock(&self) -> Result<bool, DiskError> {
+        self.meta(Act::Lock, |file| {
+            match rustix::fs::flock(file.fd(), rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => Ok(true),
+                Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
+                Err(e) => Err(e.into()),
+            }
+        })
+        .await
+    }
+
+    async fn meta<T: Send + 'static>(
+        &self,
+        act: Act,
+        work: impl FnOnce(&FileInner) -> io::Result<T> + Send + 'static,
+    ) -> Result<T, DiskError> {
+        let inner = self.inner.clone();
+        let done = crate::engine::blocking(self.disk.blocking(), move || work(&inner)).await;
+        done.map_err(|e| DiskError::new(act, self.path(), e))
+    }
+
+    fn failed(&self, act: Act, at: u64, source: impl Into<io::Error>) -> DiskError {
+        DiskError::at(act, self.path(), at, source)
+    }
+}

@@ -1,0 +1,188 @@
+//! One shard, seen from inside: its tasks, disk, buffers, clock and sockets.
+//!
+//! Shape   a handle that stays on its thread (`!Send`); cheap to clone.
+//! Errors  those of what it hands out.
+
+use crate::blocking::BlockingError;
+use crate::buffer::BufferPool;
+use crate::clock::Clock;
+use crate::disk::Disk;
+use crate::engine::Engine;
+use crate::mesh::Reply;
+use crate::ring::RingEngine;
+use crate::shards::{About, Back, ShardId, StartError};
+use crate::sim::SimExec;
+use crate::sys::Ring;
+use crate::task::{LiveTasks, ShardCounters, TaskHandle, Watched};
+use std::cell::OnceCell;
+use std::fmt;
+use std::future::Future;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// What starts a shard's tasks.
+#[derive(Clone)]
+pub(crate) enum Exec {
+    Uring,
+    Portable,
+    Sim(SimExec),
+}
+
+/// One shard, for the code that runs on it.
+#[derive(Clone)]
+pub struct Shard(Rc<Inner>);
+
+struct Inner {
+    about: About,
+    exec: Exec,
+    clock: Clock,
+    disk: OnceCell<Disk>,
+    live: LiveTasks,
+}
+
+impl Shard {
+    pub(crate) fn new(about: About, exec: Exec, clock: Clock) -> Shard {
+        Shard(Rc::new(Inner { about, exec, clock, disk: OnceCell::new(), live: LiveTasks::default() }))
+    }
+
+    pub(crate) fn about(&self) -> &About {
+        &self.0.about
+    }
+
+    /// Drops every task of this shard that has not ended.
+    pub(crate) fn drop_tasks(&self) -> u64 {
+        self.0.live.drop_all()
+    }
+
+    pub(crate) fn exec(&self) -> &Exec {
+        &self.0.exec
+    }
+
+    /// Makes the shard's disk; on its own thread, before anything else runs there.
+    pub(crate) fn open_disk(&self) -> Result<(), StartError> {
+        let about = &self.0.about;
+        let engine = match &self.0.exec {
+            Exec::Uring => {
+                let refused = |e: std::io::Error| StartError::Uring { shard: about.id, why: e.to_string() };
+                let mut ring = Ring::new(about.config.disk_depth).map_err(refused)?;
+                if about.config.register_buffers
+                    && let Err(e) = ring.register(&about.buffers)
+                {
+                    tracing::warn!(shard = about.id.0, error = %e, "the shard's buffers are not registered");
+                }
+                let ring = RingEngine::new(ring, about.counters.clone());
+                let driver = ring.clone();
+                let shard = about.id;
+                glommio::spawn_local(async move {
+                    if let Err(e) = driver.drive().await {
+                        tracing::error!(%shard, error = %e, "the shard's disk ring failed");
+                    }
+                })
+                .detach();
+                Engine::Ring(ring)
+            }
+            Exec::Portable | Exec::Sim(_) => Engine::Pool(about.blocking.clone()),
+        };
+        self.0.disk.get_or_init(|| Disk::new(engine, about.blocking.clone()));
+        Ok(())
+    }
+
+    /// Which shard this is.
+    pub fn id(&self) -> ShardId {
+        self.0.about.id
+    }
+
+    /// The shard's name: that of its thread.
+    pub fn name(&self) -> &str {
+        &self.0.about.name
+    }
+
+    /// What runs it.
+    pub fn back(&self) -> Back {
+        self.0.about.back
+    }
+
+    /// Its counters.
+    pub fn counters(&self) -> &ShardCounters {
+        &self.0.about.counters
+    }
+
+    /// Its clock.
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    /// Its buffers.
+    pub fn buffers(&self) -> &BufferPool {
+        &self.0.about.buffers
+    }
+
+    /// Its disk.
+    pub fn disk(&self) -> &Disk {
+        self.0.disk.get().expect("the disk is made before any task runs")
+    }
+
+    /// Starts a task on this shard. A panic in it is logged with `name`, counted, and ends that task alone. The handle may
+    /// be dropped: the task goes on.
+    pub fn spawn<T: 'static>(&self, name: &str, work: impl Future<Output = T> + 'static) -> TaskHandle<T> {
+        let (reply, answer) = Reply::new();
+        self.spawn_named(name.into(), async move { reply.send(work.await) });
+        TaskHandle(answer)
+    }
+
+    pub(crate) fn spawn_named(&self, name: Arc<str>, work: impl Future<Output = ()> + 'static) {
+        let timed = !matches!(self.0.exec, Exec::Sim(_));
+        let counters = self.0.about.counters.clone();
+        let task = Watched::new(name.clone(), counters, &self.0.live, timed, Box::pin(work));
+        match &self.0.exec {
+            Exec::Uring => drop(glommio::spawn_local(task).detach()),
+            Exec::Portable => drop(tokio::task::spawn_local(task)),
+            Exec::Sim(exec) => exec.spawn(format!("{} {name}", self.id()).into(), task),
+        }
+    }
+
+    /// Runs work that blocks on a thread of the pool all shards share (under simulation: here, after a pause). A panic in
+    /// it answers its caller.
+    ///
+    /// Cancel safety: once queued, the work is done even if nobody waits.
+    pub async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, BlockingError> {
+        match &self.0.exec {
+            Exec::Sim(exec) => {
+                exec.pause().await;
+                std::panic::catch_unwind(std::panic::AssertUnwindSafe(work))
+                    .map_err(|panic| BlockingError::Panicked(crate::task::panic_text(&*panic).to_owned()))
+            }
+            _ => self.0.about.blocking.run(work).await,
+        }
+    }
+
+    /// Resolves when the pool was asked to stop: end what loops.
+    pub async fn stopping(&self) {
+        let mut stop = self.0.about.stop.clone();
+        // An error means that the pool's handles are gone, which is a stop as well.
+        let _ = stop.wait_for(Option::is_some).await;
+    }
+
+    /// Whether the pool was asked to stop.
+    pub fn is_stopping(&self) -> bool {
+        self.0.about.stop.borrow().is_some()
+    }
+
+    /// Lets the shard's other tasks run.
+    pub async fn yield_now(&self) {
+        match &self.0.exec {
+            Exec::Uring => glommio::executor().yield_now().await,
+            Exec::Portable => tokio::task::yield_now().await,
+            Exec::Sim(_) => crate::sim::yield_once().await,
+        }
+    }
+}
+
+impl fmt::Debug for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Shard({} {})", self.name(), self.back())
+    }
+}

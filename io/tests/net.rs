@@ -1,0 +1,115 @@
+//! TCP and HTTP/2 on shards of both real backs.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod common;
+
+use allotrope_io::{Shard, ShardTimer, TcpStream};
+use bytes::Bytes;
+use common::on_each_back;
+use http_body_util::{BodyExt, Full};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use std::convert::Infallible;
+use std::io::{ErrorKind, IoSlice};
+use std::net::SocketAddr;
+
+async fn pair(shard: &Shard) -> (TcpStream, TcpStream) {
+    let listener = shard.listen(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let (here, there) =
+        futures_util::future::join(shard.connect(listener.local_addr()), listener.accept()).await;
+    (here.unwrap(), there.unwrap())
+}
+
+#[test]
+fn bytes_flow_both_ways_past_the_socket_buffers() {
+    on_each_back(|shard| async move {
+        let (mut here, there) = pair(&shard).await;
+        let (mut from_here, mut to_here) = there.split();
+        let echo = shard.spawn("echo", async move {
+            let mut buf = vec![0; 70_000];
+            loop {
+                match from_here.read(&mut buf).await.unwrap() {
+                    0 => return to_here.shutdown_write().unwrap(),
+                    n => to_here.write_all(&buf[..n]).await.unwrap(),
+                }
+            }
+        });
+        let sent: Vec<u8> = (0..9_000_000u32).map(|n| (n % 251) as u8).collect();
+        let (head, tail) = sent.split_at(1234);
+        let mut buf = shard.buffers().take(1 << 20).await.unwrap();
+        let (mut here_in, mut here_out) = {
+            let (r, w) = here.split();
+            (r, w)
+        };
+        let send = async {
+            here_out.write_all_vectored(&mut [IoSlice::new(head), IoSlice::new(tail)]).await.unwrap();
+            here_out.shutdown_write().unwrap();
+        };
+        let receive = async {
+            here_in.read_into(&mut buf, 1 << 20).await.unwrap();
+            assert_eq!(&buf[..], &sent[..1 << 20]);
+            let mut rest = vec![0; sent.len() - (1 << 20)];
+            here_in.read_exact(&mut rest).await.unwrap();
+            assert!(rest[..] == sent[1 << 20..]);
+            let end = here_in.read_exact(&mut [0]).await.unwrap_err();
+            assert_eq!(end.kind(), ErrorKind::UnexpectedEof);
+        };
+        futures_util::future::join(send, receive).await;
+        echo.await.unwrap();
+        here = here_in;
+        drop(here);
+    });
+}
+
+#[test]
+fn every_shard_may_listen_on_one_port_and_a_refused_connection_is_told() {
+    on_each_back(|shard| async move {
+        let first = shard.listen(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let second = shard.listen(first.local_addr()).unwrap();
+        assert_eq!(first.local_addr(), second.local_addr());
+        let addr = first.local_addr();
+        drop((first, second));
+        // The kernel lets go of a listener when its last wait is cancelled.
+        shard.yield_now().await;
+        let refused = loop {
+            match shard.connect(addr).await {
+                Err(e) => break e,
+                Ok(_) => shard.clock().sleep(std::time::Duration::from_millis(1)).await,
+            }
+        };
+        assert_eq!(refused.source.kind(), ErrorKind::ConnectionRefused);
+        assert_eq!(refused.to_string(), format!("cannot connect to {addr}"));
+    });
+}
+
+#[test]
+fn http2_runs_on_a_shard() {
+    on_each_back(|shard| async move {
+        let (here, there) = pair(&shard).await;
+        let serve = hyper::server::conn::http2::Builder::new(shard.clone())
+            .timer(ShardTimer::new(&shard))
+            .serve_connection(
+                there,
+                service_fn(|request: Request<hyper::body::Incoming>| async move {
+                    let body = request.into_body().collect().await.unwrap().to_bytes();
+                    Ok::<_, Infallible>(Response::new(Full::new(body)))
+                }),
+            );
+        let server = shard.spawn("server", serve);
+        let (mut client, connection) = hyper::client::conn::http2::Builder::new(shard.clone())
+            .timer(ShardTimer::new(&shard))
+            .handshake(here)
+            .await
+            .unwrap();
+        let connection = shard.spawn("client", connection);
+        for n in 0..3u8 {
+            let body = Bytes::from(vec![n; 3 << 20]);
+            let request = Request::post("http://shard/echo").body(Full::new(body.clone())).unwrap();
+            let answer = client.send_request(request).await.unwrap();
+            assert!(answer.into_body().collect().await.unwrap().to_bytes() == body);
+        }
+        drop(client);
+        connection.await.unwrap().unwrap();
+        server.await.unwrap().unwrap();
+    });
+}
