@@ -31,6 +31,7 @@ impl CellIndex {
     }
 
     /// The place as an index into a slice of cells.
+    #[inline]
     pub const fn get(self) -> usize {
         self.0 as usize
     }
@@ -71,6 +72,7 @@ impl CellSet {
     }
 
     /// These cells and `cell`.
+    #[inline]
     #[must_use]
     pub const fn with(self, cell: CellIndex) -> CellSet {
         CellSet(self.0 | 1 << cell.0)
@@ -94,13 +96,24 @@ impl CellSet {
         CellSet(self.0 & !other.0)
     }
 
+    /// The set as a word, cell 0 in its lowest bit.
+    pub(crate) const fn bits(self) -> u32 {
+        self.0
+    }
+
     /// The `count` lowest of these cells, or all of them if there are fewer.
     #[must_use]
-    pub fn lowest(self, count: usize) -> CellSet {
-        self.iter().take(count).collect()
+    pub const fn lowest(self, count: usize) -> CellSet {
+        let mut bits = self.0;
+        // There are mostly few cells too many.
+        while bits.count_ones() as usize > count {
+            bits &= !(1 << bits.ilog2());
+        }
+        CellSet(bits)
     }
 
     /// Whether `cell` is in the set.
+    #[inline]
     pub const fn contains(self, cell: CellIndex) -> bool {
         self.0 >> cell.0 & 1 == 1
     }
@@ -108,6 +121,12 @@ impl CellSet {
     /// How many cells the set has.
     pub const fn len(self) -> usize {
         self.0.count_ones() as usize
+    }
+
+    /// How many cells of the set come before `cell`.
+    #[inline]
+    pub const fn rank(self, cell: CellIndex) -> usize {
+        (self.0 & ((1 << cell.0) - 1)).count_ones() as usize
     }
 
     /// Whether the set has no cell.
@@ -149,6 +168,7 @@ pub struct Cells(u32);
 impl Iterator for Cells {
     type Item = CellIndex;
 
+    #[inline]
     fn next(&mut self) -> Option<CellIndex> {
         if self.0 == 0 {
             return None;
@@ -186,6 +206,13 @@ mod tests {
         assert_eq!(CellSet::first(CELLS_MAX).len(), CELLS_MAX);
         assert!(CellSet::first(0).is_empty());
         assert_eq!(CellSet::range(3, 5), set(&[3, 4]));
+    }
+
+    #[test]
+    fn a_cells_rank_is_its_place_in_the_list() {
+        let cells = set(&[0, 3, 30, 31]);
+        let ranks: Vec<usize> = cells.iter().map(|cell| cells.rank(cell)).collect();
+        assert_eq!(ranks, [0, 1, 2, 3]);
     }
 
     #[test]

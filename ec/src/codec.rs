@@ -109,6 +109,10 @@ impl<K: Kernel> Codec<K> {
     pub fn encode_padded(&self, data: &[&[u8]], parity: &mut [&mut [u8]]) -> Result<(), CodecError> {
         let len = self.check_parity(parity)?;
         self.check_data_padded(data, len)?;
+        if data.iter().all(|cell| cell.len() == len) {
+            self.parity.product(data, parity);
+            return Ok(());
+        }
         for columns in padded_slices(data.iter().map(|cell| cell.len()), len) {
             let mut targets = Targets::new();
             self.parity.product(
@@ -156,10 +160,12 @@ impl<K: Kernel> Codec<K> {
     }
 }
 
+#[inline]
 fn check_len(cell: CellIndex, len: usize, needed: usize) -> Result<(), CodecError> {
     if len == needed { Ok(()) } else { Err(CodecError::CellLen { cell, len, needed }) }
 }
 
+#[inline]
 fn check_len_padded(cell: CellIndex, len: usize, len_max: usize) -> Result<(), CodecError> {
     if len <= len_max { Ok(()) } else { Err(CodecError::CellTooLong { cell, len, len_max }) }
 }

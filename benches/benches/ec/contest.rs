@@ -23,6 +23,12 @@ pub(crate) fn timed(job: impl FnOnce()) -> f64 {
     now() - start
 }
 
+/// Who takes the place: the first changes from turn to turn, and so does who comes after whom.
+fn variant_at<const V: usize>(turn: usize, place: usize) -> usize {
+    let place = if turn / V % 2 == 0 { place } else { V - 1 - place };
+    (place + turn) % V
+}
+
 /// Runs the variants on a ring that no cache holds. `run` gets a variant and a stripe and answers its seconds.
 pub(crate) fn cold<const V: usize>(
     ring: &mut Ring,
@@ -35,7 +41,7 @@ pub(crate) fn cold<const V: usize>(
         for turn in 0..turns_per_lap {
             let mut times = [0.0; V];
             for place in 0..V {
-                let variant = (place + turn + lap) % V;
+                let variant = variant_at::<V>(turn + lap, place);
                 times[variant] = run(variant, ring.stripe(turn * V + place));
             }
             // The first lap also brings in pages and code.
@@ -57,7 +63,7 @@ pub(crate) fn hot<const V: usize>(
     let turn = |turn: usize| {
         let mut times = [0.0; V];
         for place in 0..V {
-            let variant = (place + turn) % V;
+            let variant = variant_at::<V>(turn, place);
             run(variant, ring.stripe(0));
             times[variant] = (0..RUNS).map(|_| run(variant, ring.stripe(0))).sum();
             times[variant] /= RUNS as f64;

@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use super::checksummed::{ChecksumsOut, column_slices, sum_columns};
+use super::tables::Pattern;
 use super::{Codec, CodecError, Sources, Targets, check_len, check_len_padded, padded_slices};
 use crate::cells::{CellIndex, CellSet};
 use crate::checksum::Windows;
@@ -24,6 +25,25 @@ pub struct Decoder<K> {
 impl<K: Kernel> Codec<K> {
     /// The decoder that makes `missing` from the lowest cells of `survivors`. It is cached by that pattern.
     pub fn decoder(&self, survivors: CellSet, missing: CellSet) -> Result<Arc<Decoder<K>>, CodecError> {
+        let sources = || survivors.lowest(self.scheme.data());
+        self.tables.get(
+            Pattern::new(survivors, missing),
+            || {
+                self.check_pattern(survivors, missing)?;
+                Ok(Pattern::new(sources(), missing))
+            },
+            || {
+                let sources = sources();
+                let rows = self
+                    .scheme
+                    .rows_from(sources, missing)
+                    .expect("any `data` rows of a Cauchy or XOR generator matrix are independent");
+                Decoder { sources, targets: missing, kernel: K::new(&rows, self.scheme.data()) }
+            },
+        )
+    }
+
+    fn check_pattern(&self, survivors: CellSet, missing: CellSet) -> Result<(), CodecError> {
         let scheme = self.scheme;
         if let Some(cell) = survivors.union(missing).without(scheme.all_cells()).iter().next() {
             return Err(CodecError::NoSuchCell { cell, cells: scheme.cells() });
@@ -34,13 +54,7 @@ impl<K: Kernel> Codec<K> {
         if survivors.len() < scheme.data() {
             return Err(CodecError::TooFewSurvivors { survivors, needed: scheme.data() });
         }
-        let sources = survivors.lowest(scheme.data());
-        Ok(self.tables.get((sources, missing), || {
-            let rows = scheme
-                .rows_from(sources, missing)
-                .expect("any `data` rows of a Cauchy or XOR generator matrix are independent");
-            Decoder { sources, targets: missing, kernel: K::new(&rows, scheme.data()) }
-        }))
+        Ok(())
     }
 
     /// Writes the cells of `missing` from those of `survivors`, named in any order. All slices have the same length.
@@ -62,45 +76,47 @@ impl<K: Kernel> Codec<K> {
         self.decode_checked(survivors, missing, check_len_padded)
     }
 
+    #[inline]
     fn decode_checked(
         &self,
         survivors: &[(CellIndex, &[u8])],
         missing: &mut [(CellIndex, &mut [u8])],
-        check: fn(CellIndex, usize, usize) -> Result<(), CodecError>,
+        check: impl Fn(CellIndex, usize, usize) -> Result<(), CodecError>,
     ) -> Result<(), CodecError> {
-        let present = distinct(survivors.iter().map(|(cell, _)| *cell))?;
-        let wanted = distinct(missing.iter().map(|(cell, _)| *cell))?;
+        let mut present = CellSet::EMPTY;
+        for &(cell, _) in survivors {
+            present = with_new(present, cell)?;
+        }
+        let mut wanted = CellSet::EMPTY;
+        for (cell, _) in missing.iter() {
+            wanted = with_new(wanted, *cell)?;
+        }
         let decoder = self.decoder(present, wanted)?;
         let Some(len) = missing.first().map(|(_, bytes)| bytes.len()) else { return Ok(()) };
-        missing.iter().try_for_each(|(cell, bytes)| check_len(*cell, bytes.len(), len))?;
-        survivors.iter().try_for_each(|(cell, bytes)| check(*cell, bytes.len(), len))?;
-
         let mut sources = Sources::new();
-        for (slot, cell) in sources.0.iter_mut().zip(decoder.sources) {
-            *slot = survivors.iter().find(|(named, _)| *named == cell).expect("a source survives").1;
+        for &(cell, bytes) in survivors {
+            check(cell, bytes.len(), len)?;
+            sources.0[cell.get()] = bytes;
         }
-        let mut targets = Targets::new();
+        missing.iter().try_for_each(|(cell, bytes)| check_len(*cell, bytes.len(), len))?;
+
+        // Sources move down to their places in line; a place is never above its cell's number.
+        for (place, cell) in decoder.sources.iter().enumerate() {
+            sources.0[place] = sources.0[cell.get()];
+        }
+        let (mut targets, count) = (Targets::new(), missing.len());
         for (cell, bytes) in missing.iter_mut() {
-            targets.0[wanted.iter().position(|named| named == *cell).expect("it is wanted")] = bytes;
+            targets.0[wanted.rank(*cell)] = bytes;
         }
-        decoder.run(
-            sources.as_slice(present.len().min(self.scheme.data())),
-            &mut targets.0[..wanted.len()],
-            len,
-        );
+        decoder.run(sources.as_slice(self.scheme.data()), &mut targets.0[..count], len);
         Ok(())
     }
 }
 
-fn distinct(cells: impl Iterator<Item = CellIndex>) -> Result<CellSet, CodecError> {
-    let mut set = CellSet::EMPTY;
-    for cell in cells {
-        if set.contains(cell) {
-            return Err(CodecError::CellTwice { cell });
-        }
-        set = set.with(cell);
-    }
-    Ok(set)
+/// `cells` and one that is not among them yet.
+#[inline]
+fn with_new(cells: CellSet, cell: CellIndex) -> Result<CellSet, CodecError> {
+    if cells.contains(cell) { Err(CodecError::CellTwice { cell }) } else { Ok(cells.with(cell)) }
 }
 
 impl<K: Kernel> Decoder<K> {
@@ -116,8 +132,7 @@ impl<K: Kernel> Decoder<K> {
 
     /// Writes all targets. Every slice has the same length.
     pub fn decode(&self, sources: &[&[u8]], targets: &mut [&mut [u8]]) -> Result<(), CodecError> {
-        let Some(len) = self.check(sources, targets, check_len)? else { return Ok(()) };
-        if len > 0 {
+        if self.check(sources, targets, check_len)?.is_some() {
             self.kernel.product(sources, targets);
         }
         Ok(())
@@ -160,6 +175,9 @@ impl<K: Kernel> Decoder<K> {
     }
 
     fn run(&self, sources: &[&[u8]], targets: &mut [&mut [u8]], len: usize) {
+        if sources.iter().all(|source| source.len() == len) {
+            return self.kernel.product(sources, targets);
+        }
         for columns in padded_slices(sources.iter().map(|source| source.len()), len) {
             let mut to = Targets::new();
             self.kernel.product(
@@ -174,7 +192,7 @@ impl<K: Kernel> Decoder<K> {
         &self,
         sources: &[&[u8]],
         targets: &[&mut [u8]],
-        check_source: fn(CellIndex, usize, usize) -> Result<(), CodecError>,
+        check_source: impl Fn(CellIndex, usize, usize) -> Result<(), CodecError>,
     ) -> Result<Option<usize>, CodecError> {
         if sources.len() != self.sources.len() {
             return Err(CodecError::SourceCells { given: sources.len(), needed: self.sources.len() });

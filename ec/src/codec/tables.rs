@@ -1,7 +1,7 @@
 //! Decoders that were made, by what survives and what is wanted.
 //!
 //! Shape   an ordered map from the pattern to the decoder and the tick of its last use.
-//! Units   a tick is one look-up.
+//! Units   a tick is one search of the map.
 //! Errors  none. The cache is bounded: the pattern that was not used for longest gives way.
 
 use std::collections::BTreeMap;
@@ -14,8 +14,15 @@ use crate::kernel::Kernel;
 /// Patterns kept. A cluster that loses a few nodes sees some dozens; at 10-4 a table of two losses takes 640 bytes.
 const PATTERNS_MAX: usize = 1024;
 
-/// What is read, and what is written.
-pub(super) type Pattern = (CellSet, CellSet);
+/// What survives or is read, and what is written.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct Pattern(u64);
+
+impl Pattern {
+    pub(super) fn new(sources: CellSet, targets: CellSet) -> Pattern {
+        Pattern(u64::from(sources.bits()) << 32 | u64::from(targets.bits()))
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct DecodeTables<K>(Mutex<Cache<K>>);
@@ -23,6 +30,8 @@ pub(super) struct DecodeTables<K>(Mutex<Cache<K>>);
 #[derive(Debug)]
 struct Cache<K> {
     decoders: BTreeMap<Pattern, Entry<K>>,
+    /// What was asked for last. Stripe after stripe asks for the same, so that is found without check or search.
+    last: Option<Last<K>>,
     tick: u64,
 }
 
@@ -32,31 +41,59 @@ struct Entry<K> {
     used: u64,
 }
 
+#[derive(Debug)]
+struct Last<K> {
+    asked: Pattern,
+    pattern: Pattern,
+    decoder: Arc<Decoder<K>>,
+}
+
 impl<K> Default for DecodeTables<K> {
     fn default() -> Self {
-        DecodeTables(Mutex::new(Cache { decoders: BTreeMap::new(), tick: 0 }))
+        DecodeTables(Mutex::new(Cache { decoders: BTreeMap::new(), last: None, tick: 0 }))
     }
 }
 
 impl<K: Kernel> DecodeTables<K> {
-    /// The decoder of `pattern`, made by `make` if it is not there yet.
-    pub(super) fn get(&self, pattern: Pattern, make: impl FnOnce() -> Decoder<K>) -> Arc<Decoder<K>> {
+    /// The decoder for what was `asked`. Unless that was asked for last, `reduced` checks it and says what is read of
+    /// it, and `make` makes the decoder if that pattern is new.
+    pub(super) fn get<E>(
+        &self,
+        asked: Pattern,
+        reduced: impl FnOnce() -> Result<Pattern, E>,
+        make: impl FnOnce() -> Decoder<K>,
+    ) -> Result<Arc<Decoder<K>>, E> {
         // A panic while the lock was held leaves at worst a pattern too few: the map itself is whole.
         let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        cache.tick += 1;
-        let used = cache.tick;
-        if let Some(entry) = cache.decoders.get_mut(&pattern) {
-            entry.used = used;
-            return entry.decoder.clone();
+        if let Some(last) = &cache.last
+            && last.asked == asked
+        {
+            return Ok(last.decoder.clone());
         }
-        if cache.decoders.len() == PATTERNS_MAX {
+        let pattern = reduced()?;
+        let decoder = cache.find(pattern, make);
+        cache.last = Some(Last { asked, pattern, decoder: decoder.clone() });
+        Ok(decoder)
+    }
+}
+
+impl<K: Kernel> Cache<K> {
+    fn find(&mut self, pattern: Pattern, make: impl FnOnce() -> Decoder<K>) -> Arc<Decoder<K>> {
+        self.tick += 1;
+        let used = self.tick;
+        if let Some(last) = self.last.take() {
+            // It was in use up to now.
+            self.decoders.entry(last.pattern).and_modify(|entry| entry.used = used);
+        }
+        if !self.decoders.contains_key(&pattern) && self.decoders.len() == PATTERNS_MAX {
             let oldest =
-                cache.decoders.iter().min_by_key(|(_, entry)| entry.used).map(|(&pattern, _)| pattern);
-            cache.decoders.remove(&oldest.expect("a full cache has an oldest pattern"));
+                self.decoders.iter().min_by_key(|(_, entry)| entry.used).map(|(&pattern, _)| pattern);
+            self.decoders.remove(&oldest.expect("a full cache has an oldest pattern"));
         }
-        let decoder = Arc::new(make());
-        cache.decoders.insert(pattern, Entry { decoder: decoder.clone(), used });
-        decoder
+        let entry = self.decoders.entry(pattern);
+        let entry = entry.or_insert_with(|| Entry { decoder: Arc::new(make()), used });
+        entry.used = used;
+        entry.decoder.clone()
     }
 }
 
