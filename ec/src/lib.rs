@@ -4,6 +4,10 @@
 //!         cell of which replica; what has to be read and coded to rebuild a lost replica.
 //! Never   reads a disk, opens a socket or allocates on the coding path: buffers come from the caller.
 
+/// The vocabulary of this crate's arguments, for the benches, which name this crate alone.
+#[cfg(feature = "limits")]
+pub use allotrope_types as types;
+
 mod cells;
 mod checksum;
 mod codec;

@@ -25,7 +25,7 @@ pub(crate) fn timed(job: impl FnOnce()) -> f64 {
 
 /// Who takes the place: the first changes from turn to turn, and so does who comes after whom.
 fn variant_at<const V: usize>(turn: usize, place: usize) -> usize {
-    let place = if turn / V % 2 == 0 { place } else { V - 1 - place };
+    let place = if (turn / V).is_multiple_of(2) { place } else { V - 1 - place };
     (place + turn) % V
 }
 

@@ -29,8 +29,11 @@ struct Effort {
     turns_hot: usize,
 }
 
+/// Measures one part of the report.
+type Measure = fn(&mut Report, Effort);
+
 /// The parts of the report, by the names they can be asked for with.
-const PARTS: [(&str, fn(&mut Report, Effort)); 6] = [
+const PARTS: [(&str, Measure); 6] = [
     ("encode", encode::measure),
     ("fused", fused::measure),
     ("decode", decode::measure),

@@ -61,7 +61,7 @@ impl Ring {
 }
 
 /// The data cells for reading and the parity cells for writing.
-pub(crate) fn split<'a>(mut stripe: Vec<&'a mut [u8]>, data: usize) -> (Vec<&'a [u8]>, Vec<&'a mut [u8]>) {
+pub(crate) fn split(mut stripe: Vec<&mut [u8]>, data: usize) -> (Vec<&[u8]>, Vec<&mut [u8]>) {
     let parity = stripe.split_off(data);
     (stripe.into_iter().map(|cell| &*cell).collect(), parity)
 }

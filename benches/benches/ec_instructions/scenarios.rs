@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use allotrope_ec::types::{ByteCount, LocalId, ReplicaIndex};
 use allotrope_ec::{
     Arrival, BlockOnSource, COLUMN_SLICE_LEN, CellIndex, CellSet, Codec, Crc, GroupOffset, Layout, Scheme,
     SourceReport, StripeIndex, Windows, plan_container,
 };
-use allotrope_types::{ByteCount, LocalId, ReplicaIndex};
 
 use crate::counted_region;
 use crate::kernel::Counting;
