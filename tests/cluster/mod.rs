@@ -1,0 +1,253 @@
+//! A whole cluster of real processes on loopback, with the words that a specification needs.
+//!
+//! Shape   one SCM, one OM and some datanodes, each a child process of the binary under test with a folder of its own; ports
+//!         are picked free at the start and kept over restarts.
+//! Errors  a process that does not come up, or a command that hangs, fails the test with that process's log.
+
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// Longest a process may take to listen, or a command to end.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// One server of the cluster, by role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Server {
+    Scm,
+    Om,
+    /// By number, from 0.
+    Datanode(usize),
+}
+
+/// Running processes, stopped and their folder removed when this is dropped.
+pub struct Cluster {
+    dir: tempfile::TempDir,
+    ports: Ports,
+    running: Vec<(Server, Child)>,
+    datanodes: usize,
+}
+
+struct Ports {
+    scm_admin: u16,
+    scm_datanode: u16,
+    scm_block: u16,
+    om_rpc: u16,
+    om_grpc: u16,
+    datanodes: Vec<u16>,
+}
+
+impl Cluster {
+    /// Starts an empty cluster and waits until each server listens.
+    pub fn start(datanodes: usize) -> Cluster {
+        let dir = tempfile::tempdir().expect("a folder for the cluster");
+        let mut free = free_ports(5 + datanodes).into_iter();
+        let mut next = || free.next().expect("as many as were asked for");
+        let ports = Ports {
+            scm_admin: next(),
+            scm_datanode: next(),
+            scm_block: next(),
+            om_rpc: next(),
+            om_grpc: next(),
+            datanodes: (0..datanodes).map(|_| next()).collect(),
+        };
+        let mut cluster = Cluster { dir, ports, running: Vec::new(), datanodes };
+        cluster.run(Server::Scm);
+        cluster.run(Server::Om);
+        for number in 0..datanodes {
+            cluster.run(Server::Datanode(number));
+        }
+        cluster
+    }
+
+    /// Starts one server that is not running and waits until it listens.
+    pub fn run(&mut self, server: Server) {
+        assert!(!self.running.iter().any(|(running, _)| *running == server), "{server:?} runs already");
+        let log = File::options().create(true).append(true).open(self.log_path(server)).expect("a log file");
+        let mut command = self.command();
+        command.arg(role(server)).args(self.settings_of(server));
+        command.stdin(Stdio::null()).stdout(log.try_clone().expect("a second handle")).stderr(log);
+        let child = command.spawn().expect("the binary starts");
+        self.running.push((server, child));
+        let began = Instant::now();
+        while TcpStream::connect(self.address(server)).is_err() {
+            let (_, child) = self.running.last_mut().expect("just pushed");
+            let ended = child.try_wait().expect("a child can be asked");
+            assert!(ended.is_none(), "{server:?} ended: {ended:?}\n{}", self.log(server));
+            assert!(began.elapsed() < PATIENCE, "{server:?} does not listen\n{}", self.log(server));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Ends one server as a power cut of its process would: SIGKILL, no drain.
+    pub fn kill(&mut self, server: Server) {
+        let at = self.running.iter().position(|(running, _)| *running == server).expect("it runs");
+        let (_, mut child) = self.running.remove(at);
+        child.kill().expect("it can be killed");
+        child.wait().expect("it ends");
+    }
+
+    /// Kills every server and starts all of them again on the same folders.
+    pub fn restart_after_sigkill(&mut self) {
+        let all: Vec<Server> = self.running.iter().map(|(server, _)| *server).collect();
+        all.iter().for_each(|server| self.kill(*server));
+        all.iter().for_each(|server| self.run(*server));
+    }
+
+    /// Runs `allotrope sh ARGS` to its end.
+    pub fn try_sh(&self, args: &[&str]) -> Output {
+        let mut command = self.command();
+        command.arg("sh").args(args).args(self.client_settings()).stdin(Stdio::null());
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+        wait_with_patience(child, args)
+    }
+
+    /// Runs `allotrope sh ARGS`, which must succeed, and returns what it printed.
+    pub fn sh(&self, args: &[&str]) -> String {
+        let output = self.try_sh(args);
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "sh {args:?}: {}\n{out}{err}{}", output.status, self.logs());
+        out.into_owned()
+    }
+
+    /// Runs `allotrope sh ARGS` again and again until it succeeds: for what a start brings within seconds.
+    pub fn sh_eventually(&self, args: &[&str]) -> String {
+        let began = Instant::now();
+        loop {
+            let output = self.try_sh(args);
+            if output.status.success() {
+                return String::from_utf8_lossy(&output.stdout).into_owned();
+            }
+            let error = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(began.elapsed() < PATIENCE, "sh {args:?} never succeeds: {error}{}", self.logs());
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// A file of the cluster's folder, for input and output of commands.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// The data directory of one datanode.
+    pub fn data_dir(&self, datanode: usize) -> PathBuf {
+        self.path(&format!("datanode{datanode}/data"))
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_allotrope"));
+        command.env_remove("RUST_LOG").current_dir(self.dir.path());
+        command
+    }
+
+    fn settings_of(&self, server: Server) -> Vec<String> {
+        let p = &self.ports;
+        let local = |name: &str, port: u16| format!("--set={name}=127.0.0.1:{port}");
+        let folder = |name: &str, path: &Path| {
+            fs::create_dir_all(path).expect("a folder");
+            format!("--set={name}={}", path.display())
+        };
+        let mut settings = vec![
+            local("ozone.scm.client.address", p.scm_admin),
+            local("ozone.scm.datanode.address", p.scm_datanode),
+            local("ozone.scm.block.client.address", p.scm_block),
+            local("ozone.om.address", p.om_rpc),
+            format!("--set=ozone.om.grpc.port={}", p.om_grpc),
+            format!("--set=hdds.scm.safemode.min.datanode={}", self.datanodes),
+            "--set=hdds.heartbeat.interval=1s".to_owned(),
+        ];
+        match server {
+            Server::Scm => settings.push(folder("ozone.metadata.dirs", &self.path("scm"))),
+            Server::Om => settings.push(folder("ozone.metadata.dirs", &self.path("om"))),
+            Server::Datanode(number) => {
+                settings.push(folder("ozone.metadata.dirs", &self.path(&format!("datanode{number}/meta"))));
+                settings.push(folder("hdds.datanode.dir", &self.data_dir(number)));
+                settings.push(format!("--set=hdds.container.ipc.port={}", p.datanodes[number]));
+                settings.push("--set=allotrope.datanode.address=127.0.0.1".to_owned());
+                settings.push("--set=allotrope.datanode.shards=1".to_owned());
+                settings.push("--set=allotrope.datanode.memory=32MB".to_owned());
+            }
+        }
+        settings
+    }
+
+    fn client_settings(&self) -> Vec<String> {
+        vec![
+            format!("--set=ozone.om.address=127.0.0.1:{}", self.ports.om_rpc),
+            format!("--set=ozone.om.grpc.port={}", self.ports.om_grpc),
+        ]
+    }
+
+    fn address(&self, server: Server) -> SocketAddr {
+        let port = match server {
+            Server::Scm => self.ports.scm_block,
+            Server::Om => self.ports.om_grpc,
+            Server::Datanode(number) => self.ports.datanodes[number],
+        };
+        SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+    }
+
+    fn log_path(&self, server: Server) -> PathBuf {
+        self.path(&format!("{server:?}.log"))
+    }
+
+    fn log(&self, server: Server) -> String {
+        fs::read_to_string(self.log_path(server)).unwrap_or_default()
+    }
+
+    fn logs(&self) -> String {
+        self.running.iter().map(|(server, _)| format!("\n--- {server:?}\n{}", self.log(*server))).collect()
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for (_, child) in &mut self.running {
+            // It may have ended by itself; either way it is gone after the wait.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn role(server: Server) -> &'static str {
+    match server {
+        Server::Scm => "scm",
+        Server::Om => "om",
+        Server::Datanode(_) => "datanode",
+    }
+}
+
+/// Ports that were free a moment ago, all different.
+fn free_ports(count: usize) -> Vec<u16> {
+    let held: Vec<TcpListener> =
+        (0..count).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port")).collect();
+    held.iter().map(|listener| listener.local_addr().expect("it is bound").port()).collect()
+}
+
+fn wait_with_patience(mut child: Child, args: &[&str]) -> Output {
+    let began = Instant::now();
+    // Both pipes are drained on their own threads, so that a command that prints much cannot block on them.
+    let drain = |pipe: Option<Box<dyn std::io::Read + Send>>| {
+        std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            pipe.map(|mut pipe| pipe.read_to_end(&mut bytes)).transpose().expect("a pipe can be read");
+            bytes
+        })
+    };
+    let out = drain(child.stdout.take().map(|pipe| Box::new(pipe) as _));
+    let err = drain(child.stderr.take().map(|pipe| Box::new(pipe) as _));
+    let status = loop {
+        if let Some(status) = child.try_wait().expect("a child can be asked") {
+            break status;
+        }
+        if began.elapsed() > PATIENCE {
+            let _ = child.kill();
+            panic!("sh {args:?} hangs");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    Output { status, stdout: out.join().expect("drained"), stderr: err.join().expect("drained") }
+}

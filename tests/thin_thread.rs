@@ -1,0 +1,86 @@
+//! A write and a read, end to end, through real processes and real disks.
+
+mod cluster;
+
+use std::fs;
+
+use cluster::{Cluster, Server};
+
+/// Bytes that differ from window to window, so that a misplaced one shows.
+fn pattern(len: usize) -> Vec<u8> {
+    (0..len as u64).map(|x| (x.wrapping_mul(31) ^ (x >> 8).wrapping_mul(17) ^ (x >> 16)) as u8).collect()
+}
+
+fn with_bucket(datanodes: usize) -> Cluster {
+    let cluster = Cluster::start(datanodes);
+    cluster.sh_eventually(&["volume", "create", "/vol1"]);
+    cluster.sh(&["bucket", "create", "/vol1/one", "--type", "STAND_ALONE", "--replication", "ONE"]);
+    cluster
+}
+
+fn put(cluster: &Cluster, key: &str, bytes: &[u8]) {
+    let from = cluster.path("from");
+    fs::write(&from, bytes).unwrap();
+    // Right after a start SCM is in safe mode until the datanodes have registered.
+    cluster.sh_eventually(&["key", "put", key, from.to_str().unwrap()]);
+}
+
+fn get(cluster: &Cluster, key: &str) -> Vec<u8> {
+    let to = cluster.path("to");
+    let _ = fs::remove_file(&to);
+    cluster.sh(&["key", "get", key, to.to_str().unwrap()]);
+    fs::read(&to).unwrap()
+}
+
+#[test]
+fn a_file_that_was_put_is_got_back_byte_for_byte() {
+    let cluster = with_bucket(1);
+    for len in [0, 1, 4095, 16 * 1024, 1 << 20, (9 << 20) + 77] {
+        let bytes = pattern(len);
+        put(&cluster, "/vol1/one/key", &bytes);
+        assert!(get(&cluster, "/vol1/one/key") == bytes, "{len} bytes came back changed");
+    }
+}
+
+#[test]
+fn what_was_acknowledged_survives_sigkill_of_every_process() {
+    let mut cluster = with_bucket(1);
+    let bytes = pattern((5 << 20) + 3);
+    put(&cluster, "/vol1/one/kept", &bytes);
+    cluster.restart_after_sigkill();
+    cluster.sh_eventually(&["key", "info", "/vol1/one/kept"]);
+    assert!(get(&cluster, "/vol1/one/kept") == bytes);
+    put(&cluster, "/vol1/one/after", &bytes);
+    assert!(get(&cluster, "/vol1/one/after") == bytes);
+}
+
+#[test]
+fn a_changed_byte_on_disk_is_an_error_and_never_bad_data() {
+    let mut cluster = with_bucket(1);
+    put(&cluster, "/vol1/one/rotten", &pattern(1 << 20));
+    cluster.kill(Server::Datanode(0));
+    let block = find_block_file(&cluster.data_dir(0)).expect("the block's file is there");
+    let mut bytes = fs::read(&block).unwrap();
+    bytes[700_000] ^= 1;
+    fs::write(&block, bytes).unwrap();
+    cluster.run(Server::Datanode(0));
+    let to = cluster.path("to");
+    let output = cluster.try_sh(&["key", "get", "/vol1/one/rotten", to.to_str().unwrap()]);
+    assert!(!output.status.success(), "a flipped bit was served");
+    let error = String::from_utf8_lossy(&output.stderr).to_lowercase();
+    assert!(error.contains("checksum"), "{error}");
+}
+
+fn find_block_file(dir: &std::path::Path) -> Option<std::path::PathBuf> {
+    for entry in fs::read_dir(dir).ok()?.flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            if let Some(found) = find_block_file(&path) {
+                return Some(found);
+            }
+        } else if path.extension().is_some_and(|extension| extension == "block") {
+            return Some(path);
+        }
+    }
+    None
+}
