@@ -12,6 +12,7 @@ mod features;
 mod inheritance;
 mod machine_paths;
 mod rules;
+mod unify;
 mod violation;
 mod words;
 mod workspace;
@@ -46,7 +47,14 @@ fn check() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let violations = violations(&workspace);
+    let mut violations = violations(&workspace);
+    match unify::check(&workspace.named(rules::LONG_BUILDS)) {
+        Ok(found) => violations.extend(found),
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::from(2);
+        }
+    }
     for violation in &violations {
         eprintln!("{violation}\n");
     }

@@ -13,6 +13,8 @@ const fn row(package: &'static str, may_name: &'static [&'static str]) -> Row {
 }
 
 const TYPES: &str = "allotrope-types";
+/// No code, a list of features: see its page.
+const UNIFY: &str = "allotrope-unify";
 const EC: &str = "allotrope-ec";
 const IO: &str = "allotrope-io";
 const PROTO: &str = "allotrope-proto";
@@ -30,11 +32,12 @@ const BINARY: &str = "allotrope";
 /// Arrows run down only. Dev- and build-dependencies follow the same arrows.
 pub(crate) const ARROWS: &[Row] = &[
     row(TYPES, &[]),
+    row(UNIFY, &[]),
     row(EC, &[TYPES]),
     row(IO, &[TYPES]),
     row(PROTO, &[TYPES]),
-    row(DATANODE, &[TYPES, EC, IO, PROTO]),
-    row(CONSENSUS, &[TYPES]),
+    row(DATANODE, &[TYPES, EC, IO, PROTO, UNIFY]),
+    row(CONSENSUS, &[TYPES, UNIFY]),
     row(SCM, &[CONSENSUS, PROTO, TYPES]),
     row(OM, &[CONSENSUS, PROTO, TYPES]),
     row(RECON, &[PROTO, TYPES]),
@@ -46,6 +49,9 @@ pub(crate) const ARROWS: &[Row] = &[
     row("allotrope-fuzz", &[PROTO]),
     row("xtask", &[]),
 ];
+
+/// The packages that bring RocksDB into a build.
+pub(crate) const LONG_BUILDS: &[&str] = &[CONSENSUS, DATANODE];
 
 /// Crates from outside that only some packages may name.
 pub(crate) struct Restricted {

@@ -57,6 +57,15 @@ impl Workspace {
         Ok(Workspace { packages, files: files(root)? })
     }
 
+    /// Those of `names` that are packages of this workspace.
+    pub(crate) fn named<'n>(&self, names: &[&'n str]) -> Vec<&'n str> {
+        names
+            .iter()
+            .copied()
+            .filter(|name| self.packages.iter().any(|package| package.name == *name))
+            .collect()
+    }
+
     /// The Cargo.toml files of the packages.
     pub(crate) fn manifests(&self) -> impl Iterator<Item = &File> {
         self.files.iter().filter(|file| self.packages.iter().any(|package| package.manifest == file.path))
