@@ -5,40 +5,19 @@
 //!
 //! Calls that look at names (open, rename, walk) run on the blocking pool and never hold the shard.
 
-use crate::blocking::BlockingPool;
 use crate::buffer::AlignedBuf;
-use crate::engine::{Engine, blocking};
+use crate::engine::Engine;
 use crate::error::{Act, DiskError};
 use crate::file::{File, FileInner, OpenHow, SharedFile};
-use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use crate::fs::{DirEntry, DiskSpace, Fs};
+use crate::inode::Inodes;
+use crate::shard::WeakShard;
+use crate::sync::{Joined, SyncState};
+use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
-
-/// One entry that a walk found.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct DirEntry {
-    /// The whole path.
-    pub path: PathBuf,
-    /// Whether it is a directory. Links are never followed.
-    pub is_dir: bool,
-    /// Length in bytes, for files.
-    pub len: u64,
-}
-
-/// How much a file system holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DiskSpace {
-    /// Bytes in all.
-    pub total: u64,
-    /// Bytes free for this process.
-    pub available: u64,
-    /// Inodes in all; 0 where the file system makes them as it needs.
-    pub inodes_total: u64,
-    /// Inodes free.
-    pub inodes_free: u64,
-}
 
 /// The disk, as one shard sees it. Cheap to clone.
 #[derive(Clone)]
@@ -46,35 +25,31 @@ pub struct Disk(Rc<Inner>);
 
 struct Inner {
     engine: Engine,
-    blocking: BlockingPool,
+    fs: Arc<dyn Fs>,
+    inodes: Arc<Inodes>,
+    shard: WeakShard,
 }
 
 impl Disk {
-    pub(crate) fn new(engine: Engine, blocking: BlockingPool) -> Disk {
-        Disk(Rc::new(Inner { engine, blocking }))
+    pub(crate) fn new(engine: Engine, fs: Arc<dyn Fs>, inodes: Arc<Inodes>, shard: WeakShard) -> Disk {
+        Disk(Rc::new(Inner { engine, fs, inodes, shard }))
     }
 
     pub(crate) fn engine(&self) -> &Engine {
         &self.0.engine
     }
 
-    pub(crate) fn blocking(&self) -> &BlockingPool {
-        &self.0.blocking
+    pub(crate) fn inodes(&self) -> &Inodes {
+        &self.0.inodes
     }
 
     /// Opens or creates a file.
     pub async fn open(&self, path: impl AsRef<Path>, how: OpenHow) -> Result<File, DiskError> {
-        let inner = self.meta(Act::Open, path.as_ref(), move |path| {
-            let mut flags = OFlags::CLOEXEC;
-            flags |= if how.write { OFlags::RDWR } else { OFlags::RDONLY };
-            flags.set(OFlags::CREATE, how.create);
-            flags.set(OFlags::EXCL, how.exclusive);
-            flags.set(OFlags::TRUNC, how.truncate);
-            flags.set(OFlags::DIRECT, how.direct);
-            let fd = rustix::fs::open(path, flags, Mode::from_raw_mode(0o640))?;
-            Ok(FileInner { fd, path: path.to_owned(), how })
+        let inodes = self.0.inodes.clone();
+        let opened = self.meta(Act::Open, path.as_ref(), move |fs, path| {
+            FileInner::new(fs.open(path, how)?, path, how, &inodes)
         });
-        Ok(File { disk: self.clone(), inner: Arc::new(inner.await?) })
+        Ok(File { disk: self.clone(), inner: Arc::new(opened.await?) })
     }
 
     /// A file that was opened on another shard, on this one's disk.
@@ -82,28 +57,43 @@ impl Disk {
         File { disk: self.clone(), inner: shared.0.clone() }
     }
 
-    /// Makes the entries of a directory durable: new, renamed and removed names.
-    pub async fn sync_dir(&self, dir: impl AsRef<Path>) -> Result<(), DiskError> {
-        self.meta(Act::Sync, dir.as_ref(), |dir| {
-            let fd = rustix::fs::open(dir, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-            Ok(rustix::fs::fsync(fd)?)
-        })
-        .await
+    /// Makes every one of `files` durable, all at once; the first error of all.
+    ///
+    /// Cancel safety: if dropped, the flushes go on.
+    pub async fn sync_files(&self, files: &[File]) -> Result<(), DiskError> {
+        let synced = futures_util::future::join_all(files.iter().map(File::sync)).await;
+        synced.into_iter().collect()
     }
 
-    /// Makes everything on the file system that `path` lies on durable.
-    pub async fn sync_filesystem(&self, path: impl AsRef<Path>) -> Result<(), DiskError> {
-        self.meta(Act::Sync, path.as_ref(), |path| {
-            let fd = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-            Ok(rustix::fs::syncfs(fd)?)
+    /// Makes the entries of a directory durable: new, renamed and removed names. One flush serves all that wait for it; a
+    /// failed one fails them all and every later call.
+    ///
+    /// Cancel safety: if dropped, the flush goes on.
+    pub async fn sync_dir(&self, dir: impl AsRef<Path>) -> Result<(), DiskError> {
+        let dir = dir.as_ref();
+        let state = self.0.inodes.dir(dir);
+        // Names change without our knowing: every call asks for a flush that starts after it.
+        state.changed();
+        let (disk, path): (Disk, Arc<Path>) = (self.clone(), dir.into());
+        let flushed = self.flush(&state, move || {
+            let (disk, path) = (disk.clone(), path.clone());
+            async move { disk.call(move |fs| fs.sync_dir(&path)).await }
+        });
+        flushed.await.map_err(|e| {
+            self.0.inodes.dir_failed(&state);
+            DiskError::new(Act::Sync, dir, e)
         })
-        .await
+    }
+
+    /// Makes everything on the file system that `path` lies on durable. It tells of no earlier failure.
+    pub async fn sync_filesystem(&self, path: impl AsRef<Path>) -> Result<(), DiskError> {
+        self.meta(Act::Sync, path.as_ref(), |fs, path| fs.sync_filesystem(path)).await
     }
 
     /// Renames a file or directory, over what is there. Durable after [`sync_dir`](Self::sync_dir) of both parents.
     pub async fn rename(&self, from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<(), DiskError> {
         let to = to.as_ref().to_owned();
-        self.meta(Act::Rename, from.as_ref(), move |from| Ok(rustix::fs::rename(from, to)?)).await
+        self.meta(Act::Rename, from.as_ref(), move |fs, from| fs.rename(from, &to)).await
     }
 
     /// Replaces a small file as a whole and durably: a crash leaves the old bytes or the new. The new bytes are written
@@ -132,32 +122,32 @@ impl Disk {
 
     /// Creates a directory and those above it that are missing.
     pub async fn create_dir_all(&self, dir: impl AsRef<Path>) -> Result<(), DiskError> {
-        self.meta(Act::CreateDir, dir.as_ref(), |dir| std::fs::create_dir_all(dir)).await
+        self.meta(Act::CreateDir, dir.as_ref(), |fs, dir| fs.create_dir_all(dir)).await
     }
 
     /// Removes a file.
     pub async fn remove(&self, path: impl AsRef<Path>) -> Result<(), DiskError> {
-        self.meta(Act::Remove, path.as_ref(), |path| Ok(rustix::fs::unlink(path)?)).await
+        self.meta(Act::Remove, path.as_ref(), |fs, path| fs.remove(path)).await
     }
 
     /// Removes a directory with all it holds. One that is not there is an error.
     pub async fn remove_dir_all(&self, dir: impl AsRef<Path>) -> Result<(), DiskError> {
-        self.meta(Act::Remove, dir.as_ref(), |dir| std::fs::remove_dir_all(dir)).await
+        self.meta(Act::Remove, dir.as_ref(), |fs, dir| fs.remove_dir_all(dir)).await
     }
 
     /// What a directory holds, one level deep, sorted by path.
     pub async fn list(&self, dir: impl AsRef<Path>) -> Result<Vec<DirEntry>, DiskError> {
-        self.meta(Act::Walk, dir.as_ref(), list).await
+        self.meta(Act::Walk, dir.as_ref(), |fs, dir| fs.list(dir)).await
     }
 
     /// What lies below a directory at any depth, sorted by path.
     pub async fn walk(&self, dir: impl AsRef<Path>) -> Result<Vec<DirEntry>, DiskError> {
-        self.meta(Act::Walk, dir.as_ref(), |dir| {
-            let mut found = list(dir)?;
+        self.meta(Act::Walk, dir.as_ref(), |fs, dir| {
+            let mut found = fs.list(dir)?;
             let mut next = 0;
             while next < found.len() {
                 if found[next].is_dir {
-                    let below = list(&found[next].path)?;
+                    let below = fs.list(&found[next].path)?;
                     found.extend(below);
                 }
                 next += 1;
@@ -170,38 +160,66 @@ impl Disk {
 
     /// The facts of one file or directory; `None` if it is not there.
     pub async fn stat(&self, path: impl AsRef<Path>) -> Result<Option<DirEntry>, DiskError> {
-        self.meta(Act::Stat, path.as_ref(), |path| {
-            match rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW) {
-                Ok(stat) => Ok(Some(entry_of(path, &stat))),
-                Err(rustix::io::Errno::NOENT) => Ok(None),
-                Err(e) => Err(e.into()),
-            }
-        })
-        .await
+        self.meta(Act::Stat, path.as_ref(), |fs, path| fs.stat(path)).await
     }
 
     /// How much the file system that `path` lies on holds.
     pub async fn space(&self, path: impl AsRef<Path>) -> Result<DiskSpace, DiskError> {
-        self.meta(Act::Stat, path.as_ref(), |path| {
-            let fs = rustix::fs::statvfs(path)?;
-            Ok(DiskSpace {
-                total: fs.f_blocks * fs.f_frsize,
-                available: fs.f_bavail * fs.f_frsize,
-                inodes_total: fs.f_files,
-                inodes_free: fs.f_favail,
-            })
-        })
-        .await
+        self.meta(Act::Stat, path.as_ref(), |fs, path| fs.space(path)).await
+    }
+
+    /// Runs a blocking call of the file system off the shard.
+    pub(crate) async fn call<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Fs) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let fs = self.0.fs.clone();
+        self.0.engine.blocking(move || work(&*fs)).await
+    }
+
+    /// Waits until everything up to now is flushed; starts `flush` on a task of its own if nobody else does.
+    pub(crate) async fn flush<F>(
+        &self,
+        state: &Arc<SyncState>,
+        mut flush: impl FnMut() -> F + 'static,
+    ) -> io::Result<()>
+    where
+        F: Future<Output = io::Result<()>> + 'static,
+    {
+        let answer = match state.join() {
+            Joined::Done(flushed) => return Ok(flushed?),
+            Joined::Wait(answer) => answer,
+            Joined::Lead(mut turn, answer) => {
+                let work = async move {
+                    loop {
+                        turn.begin();
+                        let flushed = flush().await;
+                        if !turn.end(flushed) {
+                            break;
+                        }
+                    }
+                };
+                match self.0.shard.upgrade() {
+                    Some(shard) => shard.spawn_named("flush".into(), work),
+                    // The shard is ending; this task is one of its last.
+                    None => work.await,
+                }
+                answer
+            }
+        };
+        let flushed =
+            answer.await.ok_or_else(|| io::Error::other("the flush went away without an answer"))?;
+        Ok(flushed?)
     }
 
     async fn meta<T: Send + 'static>(
         &self,
         act: Act,
         path: &Path,
-        work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
+        work: impl FnOnce(&dyn Fs, &Path) -> io::Result<T> + Send + 'static,
     ) -> Result<T, DiskError> {
         let owned = path.to_owned();
-        let done = blocking(&self.0.blocking, move || work(&owned)).await;
+        let done = self.call(move |fs| work(fs, &owned)).await;
         done.map_err(|e| DiskError::new(act, path, e))
     }
 }
@@ -209,24 +227,4 @@ impl Disk {
 /// The directory a path lies in.
 fn parent_of(path: &Path) -> &Path {
     path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-fn list(dir: &Path) -> io::Result<Vec<DirEntry>> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(dir)? {
-        let path = entry?.path();
-        match rustix::fs::statat(CWD, &path, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => found.push(entry_of(&path, &stat)),
-            // It went away while the directory was read.
-            Err(rustix::io::Errno::NOENT) => {}
-            Err(e) => return Err(e.into()),
-        }
-    }
-    found.sort();
-    Ok(found)
-}
-
-fn entry_of(path: &Path, stat: &rustix::fs::Stat) -> DirEntry {
-    let is_dir = rustix::fs::FileType::from_raw_mode(stat.st_mode).is_dir();
-    DirEntry { path: path.to_owned(), is_dir, len: if is_dir { 0 } else { stat.st_size as u64 } }
 }

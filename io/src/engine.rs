@@ -3,10 +3,12 @@
 //! Shape   one enum over io_uring, the blocking pool and memory; every operation owns its buffer and gives it back.
 //! Errors  `io::Error` as the system gives it; short reads and writes are passed up.
 
-use crate::blocking::{BlockingError, BlockingPool};
+use crate::blocking::BlockingPool;
 use crate::buffer::AlignedBuf;
 use crate::file::FileInner;
+use crate::inode::RangeGuard;
 use crate::ring::RingEngine;
+use crate::sim::SimEngine;
 use crate::sys::RingOp;
 use std::io;
 use std::ops::Range;
@@ -19,6 +21,8 @@ pub(crate) enum Engine {
     Ring(RingEngine),
     /// Positioned calls on blocking threads.
     Pool(BlockingPool),
+    /// The in-memory disk of a simulation.
+    Memory(SimEngine),
 }
 
 /// A buffer back from an operation, with how many bytes moved.
@@ -46,6 +50,7 @@ impl Engine {
                 })
                 .await
             }
+            Engine::Memory(memory_disk) => memory_disk.read(file, buf, memory, at).await,
         }
     }
 
@@ -56,20 +61,23 @@ impl Engine {
         buf: AlignedBuf,
         memory: Range<usize>,
         at: u64,
+        keep: Option<Arc<RangeGuard>>,
     ) -> Moved {
         let file = file.clone();
         match self {
-            Engine::Ring(ring) => match ring.run(RingOp::Write { file, buf, memory, at }).await {
+            Engine::Ring(ring) => match ring.run(RingOp::Write { file, buf, memory, at, keep }).await {
                 (RingOp::Write { buf, .. }, moved) => (buf, moved),
                 _ => unreachable!("an operation comes back as itself"),
             },
             Engine::Pool(pool) => {
                 owned(pool, move || {
                     let moved = rustix::io::pwrite(file.fd(), &buf.memory()[memory], at);
+                    drop(keep);
                     (buf, moved.map_err(Into::into))
                 })
                 .await
             }
+            Engine::Memory(memory_disk) => memory_disk.write(file, buf, memory, at, keep).await,
         }
     }
 
@@ -80,10 +88,11 @@ impl Engine {
         mut bufs: Vec<AlignedBuf>,
         write: bool,
         at: u64,
+        keep: Option<Arc<RangeGuard>>,
     ) -> (Vec<AlignedBuf>, io::Result<usize>) {
         let file = file.clone();
         match self {
-            Engine::Ring(ring) => match ring.run(RingOp::Vectored { file, bufs, write, at }).await {
+            Engine::Ring(ring) => match ring.run(RingOp::Vectored { file, bufs, write, at, keep }).await {
                 (RingOp::Vectored { bufs, .. }, moved) => (bufs, moved),
                 _ => unreachable!("an operation comes back as itself"),
             },
@@ -96,10 +105,12 @@ impl Engine {
                         let mut parts: Vec<_> = bufs.iter_mut().map(|buf| io::IoSliceMut::new(buf)).collect();
                         rustix::io::preadv(file.fd(), &mut parts, at)
                     };
+                    drop(keep);
                     (bufs, moved.map_err(Into::into))
                 })
                 .await
             }
+            Engine::Memory(memory_disk) => memory_disk.vectored(file, bufs, write, at, keep).await,
         }
     }
 
@@ -108,31 +119,30 @@ impl Engine {
         let file = file.clone();
         match self {
             Engine::Ring(ring) => ring.run(RingOp::Sync { file }).await.1.map(drop),
-            Engine::Pool(pool) => blocking(pool, move || Ok(rustix::fs::fdatasync(file.fd())?)).await,
+            Engine::Pool(_) => self.blocking(move || Ok(rustix::fs::fdatasync(file.fd())?)).await,
+            Engine::Memory(memory_disk) => memory_disk.sync(file).await,
+        }
+    }
+
+    /// Runs `work`, which may block, off the shard.
+    pub(crate) async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        match self {
+            Engine::Ring(RingEngine { blocking, .. }) | Engine::Pool(blocking) => {
+                blocking.run_bounded_by_caller(work).await.map_err(io::Error::other)?
+            }
+            Engine::Memory(memory_disk) => memory_disk.call(work).await,
         }
     }
 }
 
-/// Runs `work` on the pool and answers its result.
-pub(crate) async fn blocking<T: Send + 'static>(
-    pool: &BlockingPool,
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> io::Result<T> {
-    pool.run_bounded_by_caller(work).await.map_err(refused)?
-}
-
-/// As [`blocking`] for work that owns a buffer. Only if no thread can be started at all is the buffer lost, and an empty
+/// Runs `work`, which owns a buffer, on the pool. Only if no thread can be started at all is the buffer lost, and an empty
 /// one comes back with the error.
 async fn owned<B: Default + Send + 'static>(
     pool: &BlockingPool,
     work: impl FnOnce() -> (B, io::Result<usize>) + Send + 'static,
 ) -> (B, io::Result<usize>) {
-    pool.run_bounded_by_caller(work).await.unwrap_or_else(|e| (B::default(), Err(refused(e))))
-}
-
-fn refused(e: BlockingError) -> io::Error {
-    match e {
-        BlockingError::Busy => io::Error::new(io::ErrorKind::ResourceBusy, e),
-        e => io::Error::other(e),
-    }
+    pool.run_bounded_by_caller(work).await.unwrap_or_else(|e| (B::default(), Err(io::Error::other(e))))
 }

@@ -5,11 +5,13 @@
 //! Errors  [`DiskError`], naming the act, the path and the offset.
 //! Source  STYLE.md, 'A buffer in flight belongs to the kernel'.
 
-use crate::buffer::AlignedBuf;
+use crate::buffer::{AlignedBuf, PAGE};
 use crate::disk::Disk;
 use crate::error::{Act, DiskError};
+use crate::fs::{Body, FileId, Fs};
+use crate::inode::{Inode, Inodes};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -63,18 +65,38 @@ impl OpenHow {
 /// What is known of an open file.
 #[derive(Debug)]
 pub(crate) struct FileInner {
-    pub(crate) fd: OwnedFd,
+    pub(crate) body: Body,
     pub(crate) path: PathBuf,
     pub(crate) how: OpenHow,
+    pub(crate) inode: Arc<Inode>,
 }
 
 impl FileInner {
-    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+    /// The file of `body`; an error if it is open for writing the other way.
+    pub(crate) fn new(
+        (body, id, len): (Body, FileId, u64),
+        path: &Path,
+        how: OpenHow,
+        inodes: &Inodes,
+    ) -> io::Result<FileInner> {
+        let inode = inodes.file(id, len);
+        if !inode.enter(how.write, how.direct, len) {
+            let why = "the file is open for writing both through the page cache and past it";
+            return Err(io::Error::new(io::ErrorKind::ResourceBusy, why));
+        }
+        Ok(FileInner { body, path: path.to_owned(), how, inode })
     }
 
-    pub(crate) fn raw_fd(&self) -> RawFd {
-        self.fd.as_raw_fd()
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.body.fd()
+    }
+}
+
+impl Drop for FileInner {
+    fn drop(&mut self) {
+        if self.how.write {
+            self.inode.leave(self.how.direct);
+        }
     }
 }
 
@@ -115,9 +137,21 @@ impl File {
 
     /// Writes all of `buf` at `at`. The buffer comes back whether or not the write worked.
     ///
-    /// Cancel safety: if dropped, the write goes on and the buffer is freed after it.
+    /// A direct file takes any offset and length: what shares the first and last page is kept, and the last page is padded
+    /// with zeros, which [`trim`](Self::trim) cuts off. A buffer whose data lies where the offset has it within a page
+    /// ([`BufferPool::try_take_for`](crate::BufferPool::try_take_for)) is not copied; its data may have moved when it comes
+    /// back.
+    ///
+    /// Cancel safety: if dropped, the write goes on, nobody writes its pages before it is done, and the buffer is freed after
+    /// it; a direct file's length does not count it.
     pub async fn write_at(&self, buf: AlignedBuf, at: u64) -> (AlignedBuf, Result<(), DiskError>) {
-        self.write_from(buf, 0, at).await
+        self.inner.inode.sync.changed();
+        let (buf, written) = match self.is_direct() {
+            true => self.write_direct(buf, at).await,
+            false => self.write_from(buf, 0, at).await,
+        };
+        self.inner.inode.sync.changed();
+        (buf, written)
     }
 
     /// Writes `buf`, whose first byte belongs at `at`, without its first `done` bytes.
@@ -130,7 +164,7 @@ impl File {
         while done < buf.len() {
             let memory = buf.start() + done..buf.start() + buf.len();
             let from = at + done as u64;
-            let (back, moved) = self.disk.engine().write(&self.inner, buf, memory, from).await;
+            let (back, moved) = self.disk.engine().write(&self.inner, buf, memory, from, None).await;
             buf = back;
             match moved {
                 Ok(0) => return (buf, Err(self.failed(Act::Write, from, io::ErrorKind::WriteZero))),
@@ -142,7 +176,8 @@ impl File {
         (buf, Ok(()))
     }
 
-    /// Reads up to `len` bytes from `at` into `buf`, whose data they become. Fewer come only at the end of the file.
+    /// Reads up to `len` bytes from `at` into `buf`, whose data they become. Fewer come only at the end of the file. A
+    /// direct file takes any offset and length; the data starts where the offset has it within a page.
     ///
     /// Cancel safety: if dropped, the buffer is freed when the read is done.
     pub async fn read_at(
@@ -152,7 +187,10 @@ impl File {
         len: usize,
     ) -> (AlignedBuf, Result<usize, DiskError>) {
         assert!(len <= buf.room(), "the buffer has room for what is read");
-        self.read_from(buf, 0, at, len).await
+        match self.is_direct() {
+            true => self.read_direct(buf, at, len).await,
+            false => self.read_from(buf, 0, at, len).await,
+        }
     }
 
     /// Reads `len` bytes from `at`, of which `done` are in `buf` already.
@@ -204,7 +242,22 @@ impl File {
         bufs: Vec<AlignedBuf>,
         at: u64,
     ) -> (Vec<AlignedBuf>, Result<(), DiskError>) {
-        let (bufs, moved) = self.disk.engine().vectored(&self.inner, bufs, true, at).await;
+        self.inner.inode.sync.changed();
+        let whole = !self.is_direct() || is_aligned(&bufs, at);
+        let end = at + bufs.iter().map(|buf| buf.len() as u64).sum::<u64>();
+        let (bufs, moved) = match whole {
+            true => {
+                let keep = self.inner.inode.writing.hold(at..end).await;
+                self.disk.engine().vectored(&self.inner, bufs, true, at, Some(keep)).await
+            }
+            false => (bufs, Ok(0)),
+        };
+        if let Ok(n) = moved
+            && n > 0
+        {
+            self.inner.inode.written(at, &[], at + n as u64);
+        }
+        self.inner.inode.sync.changed();
         let mut left = match moved {
             Ok(n) => n,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => 0,
@@ -217,7 +270,10 @@ impl File {
             let (len, done) = (buf.len(), left.min(buf.len()));
             left -= done;
             if done < len && failed.is_ok() {
-                let (buf, written) = self.write_from(buf, done, from).await;
+                let (buf, written) = match self.is_direct() {
+                    true => self.write_at(buf, from).await,
+                    false => self.write_from(buf, done, from).await,
+                };
                 failed = written;
                 back.push(buf);
             } else {
@@ -237,7 +293,11 @@ impl File {
         bufs: Vec<AlignedBuf>,
         at: u64,
     ) -> (Vec<AlignedBuf>, Result<usize, DiskError>) {
-        let (bufs, moved) = self.disk.engine().vectored(&self.inner, bufs, false, at).await;
+        let whole = !self.is_direct() || is_aligned(&bufs, at);
+        let (bufs, moved) = match whole {
+            true => self.disk.engine().vectored(&self.inner, bufs, false, at, None).await,
+            false => (bufs, Ok(0)),
+        };
         let mut left = match moved {
             Ok(n) => n,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => 0,
@@ -249,7 +309,10 @@ impl File {
             let (len, mut done) = (buf.len(), left.min(buf.len()));
             left -= done;
             if done < len && !ended {
-                let (again, read) = self.read_from(buf, done, from, len).await;
+                let (again, read) = match self.is_direct() {
+                    true => self.read_direct(buf, from, len).await,
+                    false => self.read_from(buf, done, from, len).await,
+                };
                 buf = again;
                 buf.set_len(len);
                 match read {
@@ -265,15 +328,29 @@ impl File {
         (back, total)
     }
 
-    /// Makes the file's data and length durable. Its directory entry is another matter: [`Disk::sync_dir`].
+    /// Makes all that was written to the file, on any shard, durable, with its length. One flush serves all that wait for
+    /// it. A failed one fails them all and every later call: the file is never flushed into success again. Its directory
+    /// entry is another matter: [`Disk::sync_dir`].
+    ///
+    /// Cancel safety: if dropped, the flush goes on.
     pub async fn sync(&self) -> Result<(), DiskError> {
-        let synced = self.disk.engine().sync(&self.inner).await;
-        synced.map_err(|e| DiskError::new(Act::Sync, self.path(), e))
+        let (disk, inner) = (self.disk.clone(), self.inner.clone());
+        let flushed = self.disk.flush(&self.inner.inode.sync, move || {
+            let (disk, inner) = (disk.clone(), inner.clone());
+            async move { disk.engine().sync(&inner).await }
+        });
+        flushed.await.map_err(|e| {
+            self.disk.inodes().file_failed(&self.inner.inode);
+            DiskError::new(Act::Sync, self.path(), e)
+        })
     }
 
-    /// The file's length.
+    /// The file's length, without the padding of a direct file's last page.
     pub async fn len(&self) -> Result<u64, DiskError> {
-        self.meta(Act::Stat, |file| Ok(rustix::fs::fstat(file.fd())?.st_size as u64)).await
+        match self.inner.inode.padded_len() {
+            Some(len) => Ok(len),
+            None => self.meta(Act::Stat, |fs, file| fs.len(&file.body)).await,
+        }
     }
 
     /// Whether the file is empty.
@@ -283,41 +360,54 @@ impl File {
 
     /// Sets the file's length: what lies behind is gone, what is new reads as zeros.
     pub async fn truncate(&self, len: u64) -> Result<(), DiskError> {
-        self.meta(Act::Truncate, move |file| Ok(rustix::fs::ftruncate(file.fd(), len)?)).await
+        let inode = self.inner.inode.clone();
+        let _all = inode.writing.hold(0..u64::MAX).await;
+        inode.sync.changed();
+        let cut = self.meta(Act::Truncate, move |fs, file| fs.truncate(&file.body, len)).await;
+        if cut.is_ok() {
+            inode.set_len(len);
+        }
+        inode.sync.changed();
+        cut
+    }
+
+    /// Cuts off the padding of a direct file's last page: the file gets its exact length. A file that is closed without it
+    /// keeps the padding.
+    pub async fn trim(&self) -> Result<(), DiskError> {
+        match self.inner.inode.padded_len() {
+            Some(len) if !len.is_multiple_of(PAGE as u64) => self.truncate(len).await,
+            _ => Ok(()),
+        }
     }
 
     /// Reserves space for bytes `from .. from + len` without changing the file's length.
     pub async fn allocate(&self, from: u64, len: u64) -> Result<(), DiskError> {
-        self.meta(Act::Allocate, move |file| {
-            Ok(rustix::fs::fallocate(file.fd(), rustix::fs::FallocateFlags::KEEP_SIZE, from, len)?)
-        })
-        .await
+        self.meta(Act::Allocate, move |fs, file| fs.allocate(&file.body, from, len)).await
     }
 
     /// Takes the file's lock for this open file, without waiting. `false` if another holds it. The lock ends with the
     /// file's last handle.
     pub async fn try_lock(&self) -> Result<bool, DiskError> {
-        self.meta(Act::Lock, |file| {
-            match rustix::fs::flock(file.fd(), rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => Ok(true),
-                Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
-                Err(e) => Err(e.into()),
-            }
-        })
-        .await
+        self.meta(Act::Lock, |fs, file| fs.try_lock(&file.body)).await
     }
 
     async fn meta<T: Send + 'static>(
         &self,
         act: Act,
-        work: impl FnOnce(&FileInner) -> io::Result<T> + Send + 'static,
+        work: impl FnOnce(&dyn Fs, &FileInner) -> io::Result<T> + Send + 'static,
     ) -> Result<T, DiskError> {
         let inner = self.inner.clone();
-        let done = crate::engine::blocking(self.disk.blocking(), move || work(&inner)).await;
+        let done = self.disk.call(move |fs| work(fs, &inner)).await;
         done.map_err(|e| DiskError::new(act, self.path(), e))
     }
 
-    fn failed(&self, act: Act, at: u64, source: impl Into<io::Error>) -> DiskError {
+    pub(crate) fn failed(&self, act: Act, at: u64, source: impl Into<io::Error>) -> DiskError {
         DiskError::at(act, self.path(), at, source)
     }
+}
+
+/// Whether a direct file takes these buffers at `at` as they are.
+fn is_aligned(bufs: &[AlignedBuf], at: u64) -> bool {
+    let whole = |n: usize| n.is_multiple_of(PAGE);
+    at.is_multiple_of(PAGE as u64) && bufs.iter().all(|buf| whole(buf.start()) && whole(buf.len()))
 }

@@ -6,6 +6,7 @@
 //!
 //! A dropped future leaves its operation with the ring, which keeps the buffer until the kernel has answered.
 
+use crate::blocking::BlockingPool;
 use crate::sys::{Ring, RingOp};
 use crate::task::ShardCounters;
 use glommio::io::{PollState, PollableFd};
@@ -23,7 +24,11 @@ use std::task::{Context, Poll, Waker};
 
 /// The engine. Clones share the ring.
 #[derive(Clone)]
-pub(crate) struct RingEngine(Rc<Inner>);
+pub(crate) struct RingEngine {
+    inner: Rc<Inner>,
+    /// For what the ring does not carry.
+    pub(crate) blocking: BlockingPool,
+}
 
 struct Inner {
     ring: RefCell<Ring>,
@@ -51,36 +56,37 @@ impl AsRawFd for RingFd {
 }
 
 impl RingEngine {
-    pub(crate) fn new(ring: Ring, counters: Arc<ShardCounters>) -> RingEngine {
-        RingEngine(Rc::new(Inner {
+    pub(crate) fn new(ring: Ring, counters: Arc<ShardCounters>, blocking: BlockingPool) -> RingEngine {
+        let inner = Rc::new(Inner {
             ring: RefCell::new(ring),
             slots: RefCell::default(),
             backlog: RefCell::default(),
             driver: RefCell::default(),
             called: Cell::new(false),
             counters,
-        }))
+        });
+        RingEngine { inner, blocking }
     }
 
     /// Carries `op` out. Its number of bytes is 0 for operations that move none.
     pub(crate) fn run(&self, op: RingOp) -> Running {
-        let slot = self.0.slots.borrow_mut().insert(Slot::Waiting(None));
-        let mut ring = self.0.ring.borrow_mut();
-        if self.0.backlog.borrow().is_empty() && ring.has_room() {
+        let slot = self.inner.slots.borrow_mut().insert(Slot::Waiting(None));
+        let mut ring = self.inner.ring.borrow_mut();
+        if self.inner.backlog.borrow().is_empty() && ring.has_room() {
             ring.push(op, slot);
         } else {
-            self.0.backlog.borrow_mut().push_back((op, slot));
+            self.inner.backlog.borrow_mut().push_back((op, slot));
         }
         drop(ring);
-        self.0.counters.disk_operations.fetch_add(1, Relaxed);
-        self.0.call_driver();
-        Running { inner: self.0.clone(), slot }
+        self.inner.counters.disk_operations.fetch_add(1, Relaxed);
+        self.inner.call_driver();
+        Running { inner: self.inner.clone(), slot }
     }
 
     /// Submits and answers for ever; the shard runs this as its one driver task. Ends with the engine's last handle.
     pub(crate) async fn drive(self) -> io::Result<()> {
-        let fd = PollableFd::new(RingFd(self.0.ring.borrow().as_raw_fd()))?;
-        let weak = Rc::downgrade(&self.0);
+        let fd = PollableFd::new(RingFd(self.inner.ring.borrow().as_raw_fd()))?;
+        let weak = Rc::downgrade(&self.inner);
         drop(self);
         let mut wait = PollState::new();
         poll_fn(|cx| {

@@ -8,16 +8,17 @@ use crate::buffer::BufferPool;
 use crate::clock::Clock;
 use crate::disk::Disk;
 use crate::engine::Engine;
+use crate::fs::{Fs, RealFs};
 use crate::mesh::Reply;
 use crate::ring::RingEngine;
 use crate::shards::{About, Back, ShardId, StartError};
-use crate::sim::SimExec;
+use crate::sim::{SimEngine, SimExec};
 use crate::sys::Ring;
 use crate::task::{LiveTasks, ShardCounters, TaskHandle, Watched};
 use std::cell::OnceCell;
 use std::fmt;
 use std::future::Future;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
 /// What starts a shard's tasks.
@@ -38,6 +39,16 @@ struct Inner {
     clock: Clock,
     disk: OnceCell<Disk>,
     live: LiveTasks,
+}
+
+/// A shard that may be gone.
+#[derive(Clone)]
+pub(crate) struct WeakShard(Weak<Inner>);
+
+impl WeakShard {
+    pub(crate) fn upgrade(&self) -> Option<Shard> {
+        self.0.upgrade().map(Shard)
+    }
 }
 
 impl Shard {
@@ -70,7 +81,7 @@ impl Shard {
                 {
                     tracing::warn!(shard = about.id.0, error = %e, "the shard's buffers are not registered");
                 }
-                let ring = RingEngine::new(ring, about.counters.clone());
+                let ring = RingEngine::new(ring, about.counters.clone(), about.blocking.clone());
                 let driver = ring.clone();
                 let shard = about.id;
                 glommio::spawn_local(async move {
@@ -81,9 +92,15 @@ impl Shard {
                 .detach();
                 Engine::Ring(ring)
             }
-            Exec::Portable | Exec::Sim(_) => Engine::Pool(about.blocking.clone()),
+            Exec::Portable => Engine::Pool(about.blocking.clone()),
+            Exec::Sim(exec) => Engine::Memory(SimEngine::new(exec.clone(), about.counters.clone())),
         };
-        self.0.disk.get_or_init(|| Disk::new(engine, about.blocking.clone()));
+        let fs: Arc<dyn Fs> = match &self.0.exec {
+            Exec::Sim(exec) => Arc::new(exec.disk().clone()),
+            _ => Arc::new(RealFs),
+        };
+        let weak = WeakShard(Rc::downgrade(&self.0));
+        self.0.disk.get_or_init(|| Disk::new(engine, fs, about.inodes.clone(), weak));
         Ok(())
     }
 

@@ -8,6 +8,7 @@
 use crate::blocking::BlockingPool;
 use crate::buffer::BufferPool;
 use crate::clock::{Clock, Moment};
+use crate::inode::Inodes;
 use crate::mesh::{AskError, Reply};
 use crate::shard::{Exec, Shard};
 use crate::task::{ShardCounters, TaskHandle};
@@ -150,6 +151,7 @@ pub(crate) struct About {
     pub(crate) blocking: BlockingPool,
     pub(crate) stop: watch::Receiver<Option<Moment>>,
     pub(crate) config: Arc<ShardsConfig>,
+    pub(crate) inodes: Arc<Inodes>,
 }
 
 /// One shard before it runs.
@@ -198,6 +200,7 @@ impl Shards {
         let blocking = BlockingPool::new(&config.name, config.blocking_threads_max.max(1), 65_536);
         let (stop, stopping) = watch::channel(None);
         let config = Arc::new(config.clone());
+        let inodes: Arc<Inodes> = Arc::default();
         let (to, seats): (Vec<_>, Vec<_>) = (0..config.shards)
             .map(|n| {
                 let (send, inbox) = mpsc::channel(STARTS_MAX);
@@ -210,6 +213,7 @@ impl Shards {
                     blocking: blocking.clone(),
                     stop: stopping.clone(),
                     config: config.clone(),
+                    inodes: inodes.clone(),
                 };
                 (send, Seat { id: ShardId(n), about, inbox })
             })

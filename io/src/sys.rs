@@ -11,6 +11,7 @@
 
 use crate::buffer::{AlignedBuf, BufferPool};
 use crate::file::FileInner;
+use crate::inode::RangeGuard;
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use slab::Slab;
 use std::io;
@@ -39,9 +40,23 @@ pub(crate) enum RingOp {
     /// Reads into `memory` of `buf`.
     Read { file: Arc<FileInner>, buf: AlignedBuf, memory: Range<usize>, at: u64 },
     /// Writes `memory` of `buf`.
-    Write { file: Arc<FileInner>, buf: AlignedBuf, memory: Range<usize>, at: u64 },
+    Write {
+        file: Arc<FileInner>,
+        buf: AlignedBuf,
+        memory: Range<usize>,
+        at: u64,
+        #[expect(dead_code, reason = "held until the kernel has answered")]
+        keep: Option<Arc<RangeGuard>>,
+    },
     /// Reads into, or writes, the data of several buffers in a row.
-    Vectored { file: Arc<FileInner>, bufs: Vec<AlignedBuf>, write: bool, at: u64 },
+    Vectored {
+        file: Arc<FileInner>,
+        bufs: Vec<AlignedBuf>,
+        write: bool,
+        at: u64,
+        #[expect(dead_code, reason = "held until the kernel has answered")]
+        keep: Option<Arc<RangeGuard>>,
+    },
     /// fdatasync.
     Sync { file: Arc<FileInner> },
 }
@@ -189,34 +204,34 @@ fn entry_of(inflight: &mut InFlight, registered: Option<&BufferPool>) -> squeue:
         RingOp::Read { file, buf, memory, at } => {
             let fixed = fixed_index(buf, registered);
             let part = &mut buf.memory_mut()[memory.clone()];
-            let (fd, ptr) = (types::Fd(file.raw_fd()), part.as_mut_ptr());
+            let (fd, ptr) = (types::Fd(file.fd().as_raw_fd()), part.as_mut_ptr());
             match fixed {
                 Some(index) => opcode::ReadFixed::new(fd, ptr, len(memory), index).offset(*at).build(),
                 None => opcode::Read::new(fd, ptr, len(memory)).offset(*at).build(),
             }
         }
-        RingOp::Write { file, buf, memory, at } => {
+        RingOp::Write { file, buf, memory, at, .. } => {
             let part = &buf.memory()[memory.clone()];
-            let (fd, ptr) = (types::Fd(file.raw_fd()), part.as_ptr());
+            let (fd, ptr) = (types::Fd(file.fd().as_raw_fd()), part.as_ptr());
             match fixed_index(buf, registered) {
                 Some(index) => opcode::WriteFixed::new(fd, ptr, len(memory), index).offset(*at).build(),
                 None => opcode::Write::new(fd, ptr, len(memory)).offset(*at).build(),
             }
         }
-        RingOp::Vectored { file, bufs, write, at } => {
+        RingOp::Vectored { file, bufs, write, at, .. } => {
             *vectors = bufs
                 .iter_mut()
                 .map(|buf| libc::iovec { iov_base: buf.as_mut_ptr().cast(), iov_len: buf.len() })
                 .collect();
             let count = u32::try_from(vectors.len()).expect("fewer vectors than UIO_MAXIOV");
-            let fd = types::Fd(file.raw_fd());
+            let fd = types::Fd(file.fd().as_raw_fd());
             match write {
                 true => opcode::Writev::new(fd, vectors.as_ptr(), count).offset(*at).build(),
                 false => opcode::Readv::new(fd, vectors.as_ptr(), count).offset(*at).build(),
             }
         }
         RingOp::Sync { file } => {
-            opcode::Fsync::new(types::Fd(file.raw_fd())).flags(types::FsyncFlags::DATASYNC).build()
+            opcode::Fsync::new(types::Fd(file.fd().as_raw_fd())).flags(types::FsyncFlags::DATASYNC).build()
         }
     }
 }

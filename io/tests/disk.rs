@@ -95,6 +95,7 @@ fn a_dropped_write_still_happens_and_its_memory_comes_back() {
     on_each_back(|shard| async move {
         let (_dir, path) = scratch(&shard).await;
         let file = shard.disk().open(&path, OpenHow::create_new().direct()).await.unwrap();
+        file.write_at(AlignedBuf::copy_of(&[0; 50 * PAGE]), 0).await.1.unwrap();
         let free = shard.buffers().bytes_free();
         for n in 0..50u64 {
             let mut buf = shard.buffers().take(PAGE).await.unwrap();

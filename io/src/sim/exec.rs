@@ -6,7 +6,7 @@
 //!
 //! The same seed and the same program give the same trace, byte for byte.
 
-use super::SimTime;
+use super::{SimDisk, SimTime};
 use crate::clock::{Clock, Moment};
 use crate::shard::{Exec, Shard};
 use crate::shards::{Back, ShardId, Shards, ShardsConfig};
@@ -119,6 +119,7 @@ struct Core {
     tasks: RefCell<BTreeMap<u64, Task>>,
     next_id: Cell<u64>,
     trace: Trace,
+    disk: SimDisk,
 }
 
 /// The part of a simulation that a shard holds to start its tasks.
@@ -136,6 +137,22 @@ impl SimExec {
         let waker = Waker::from(Arc::new(TaskWaker { id, ready: self.0.ready.clone() }));
         waker.wake_by_ref();
         self.0.tasks.borrow_mut().insert(id, Task { label, work, waker });
+    }
+
+    pub(crate) fn start_named(&self, label: &str, work: impl Future<Output = ()> + 'static) {
+        self.start(label.into(), Box::pin(work));
+    }
+
+    pub(crate) fn disk(&self) -> &SimDisk {
+        &self.0.disk
+    }
+
+    pub(crate) fn rng(&self) -> &SimRng {
+        &self.0.rng
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        Clock::simulated(self.0.time.clone())
     }
 
     /// Runs one task that can run, picked by the seed. `false` if none can.
@@ -166,7 +183,7 @@ impl SimExec {
     /// Lets every other task that can run have a turn, and some virtual time pass.
     pub(crate) async fn pause(&self) {
         let by = Duration::from_nanos(1_000 + self.0.rng.below(50_000));
-        Clock::simulated(self.0.time.clone()).sleep(by).await;
+        self.clock().sleep(by).await;
     }
 }
 
@@ -193,8 +210,13 @@ pub struct Sim {
 }
 
 impl Sim {
-    /// Starts the shards; they run when the simulation does.
+    /// Starts the shards, with an empty disk of 1 TiB; they run when the simulation does.
     pub fn new(config: SimConfig) -> Sim {
+        Sim::with_disk(config, SimDisk::new(1 << 40))
+    }
+
+    /// As [`new`](Self::new), with a disk that may hold something already.
+    pub fn with_disk(config: SimConfig, disk: SimDisk) -> Sim {
         let exec = SimExec(Rc::new(Core {
             time: Arc::default(),
             rng: SimRng::seeded(config.seed),
@@ -202,6 +224,7 @@ impl Sim {
             tasks: RefCell::default(),
             next_id: Cell::new(0),
             trace: Trace::new(config.record),
+            disk,
         }));
         let clock = Clock::simulated(exec.0.time.clone());
         let pool = ShardsConfig {
@@ -213,6 +236,7 @@ impl Sim {
         for seat in seats {
             let id = seat.id;
             let shard = Shard::new(seat.about, Exec::Sim(exec.clone()), clock.clone());
+            shard.open_disk().expect("the in-memory disk always opens");
             exec.start(format!("{id} main").into(), Box::pin(crate::shards::serve(shard, seat.inbox)));
         }
         Sim { exec, shards, seed: config.seed }
@@ -223,9 +247,14 @@ impl Sim {
         self.shards.clone()
     }
 
+    /// The disk all shards share.
+    pub fn disk(&self) -> SimDisk {
+        self.exec.0.disk.clone()
+    }
+
     /// Virtual time.
     pub fn clock(&self) -> Clock {
-        Clock::simulated(self.exec.0.time.clone())
+        self.exec.clock()
     }
 
     /// The stream of chance that the simulation itself draws from.
