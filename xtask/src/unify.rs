@@ -102,7 +102,10 @@ mod tests {
 
     #[test]
     fn a_package_without_the_long_build_is_passed_over() {
-        assert!(violations("types", &below_long_build("0|types|\n1|regex v1|"), &below_long_build(WHOLE)).is_empty());
+        assert!(
+            violations("types", &below_long_build("0|types|\n1|regex v1|"), &below_long_build(WHOLE))
+                .is_empty()
+        );
     }
 
     #[test]
