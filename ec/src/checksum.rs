@@ -66,9 +66,11 @@ impl Windows {
     }
 
     /// Sums `bytes`, which stand at `at` in their chunk, into the chunk's `sums`. A window that began before `at` goes
-    /// on from the sum it has.
-    pub(crate) fn sum(self, mut bytes: &[u8], at: usize, sums: &mut [u32]) {
-        let mut at = at;
+    /// on from the sum it has, so a chunk may come in pieces of any length, in order.
+    ///
+    /// # Panics
+    /// If `sums` has no place for a window that `bytes` reach.
+    pub fn sum(self, mut bytes: &[u8], mut at: usize, sums: &mut [u32]) {
         while !bytes.is_empty() {
             let (index, begun) = (at / self.len, at % self.len);
             let (now, rest) = bytes.split_at(bytes.len().min(self.window_len() - begun));

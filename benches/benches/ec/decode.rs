@@ -14,7 +14,7 @@ pub(crate) fn measure(report: &mut Report, effort: Effort) {
         "Decode",
         "The limit is one call of ISA-L on the same slices with its tables ready. Ours is `Decoder::decode`, as a \
          reconstruction calls it slice after slice; 'by name' is `Codec::decode`, which sorts the named cells and looks \
-         the table up each time.",
+         the table up each time: some 0.1 µs a call, which shows on 32 KiB cells in cache.",
     );
     for (data, parity) in SCHEMES {
         for losses in [1, 2] {

@@ -20,7 +20,8 @@ pub const COLUMN_SLICE_LEN: usize = 16 * 1024;
 impl<K: Kernel> Codec<K> {
     /// Writes all parity cells of `data` and the checksums of every cell's windows. Data cells may be short as in
     /// [`encode_padded`](Codec::encode_padded); `checksums` has a run for each cell, data cells first, with
-    /// [`Windows::count`] of that cell's length.
+    /// [`Windows::count`] of that cell's length. Column slices that start at a window's first byte can be coded one by
+    /// one, each with its part of the checksums.
     pub fn encode_with_checksums(
         &self,
         data: &[&[u8]],

@@ -79,12 +79,21 @@ pub enum SkipReason {
 }
 
 /// Plans the rebuilding of one block for `targets`. `sources` are the surviving replicas, the best to read from first,
-/// each with what it reports of the block, if anything. Every source is a cell of the layout and named once.
+/// each with what it reports of the block, if anything.
+///
+/// # Panics
+/// If a source or target is no cell of the layout, or is named twice.
 pub fn plan_block(
     layout: Layout,
     sources: &[(CellIndex, Option<BlockOnSource>)],
     targets: CellSet,
 ) -> Result<BlockPlan, (SkipReason, Vec<SetAside>)> {
+    let named: CellSet = sources.iter().map(|(cell, _)| *cell).chain(targets).collect();
+    assert_eq!(named.len(), sources.len() + targets.len(), "sources and targets are named once");
+    assert!(
+        named.without(layout.scheme().all_cells()).is_empty(),
+        "sources and targets are cells of the layout"
+    );
     let reported = || sources.iter().filter_map(|(_, block)| block.as_ref()?.group_len);
     let lengths = || reported().filter(|len| !len.is_zero());
     let at_length = |group_len: ByteCount| {

@@ -1,6 +1,9 @@
 //! What is rebuilt, from where, and what is skipped.
 
-use allotrope_ec::{CellSet, ContainerPlanError, SetAsideReason, SkipReason, plan_container};
+use allotrope_ec::{
+    BlockOnSource, CellIndex, CellSet, ContainerPlanError, Layout, SetAsideReason, SkipReason, plan_block,
+    plan_container,
+};
 use allotrope_types::ByteCount;
 use proptest::prelude::*;
 
@@ -40,6 +43,61 @@ proptest! {
         prop_assert_eq!((plan.blocks.len(), plan.skipped.len()), (lens.len(), 0));
         container.rebuild(&plan, lost, slice_len);
         prop_assert!(container.replicas == whole.replicas);
+    }
+}
+
+proptest! {
+    /// Whatever the sources report, the plan is the greatest length that as many sources hold as it takes, and it reads
+    /// only sources that hold it.
+    #[test]
+    fn the_length_is_the_greatest_that_enough_sources_hold(
+        reports in prop::collection::vec(prop::option::of((prop::option::of(0u64..9), 0u64..4)), 4),
+    ) {
+        let layout = Layout::new("rs-3-2-1k".parse().unwrap());
+        let sources: Vec<(CellIndex, Option<BlockOnSource>)> = reports
+            .iter()
+            .enumerate()
+            .map(|(i, report)| {
+                let block = report.map(|(cells, stripes)| BlockOnSource {
+                    group_len: cells.map(|cells| bytes(cells * 700)),
+                    block_len: bytes(stripes * 1024),
+                });
+                (CellIndex::new(i), block)
+            })
+            .collect();
+        let holds = |cell: CellIndex, group_len: u64| {
+            sources[cell.get()].1.is_some_and(|block| {
+                block.group_len >= Some(bytes(group_len)) && block.block_len >= layout.block_len(bytes(group_len), cell)
+            })
+        };
+        let enough = |group_len: u64| {
+            let with_bytes = |cell: &CellIndex| !layout.block_len(bytes(group_len), *cell).is_zero();
+            let survivors = (0..4).map(CellIndex::new).filter(with_bytes).filter(|&cell| holds(cell, group_len)).count();
+            let padding = (0..3).map(CellIndex::new).filter(|cell| !with_bytes(cell)).count();
+            survivors + padding >= 3
+        };
+        let expected = (1..9).map(|cells| cells * 700).filter(|&len| {
+            enough(len) && reports.iter().flatten().any(|(cells, _)| *cells == Some(len / 700))
+        }).max();
+        match plan_block(layout, &sources, cells(&[5])) {
+            Ok(plan) => {
+                prop_assert_eq!(Some(plan.group_len().as_u64()), expected);
+                prop_assert_eq!(plan.survivors().len(), 3);
+                for cell in plan.read().union(plan.spare()) {
+                    prop_assert!(holds(cell, plan.group_len().as_u64()));
+                    prop_assert!(plan.set_aside().iter().all(|aside| aside.replica != cell.replica()));
+                }
+            }
+            Err((why, _)) => {
+                prop_assert_eq!(expected, None);
+                let reported = || reports.iter().flatten().filter_map(|(cells, _)| *cells);
+                match why {
+                    SkipReason::NoGroupLength => prop_assert_eq!(reported().count(), 0),
+                    SkipReason::Empty => prop_assert_eq!(reported().max(), Some(0)),
+                    SkipReason::TooFewSources { holding, needed, .. } => prop_assert!(holding.len() < needed),
+                }
+            }
+        }
     }
 }
 
