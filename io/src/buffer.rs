@@ -16,7 +16,8 @@
 
 use crate::buffer_pages::FreePages;
 use bytes::Bytes;
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+use std::alloc::{Layout, handle_alloc_error};
 use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
@@ -26,11 +27,11 @@ use tokio::sync::oneshot;
 /// The alignment of every buffer, in bytes: what O_DIRECT asks for on any disk we support.
 pub const PAGE: usize = 4096;
 
-/// Zeroed memory aligned to [`PAGE`], freed on drop.
+/// Zeroed pages of the kernel's, given back on drop. They take memory when they are first touched.
 #[derive(Debug)]
 struct Region {
     at: NonNull<u8>,
-    layout: Layout,
+    len: usize,
 }
 
 // SAFETY: a region is plain memory that it alone frees; `AlignedBuf`s are handed disjoint parts of it.
@@ -40,18 +41,23 @@ unsafe impl Sync for Region {}
 
 impl Region {
     fn new(len: usize) -> Region {
-        let layout = Layout::from_size_align(len.max(PAGE), PAGE).expect("a region fits the address space");
-        // SAFETY: the layout has a size above zero.
-        let at = unsafe { alloc_zeroed(layout) };
-        let Some(at) = NonNull::new(at) else { handle_alloc_error(layout) };
-        Region { at, layout }
+        let len = len.max(1).next_multiple_of(PAGE);
+        // SAFETY: a new private mapping at an address of the kernel's choice touches no memory of ours.
+        let mapped = unsafe {
+            mmap_anonymous(std::ptr::null_mut(), len, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE)
+        };
+        let layout = Layout::from_size_align(len, PAGE).expect("a region fits the address space");
+        match mapped.ok().and_then(|at| NonNull::new(at.cast())) {
+            Some(at) => Region { at, len },
+            None => handle_alloc_error(layout),
+        }
     }
 }
 
 impl Drop for Region {
     fn drop(&mut self) {
-        // SAFETY: `at` came from `alloc_zeroed` with this layout, and no buffer outlives its region.
-        unsafe { dealloc(self.at.as_ptr(), self.layout) }
+        // SAFETY: this is the mapping that `new` made, whole, and no buffer outlives its region.
+        let _ = unsafe { munmap(self.at.as_ptr().cast(), self.len) };
     }
 }
 
@@ -143,7 +149,12 @@ impl BufferPool {
 
     /// Bytes in all.
     pub fn bytes_total(&self) -> usize {
-        self.0.region.layout.size()
+        self.0.region.len
+    }
+
+    /// The longest buffer, in bytes.
+    pub fn buffer_max(&self) -> usize {
+        self.0.run_max
     }
 
     /// How many wait for a buffer.
@@ -153,7 +164,7 @@ impl BufferPool {
 
     /// Where the pool's memory lies, for registering it with a ring.
     pub(crate) fn extent(&self) -> (*mut u8, usize) {
-        (self.0.region.at.as_ptr(), self.0.region.layout.size())
+        (self.0.region.at.as_ptr(), self.0.region.len)
     }
 
     fn state(&self) -> MutexGuard<'_, PoolState> {
@@ -230,7 +241,7 @@ impl AlignedBuf {
     /// A buffer outside any pool, for work that is not planned for (small metadata, tests).
     pub fn heap(room: usize) -> AlignedBuf {
         let region = Region::new(room.max(1).div_ceil(PAGE) * PAGE);
-        let (at, capacity) = (region.at, region.layout.size());
+        let (at, capacity) = (region.at, region.len);
         AlignedBuf { at, capacity, start: 0, len: 0, owner: Owner::Heap { _region: region } }
     }
 
@@ -295,7 +306,7 @@ impl AlignedBuf {
 
     /// The whole memory, data or not.
     pub(crate) fn memory(&self) -> &[u8] {
-        // SAFETY: `at` is valid for `capacity` bytes that were zeroed at allocation and are ours while we live.
+        // SAFETY: `at` is valid for `capacity` bytes that the kernel zeroed and are ours while we live.
         unsafe { std::slice::from_raw_parts(self.at.as_ptr(), self.capacity) }
     }
 

@@ -10,9 +10,11 @@ use crate::inode::RangeGuard;
 use crate::ring::RingEngine;
 use crate::sim::SimEngine;
 use crate::sys::RingOp;
+use crate::task::ShardCounters;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// What carries out the reads, writes and flushes of one shard.
 #[derive(Clone)]
@@ -20,7 +22,7 @@ pub(crate) enum Engine {
     /// A ring of the shard's own.
     Ring(RingEngine),
     /// Positioned calls on blocking threads.
-    Pool(BlockingPool),
+    Pool(BlockingPool, Arc<ShardCounters>),
     /// The in-memory disk of a simulation.
     Memory(SimEngine),
 }
@@ -43,7 +45,8 @@ impl Engine {
                 (RingOp::Read { buf, .. }, moved) => (buf, moved),
                 _ => unreachable!("an operation comes back as itself"),
             },
-            Engine::Pool(pool) => {
+            Engine::Pool(pool, counters) => {
+                counters.disk_operations.fetch_add(1, Relaxed);
                 owned(pool, move || {
                     let moved = rustix::io::pread(file.fd(), &mut buf.memory_mut()[memory], at);
                     (buf, moved.map_err(Into::into))
@@ -69,7 +72,8 @@ impl Engine {
                 (RingOp::Write { buf, .. }, moved) => (buf, moved),
                 _ => unreachable!("an operation comes back as itself"),
             },
-            Engine::Pool(pool) => {
+            Engine::Pool(pool, counters) => {
+                counters.disk_operations.fetch_add(1, Relaxed);
                 owned(pool, move || {
                     let moved = rustix::io::pwrite(file.fd(), &buf.memory()[memory], at);
                     drop(keep);
@@ -96,7 +100,8 @@ impl Engine {
                 (RingOp::Vectored { bufs, .. }, moved) => (bufs, moved),
                 _ => unreachable!("an operation comes back as itself"),
             },
-            Engine::Pool(pool) => {
+            Engine::Pool(pool, counters) => {
+                counters.disk_operations.fetch_add(1, Relaxed);
                 owned(pool, move || {
                     let moved = if write {
                         let parts: Vec<_> = bufs.iter().map(|buf| io::IoSlice::new(buf)).collect();
@@ -119,7 +124,10 @@ impl Engine {
         let file = file.clone();
         match self {
             Engine::Ring(ring) => ring.run(RingOp::Sync { file }).await.1.map(drop),
-            Engine::Pool(_) => self.blocking(move || Ok(rustix::fs::fdatasync(file.fd())?)).await,
+            Engine::Pool(_, counters) => {
+                counters.disk_operations.fetch_add(1, Relaxed);
+                self.blocking(move || Ok(rustix::fs::fdatasync(file.fd())?)).await
+            }
             Engine::Memory(memory_disk) => memory_disk.sync(file).await,
         }
     }
@@ -130,7 +138,7 @@ impl Engine {
         work: impl FnOnce() -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
         match self {
-            Engine::Ring(RingEngine { blocking, .. }) | Engine::Pool(blocking) => {
+            Engine::Ring(RingEngine { blocking, .. }) | Engine::Pool(blocking, _) => {
                 blocking.run_bounded_by_caller(work).await.map_err(io::Error::other)?
             }
             Engine::Memory(memory_disk) => memory_disk.call(work).await,

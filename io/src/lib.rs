@@ -41,6 +41,7 @@ mod engine;
 mod error;
 mod file;
 mod file_direct;
+mod file_ranges;
 mod fs;
 mod http;
 mod inode;

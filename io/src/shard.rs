@@ -92,7 +92,7 @@ impl Shard {
                 .detach();
                 Engine::Ring(ring)
             }
-            Exec::Portable => Engine::Pool(about.blocking.clone()),
+            Exec::Portable => Engine::Pool(about.blocking.clone(), about.counters.clone()),
             Exec::Sim(exec) => Engine::Memory(SimEngine::new(exec.clone(), about.counters.clone())),
         };
         let fs: Arc<dyn Fs> = match &self.0.exec {

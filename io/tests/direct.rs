@@ -126,7 +126,7 @@ async fn live(shard: Shard, path: PathBuf, steps: Vec<Step>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_direct_file_in_memory_is_a_vector_of_bytes(
@@ -197,5 +197,29 @@ fn a_file_is_never_written_through_the_cache_and_past_it_at_once() {
         assert!(shard.disk().open(&path, OpenHow::read()).await.is_ok());
         drop(direct);
         assert!(shard.disk().open(&path, OpenHow::write()).await.is_ok());
+    });
+}
+
+#[test]
+fn many_ranges_are_read_with_few_operations_in_the_order_asked_for() {
+    use std::sync::atomic::Ordering::Relaxed;
+    on_each_back(|shard| async move {
+        let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let bytes = fill(300_000, 5);
+        for how in [OpenHow::create_new().direct(), OpenHow::create_new()] {
+            let file = shard.disk().open(dir.path().join(how.direct.to_string()), how).await.unwrap();
+            file.write_at(AlignedBuf::copy_of(&bytes), 0).await.1.unwrap();
+            let before = shard.counters().disk_operations.load(Relaxed);
+            let ranges = [250_001..251_000, 10..20, 4090..4100, 0..5, 7..7, 250_000..250_500];
+            let parts = file.read_ranges(shard.buffers(), &ranges, 8192, 4).await.unwrap();
+            for (range, part) in ranges.iter().zip(&parts) {
+                assert_eq!(part[..], bytes[range.start as usize..range.end as usize]);
+            }
+            let operations = shard.counters().disk_operations.load(Relaxed) - before;
+            assert_eq!(operations, 2, "one for each neighbourhood");
+            let past = std::slice::from_ref(&(299_999..300_001));
+            let past = file.read_ranges(shard.buffers(), past, 0, 1).await.unwrap_err();
+            assert_eq!(past.kind(), std::io::ErrorKind::UnexpectedEof);
+        }
     });
 }
