@@ -6,13 +6,23 @@
 //! Shape   one module a protocol holds its raw messages: [`container`] (clients to datanodes), [`heartbeat`]
 //!         (datanodes to SCM), [`scm_block`], [`scm_container`], [`om`], [`ratis`], [`hadoop`] and their kin, on the
 //!         common words in [`hdds`]. [`decode`] reads one from bytes.
+//!         Behind features: [`rpc`] (services, apart from their transport), [`hadoop_rpc`] and [`grpc`] (the
+//!         transports), [`net`] (what their listeners share).
 //! Errors  [`WireError`] names the message and the field; bytes from outside never panic.
 
 pub mod bulk;
 pub mod checksum;
 mod generated;
+#[cfg(feature = "tonic")]
+pub mod grpc;
+#[cfg(feature = "hadoop-rpc")]
+pub mod hadoop_rpc;
+#[cfg(any(feature = "hadoop-rpc", feature = "tonic"))]
+pub mod net;
 mod required;
 mod rope;
+#[cfg(any(feature = "hadoop-rpc", feature = "tonic"))]
+pub mod rpc;
 mod varint;
 
 pub use generated::{

@@ -1,0 +1,115 @@
+//! The calls of Ozone's protocols, by their names on both wires.
+//!
+//! Source  the protocol table of the wire facts (om.md 1.11) and `proto/protos/`; calls for which Ozone has no gRPC
+//!         service have ours, under `allotrope.v1`. A test compares the paths with the `.proto` files.
+
+use super::Rpc;
+use crate::{
+    disk_balancer, heartbeat, om, om_admin, om_inter, reconfigure, scm_block, scm_container, scm_security,
+    secret_key,
+};
+
+macro_rules! rpcs {
+    ($($(#[$about:meta])* $name:ident: $request:ty => $response:ty, $protocol:literal $method:literal $path:expr;)*) => {
+        $(
+            $(#[$about])*
+            #[derive(Debug)]
+            pub enum $name {}
+
+            impl Rpc for $name {
+                type Request = $request;
+                type Response = $response;
+                const PROTOCOL: &'static str = $protocol;
+                const METHOD: &'static str = $method;
+                const GRPC_PATH: Option<&'static str> = $path;
+            }
+        )*
+
+        /// Every call's gRPC path with the names of its messages; for the test against the `.proto` files.
+        #[cfg(test)]
+        pub(crate) fn grpc_paths() -> Vec<(&'static str, &'static str, &'static str)> {
+            use crate::Checked;
+            let all: &[(Option<&'static str>, &'static str, &'static str)] =
+                &[$((<$name as Rpc>::GRPC_PATH, <$request>::RULES.name, <$response>::RULES.name)),*];
+            all.iter().filter_map(|&(path, request, response)| Some((path?, request, response))).collect()
+        }
+    };
+}
+
+rpcs! {
+    /// Everything a client asks of the OM.
+    OmSubmit: om::OmRequest => om::OmResponse,
+        "org.apache.hadoop.ozone.om.protocol.OzoneManagerProtocol" "submitRequest"
+        Some("/hadoop.ozone.OzoneManagerService/submitRequest");
+    /// The OM's members.
+    OmConfiguration: om_admin::OmConfigurationRequest => om_admin::OmConfigurationResponse,
+        "org.apache.hadoop.ozone.om.protocol.OMAdminProtocol" "getOMConfiguration" None;
+    /// Takes an OM out of the group.
+    OmDecommission: om_admin::DecommissionOmRequest => om_admin::DecommissionOmResponse,
+        "org.apache.hadoop.ozone.om.protocol.OMAdminProtocol" "decommission" None;
+    /// Compacts one table of the OM.
+    OmCompact: om_admin::CompactRequest => om_admin::CompactResponse,
+        "org.apache.hadoop.ozone.om.protocol.OMAdminProtocol" "compactDB" None;
+    /// Defragments the OM's snapshots.
+    OmSnapshotDefrag: om_admin::TriggerSnapshotDefragRequest => om_admin::TriggerSnapshotDefragResponse,
+        "org.apache.hadoop.ozone.om.protocol.OMAdminProtocol" "triggerSnapshotDefrag" None;
+    /// A new OM joins.
+    OmBootstrap: om_inter::BootstrapOmRequest => om_inter::BootstrapOmResponse,
+        "org.apache.hadoop.ozone.om.protocol.OMInterServiceProtocol" "bootstrap" None;
+    /// The OM asks the SCM for blocks, and to delete blocks.
+    ScmBlockSend: scm_block::ScmBlockLocationRequest => scm_block::ScmBlockLocationResponse,
+        "org.apache.hadoop.hdds.scm.protocol.ScmBlockLocationProtocol" "send"
+        Some("/allotrope.v1.ScmBlockService/Submit");
+    /// Administrators, the OM and Recon ask the SCM.
+    ScmContainerSubmit: scm_container::ScmContainerLocationRequest => scm_container::ScmContainerLocationResponse,
+        "org.apache.hadoop.hdds.scm.protocol.StorageContainerLocationProtocol" "submitRequest"
+        Some("/allotrope.v1.ScmContainerService/Submit");
+    /// A datanode registers and reports.
+    DatanodeHeartbeat: heartbeat::ScmDatanodeRequest => heartbeat::ScmDatanodeResponse,
+        "org.apache.hadoop.ozone.protocol.StorageContainerDatanodeProtocol" "submitRequest"
+        Some("/allotrope.v1.DatanodeHeartbeatService/Submit");
+    /// The same messages from a datanode to Recon.
+    ReconHeartbeat: heartbeat::ScmDatanodeRequest => heartbeat::ScmDatanodeResponse,
+        "org.apache.hadoop.ozone.protocol.ReconDatanodeProtocol" "submitRequest"
+        Some("/allotrope.v1.ReconHeartbeatService/Submit");
+    /// Certificates.
+    ScmSecuritySubmit: scm_security::ScmSecurityRequest => scm_security::ScmSecurityResponse,
+        "org.apache.hadoop.hdds.protocol.SCMSecurityProtocol" "submitRequest"
+        Some("/allotrope.v1.ScmSecurityService/Submit");
+    /// Symmetric keys, asked for by an OM.
+    SecretKeyForOm: secret_key::ScmSecretKeyRequest => secret_key::ScmSecretKeyResponse,
+        "org.apache.hadoop.hdds.protocol.SecretKeyProtocolOm" "submitRequest"
+        Some("/allotrope.v1.SecretKeyService/SubmitOm");
+    /// Symmetric keys, asked for by a datanode.
+    SecretKeyForDatanode: secret_key::ScmSecretKeyRequest => secret_key::ScmSecretKeyResponse,
+        "org.apache.hadoop.hdds.protocol.SecretKeyProtocolDatanode" "submitRequest"
+        Some("/allotrope.v1.SecretKeyService/SubmitDatanode");
+    /// Symmetric keys, asked for by an SCM.
+    SecretKeyForScm: secret_key::ScmSecretKeyRequest => secret_key::ScmSecretKeyResponse,
+        "org.apache.hadoop.hdds.protocol.SecretKeyProtocolScm" "submitRequest"
+        Some("/allotrope.v1.SecretKeyService/SubmitScm");
+    /// The name of a server whose settings may change while it runs.
+    ReconfigureServerName: reconfigure::GetServerNameRequestProto => reconfigure::GetServerNameResponseProto,
+        "org.apache.hadoop.hdds.protocol.ReconfigureProtocol" "getServerName" None;
+    /// Begins to change settings.
+    ReconfigureStart: reconfigure::StartReconfigureRequestProto => reconfigure::StartReconfigureResponseProto,
+        "org.apache.hadoop.hdds.protocol.ReconfigureProtocol" "startReconfigure" None;
+    /// How far the change of settings has come.
+    ReconfigureStatus: reconfigure::GetReconfigureStatusRequestProto => reconfigure::GetReconfigureStatusResponseProto,
+        "org.apache.hadoop.hdds.protocol.ReconfigureProtocol" "getReconfigureStatus" None;
+    /// Which settings may change.
+    ReconfigureList: reconfigure::ListReconfigurePropertiesRequestProto => reconfigure::ListReconfigurePropertiesResponseProto,
+        "org.apache.hadoop.hdds.protocol.ReconfigureProtocol" "listReconfigureProperties" None;
+    /// What a datanode's disk balancer does.
+    DiskBalancerInfo: disk_balancer::GetDiskBalancerInfoRequestProto => disk_balancer::GetDiskBalancerInfoResponseProto,
+        "org.apache.hadoop.hdds.protocol.DiskBalancerProtocol" "getDiskBalancerInfo" None;
+    /// Starts a datanode's disk balancer.
+    DiskBalancerStart: disk_balancer::StartDiskBalancerRequestProto => disk_balancer::StartDiskBalancerResponseProto,
+        "org.apache.hadoop.hdds.protocol.DiskBalancerProtocol" "startDiskBalancer" None;
+    /// Stops a datanode's disk balancer.
+    DiskBalancerStop: disk_balancer::StopDiskBalancerRequestProto => disk_balancer::StopDiskBalancerResponseProto,
+        "org.apache.hadoop.hdds.protocol.DiskBalancerProtocol" "stopDiskBalancer" None;
+    /// Changes a datanode's disk balancer.
+    DiskBalancerUpdate: disk_balancer::UpdateDiskBalancerConfigurationRequestProto => disk_balancer::UpdateDiskBalancerConfigurationResponseProto,
+        "org.apache.hadoop.hdds.protocol.DiskBalancerProtocol" "updateDiskBalancerConfiguration" None;
+}
