@@ -144,7 +144,7 @@ impl Connection {
         mut self,
         reader: &mut FrameReader<R>,
         mut stage: Stage,
-        answers: Sender<Outgoing>,
+        answers: Sender<Box<Outgoing>>,
     ) -> End {
         loop {
             let end = match self.next_frame(reader).await {
@@ -157,7 +157,7 @@ impl Connection {
             if let End::Refused(answer) = &end {
                 // The queue has room for every call's answer and this one waits its turn at worst; a writer that is
                 // gone has ended the connection already.
-                let _ = answers.send(Outgoing::Last(answer.clone())).await;
+                let _ = answers.send(Outgoing::last(answer.clone())).await;
             }
             return end;
         }
@@ -213,7 +213,7 @@ impl Connection {
         stage: &mut Stage,
         frame: Bytes,
         held: Held,
-        answers: &Sender<Outgoing>,
+        answers: &Sender<Box<Outgoing>>,
     ) -> Result<(), Fatal> {
         match stage.take(frame)? {
             Step::Nothing => {}
@@ -241,11 +241,11 @@ impl Connection {
     }
 
     /// Sends an answer that no service gave. It takes a slot too, so that refusals are bounded as answers are.
-    async fn send(&self, frame: Bytes, answers: &Sender<Outgoing>) {
+    async fn send(&self, frame: Bytes, answers: &Sender<Box<Outgoing>>) {
         let slot = self.slot().await;
         let held = self.responses.take(len_of(&frame)).await;
         // A writer that is gone has ended the connection already.
-        let _ = answers.send(Outgoing::Answer { frame, _slot: Some(slot), _held: Some(held) }).await;
+        let _ = answers.send(Outgoing::answer(frame, Some(slot), Some(held))).await;
     }
 
     async fn slot(&self) -> CallSlot {
@@ -255,7 +255,7 @@ impl Connection {
         CallSlot { _connection: connection, _server: server }
     }
 
-    async fn start(&self, method: Arc<Method>, call: Call, held: Held, answers: &Sender<Outgoing>) {
+    async fn start(&self, method: Arc<Method>, call: Call, held: Held, answers: &Sender<Box<Outgoing>>) {
         let slot = self.slot().await;
         let deadline = Instant::now() + self.shared.config.call_time_max;
         let user = self.user.clone().unwrap_or_default();
@@ -289,7 +289,7 @@ impl Connection {
                 biased;
                 () = drain.aborted() => {}
                 (frame, held) = running.answer(context, call.request, held) => {
-                    let _ = answers.send(Outgoing::Answer { frame, _slot: Some(slot), _held: Some(held) }).await;
+                    let _ = answers.send(Outgoing::answer(frame, Some(slot), Some(held))).await;
                 }
             }
         });

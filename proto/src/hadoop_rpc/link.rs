@@ -41,7 +41,7 @@ pub(crate) struct Gone(pub(crate) Box<Unsent>);
 
 /// The asking side of a connection.
 pub(crate) struct Link {
-    outgoing: mpsc::Sender<Outgoing>,
+    outgoing: mpsc::Sender<Box<Outgoing>>,
     waiting: Waiting,
 }
 
@@ -111,7 +111,7 @@ impl Link {
             context_frame(client_id, &config),
         ];
         for frame in opening {
-            let sent = outgoing.try_send(Outgoing::Answer { frame, _slot: None, _held: None });
+            let sent = outgoing.try_send(Outgoing::answer(frame, None, None));
             assert!(sent.is_ok(), "a new queue has room");
         }
         let task = Task {
@@ -133,7 +133,7 @@ impl Link {
             None => return Err(Gone(Box::new((frame, held)))),
         }
         let answered = Answered { call_id, waiting: self.waiting.clone(), answer: answered };
-        match self.outgoing.send(Outgoing::Answer { frame, _slot: None, _held: Some(held) }).await {
+        match self.outgoing.send(Outgoing::answer(frame, None, Some(held))).await {
             Ok(()) => Ok(answered),
             // The writer is gone and with it the frame; the call hears how the connection ended.
             Err(_) => Ok(answered),
@@ -150,12 +150,12 @@ struct Task {
     config: Arc<ClientConfig>,
     waiting: Waiting,
     /// Weak, so that the queue ends when the client lets go of the connection.
-    outgoing: mpsc::WeakSender<Outgoing>,
+    outgoing: mpsc::WeakSender<Box<Outgoing>>,
     ping: Bytes,
 }
 
 impl Task {
-    async fn run<S: Stream>(self, stream: S, queue: mpsc::Receiver<Outgoing>) {
+    async fn run<S: Stream>(self, stream: S, queue: mpsc::Receiver<Box<Outgoing>>) {
         let (read, write) = tokio::io::split(stream);
         let mut reader = FrameReader::new(read, self.config.response_bytes_max);
         let writing = writer::run(write, queue, self.config.pace);
@@ -227,8 +227,7 @@ impl Task {
     fn send_ping(&self) {
         if let Some(outgoing) = self.outgoing.upgrade() {
             // A full queue is a sign of life by itself.
-            let _ =
-                outgoing.try_send(Outgoing::Answer { frame: self.ping.clone(), _slot: None, _held: None });
+            let _ = outgoing.try_send(Outgoing::answer(self.ping.clone(), None, None));
         }
     }
 

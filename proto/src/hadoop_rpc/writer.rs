@@ -13,6 +13,8 @@ use crate::net::{Held, TransferPace};
 
 /// Frames handed to the socket in one system call.
 const FRAMES_AT_ONCE: usize = 64;
+/// Room kept for the next frames.
+const FRAMES_KEPT: usize = 4;
 
 /// What a call holds until its answer is on the socket.
 #[derive(Debug)]
@@ -30,7 +32,16 @@ pub(crate) enum Outgoing {
     Last(Bytes),
 }
 
+// Boxed in the queue, since a queue sets room aside for 32 of them, on ten thousand idle connections too.
 impl Outgoing {
+    pub(crate) fn answer(frame: Bytes, slot: Option<CallSlot>, held: Option<Held>) -> Box<Outgoing> {
+        Box::new(Outgoing::Answer { frame, _slot: slot, _held: held })
+    }
+
+    pub(crate) fn last(frame: Bytes) -> Box<Outgoing> {
+        Box::new(Outgoing::Last(frame))
+    }
+
     fn frame(&self) -> &Bytes {
         match self {
             Outgoing::Answer { frame, .. } | Outgoing::Last(frame) => frame,
@@ -47,13 +58,13 @@ impl Outgoing {
 /// Writes what comes until a last frame or the end of all senders, then closes this direction.
 pub(crate) async fn run<W: AsyncWrite + Unpin>(
     mut socket: W,
-    mut outgoing: Receiver<Outgoing>,
+    mut outgoing: Receiver<Box<Outgoing>>,
     pace: TransferPace,
 ) -> io::Result<()> {
-    let mut batch = Vec::with_capacity(4);
+    let mut batch: Vec<Box<Outgoing>> = Vec::new();
     let mut is_last = false;
     while !is_last && outgoing.recv_many(&mut batch, FRAMES_AT_ONCE).await > 0 {
-        if let Some(last) = batch.iter().position(|out| matches!(out, Outgoing::Last(_))) {
+        if let Some(last) = batch.iter().position(|out| matches!(**out, Outgoing::Last(_))) {
             is_last = true;
             batch.truncate(last + 1);
         }
@@ -62,14 +73,14 @@ pub(crate) async fn run<W: AsyncWrite + Unpin>(
             |_| io::Error::new(io::ErrorKind::TimedOut, "the peer reads its answers too slowly"),
         )??;
         batch.clear();
-        batch.shrink_to(4);
+        batch.shrink_to(FRAMES_KEPT);
     }
     // Nobody waits for answers any more; a closed queue turns late ones away.
     outgoing.close();
     tokio::time::timeout(pace.time_min, socket.shutdown()).await.unwrap_or(Ok(()))
 }
 
-async fn write_all<W: AsyncWrite + Unpin>(socket: &mut W, batch: &mut [Outgoing]) -> io::Result<()> {
+async fn write_all<W: AsyncWrite + Unpin>(socket: &mut W, batch: &mut [Box<Outgoing>]) -> io::Result<()> {
     let mut first = 0;
     while first < batch.len() {
         let mut slices = [IoSlice::new(&[]); FRAMES_AT_ONCE];

@@ -1,11 +1,12 @@
 //! The loop that accepts connections, within bounds, until the drain starts.
 
 use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::Semaphore;
 use tracing::{debug, warn};
 
@@ -13,6 +14,18 @@ use super::{Drain, Transport};
 
 /// How long to let the machine recover when it is out of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Connections that the kernel keeps for us until they are accepted. When every client of a server that restarted
+/// comes at once, a short queue drops handshakes and each costs its client a second; the default is 128.
+const BACKLOG: u32 = 4096;
+
+/// A socket that listens at `address`, also right after a server that listened there has ended.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
 
 /// Bounds on accepting.
 #[derive(Clone, Debug)]

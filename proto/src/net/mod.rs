@@ -14,7 +14,7 @@ mod pace;
 mod rewind;
 mod transport;
 
-pub use accept::{AcceptLimits, Accepting};
+pub use accept::{AcceptLimits, Accepting, listen};
 pub use budget::{ByteBudget, ConnectionBudget, Held};
 pub use drain::Drain;
 pub use pace::TransferPace;

@@ -113,3 +113,37 @@ rpcs! {
     DiskBalancerUpdate: disk_balancer::UpdateDiskBalancerConfigurationRequestProto => disk_balancer::UpdateDiskBalancerConfigurationResponseProto,
         "org.apache.hadoop.hdds.protocol.DiskBalancerProtocol" "updateDiskBalancerConfiguration" None;
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    #[test]
+    fn every_path_is_declared_in_the_proto_files_with_the_same_messages() {
+        let protos = Path::new(env!("CARGO_MANIFEST_DIR")).join("protos");
+        let files =
+            ["allotrope/v1/scm.proto", "allotrope/v1/recon.proto", "om/service.proto", "om/request.proto"];
+        let set = protox::compile(files, [&protos]).unwrap();
+        let mut declared = BTreeSet::new();
+        for file in &set.file {
+            for service in &file.service {
+                for method in &service.method {
+                    let path = format!("/{}.{}/{}", file.package(), service.name(), method.name());
+                    let name = |full: &str| full.rsplit('.').next().unwrap().to_owned();
+                    assert!(!method.client_streaming() && !method.server_streaming(), "{path}");
+                    declared.insert((path, name(method.input_type()), name(method.output_type())));
+                }
+            }
+        }
+        let ours: BTreeSet<_> = super::grpc_paths()
+            .into_iter()
+            .map(|(path, request, response)| (path.to_owned(), request.to_owned(), response.to_owned()))
+            .collect();
+        let declared: BTreeSet<_> = declared
+            .into_iter()
+            .filter(|(path, ..)| path.starts_with("/allotrope.v1.") || path.ends_with("/submitRequest"))
+            .collect();
+        assert_eq!(ours, declared);
+    }
+}

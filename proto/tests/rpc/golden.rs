@@ -114,7 +114,7 @@ async fn bad_connections_get_the_answer_that_a_real_om_gave() {
     for request in goldens("rpc-errors").iter().filter(|name| name.ends_with(".req.bin")) {
         let case = request.strip_suffix(".req.bin").unwrap();
         let answer = format!("rpc-errors/{case}.rsp.bin");
-        let note = index.lines().filter(|line| line.starts_with(&format!("rpc-errors/{case}."))).next_back();
+        let note = index.lines().rfind(|line| line.starts_with(&format!("rpc-errors/{case}.")));
         let closes = note.unwrap().contains("then closes");
         let answered = index.contains(&answer);
         let heard = replay(running.address, case, &golden(&format!("rpc-errors/{request}"))).await;

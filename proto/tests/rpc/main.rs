@@ -9,4 +9,6 @@ mod bad_input;
 mod bounds;
 mod client;
 mod golden;
+mod idle;
+mod interop_java;
 mod support;

@@ -14,25 +14,25 @@ use allotrope_proto::rpc::{CallContext, ClientId, Fault, Methods, Service};
 use bytes::Bytes;
 use prost::Message;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::Barrier;
 
 /// Answers ServiceList as the recorded OM did, InfoVolume with VOLUME_NOT_FOUND, EchoRPC by its payload's command,
 /// and any request it was taught with the answer it was taught.
 #[derive(Default)]
-pub struct TestOm {
+pub(crate) struct TestOm {
     taught: BTreeMap<Vec<u8>, OmResponse>,
     barriers: Mutex<BTreeMap<usize, Arc<Barrier>>>,
     contexts: Mutex<Vec<CallContext>>,
 }
 
 impl TestOm {
-    pub fn teach(&mut self, request: &OmRequest, response: OmResponse) {
+    pub(crate) fn teach(&mut self, request: &OmRequest, response: OmResponse) {
         self.taught.insert(request.encode_to_vec(), response);
     }
 
     /// Who called, in order.
-    pub fn contexts(&self) -> Vec<CallContext> {
+    pub(crate) fn contexts(&self) -> Vec<CallContext> {
         self.contexts.lock().unwrap().clone()
     }
 
@@ -59,7 +59,8 @@ impl TestOm {
             _ => {}
         }
         match asked.payload_size_resp {
-            Some(bytes) if bytes > 0 => Ok(Bytes::from(vec![7; bytes as usize])),
+            // An OM takes this size in KiB.
+            Some(kib) if kib > 0 => Ok(Bytes::from(vec![7; (kib as usize) << 10])),
             _ => Ok(payload),
         }
     }
@@ -102,7 +103,7 @@ impl Service<OmSubmit> for TestOm {
     }
 }
 
-pub fn echo(payload: impl Into<Bytes>) -> OmRequest {
+pub(crate) fn echo(payload: impl Into<Bytes>) -> OmRequest {
     OmRequest {
         cmd_type: Type::EchoRpc.into(),
         client_id: "client-test".into(),
@@ -114,11 +115,11 @@ pub fn echo(payload: impl Into<Bytes>) -> OmRequest {
     }
 }
 
-pub fn echoed(response: &OmResponse) -> Bytes {
+pub(crate) fn echoed(response: &OmResponse) -> Bytes {
     response.echo_rpc_response.clone().and_then(|echo| echo.payload).unwrap_or_default()
 }
 
-pub fn request(cmd_type: Type) -> OmRequest {
+pub(crate) fn request(cmd_type: Type) -> OmRequest {
     OmRequest { cmd_type: cmd_type.into(), client_id: "client-test".into(), ..OmRequest::default() }
 }
 
@@ -126,13 +127,13 @@ fn golden_dir() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
 }
 
-pub fn golden(name: &str) -> Vec<u8> {
+pub(crate) fn golden(name: &str) -> Vec<u8> {
     let path = golden_dir().join(name);
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// The names of the files in a folder of recordings, in order.
-pub fn goldens(folder: &str) -> Vec<String> {
+pub(crate) fn goldens(folder: &str) -> Vec<String> {
     let mut names: Vec<String> = std::fs::read_dir(golden_dir().join(folder))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -149,11 +150,11 @@ fn service_list() -> OmResponse {
 }
 
 /// A server that runs until it is dropped.
-pub struct Running {
-    pub address: SocketAddr,
-    pub server: HadoopServer,
-    pub om: Arc<TestOm>,
-    pub drain: Drain,
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    pub(crate) server: HadoopServer,
+    pub(crate) om: Arc<TestOm>,
+    pub(crate) drain: Drain,
 }
 
 impl Drop for Running {
@@ -162,15 +163,15 @@ impl Drop for Running {
     }
 }
 
-pub async fn start(config: HadoopServerConfig) -> Running {
+pub(crate) async fn start(config: HadoopServerConfig) -> Running {
     start_with(TestOm::default(), config, AcceptLimits::default()).await
 }
 
-pub async fn start_with(om: TestOm, config: HadoopServerConfig, limits: AcceptLimits) -> Running {
+pub(crate) async fn start_with(om: TestOm, config: HadoopServerConfig, limits: AcceptLimits) -> Running {
     let om = Arc::new(om);
     let methods = Methods::new().serve::<OmSubmit, _>(&om).unwrap();
     let server = HadoopServer::new(config, Arc::new(methods)).unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = allotrope_proto::net::listen("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
     let drain = Drain::new();
     let (serving, draining) = (server.clone(), drain.clone());
@@ -178,24 +179,24 @@ pub async fn start_with(om: TestOm, config: HadoopServerConfig, limits: AcceptLi
     Running { address, server, om, drain }
 }
 
-pub fn client(address: SocketAddr) -> HadoopClient<Plain> {
+pub(crate) fn client(address: SocketAddr) -> HadoopClient<Plain> {
     client_with(address, ClientConfig::default())
 }
 
-pub fn client_with(address: SocketAddr, config: ClientConfig) -> HadoopClient<Plain> {
+pub(crate) fn client_with(address: SocketAddr, config: ClientConfig) -> HadoopClient<Plain> {
     let config = ClientConfig { user: Some("root".into()), ..config };
     HadoopClient::new(address.into(), Plain, ClientId::from_bytes(*b"0123456789abcdef"), config)
 }
 
 /// What came back, and whether the server closed the connection.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Heard {
-    pub bytes: Vec<u8>,
-    pub closed: bool,
+pub(crate) struct Heard {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) closed: bool,
 }
 
 /// Reads until the server closes or has said nothing for `quiet`.
-pub async fn listen(socket: &mut TcpStream, quiet: Duration) -> Heard {
+pub(crate) async fn listen(socket: &mut TcpStream, quiet: Duration) -> Heard {
     let mut bytes = Vec::new();
     loop {
         let mut piece = [0; 4096];
@@ -209,21 +210,21 @@ pub async fn listen(socket: &mut TcpStream, quiet: Duration) -> Heard {
 }
 
 /// Sends raw bytes on a new connection and listens.
-pub async fn say(address: SocketAddr, bytes: &[u8]) -> Heard {
+pub(crate) async fn say(address: SocketAddr, bytes: &[u8]) -> Heard {
     let mut socket = TcpStream::connect(address).await.unwrap();
     socket.write_all(bytes).await.unwrap();
     listen(&mut socket, Duration::from_millis(400)).await
 }
 
 /// The bytes that open a connection as root: preamble and connection context.
-pub fn opening() -> Vec<u8> {
+pub(crate) fn opening() -> Vec<u8> {
     let mut bytes = golden("rpc/key-put.00.preamble.req.bin");
     bytes.extend(golden("rpc/key-put.01.context.req.bin"));
     bytes
 }
 
 /// Waits until `what` holds; panics after ten seconds.
-pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     for _ in 0..1000 {
         if holds() {
             return;
