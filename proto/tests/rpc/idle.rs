@@ -102,7 +102,7 @@ async fn server_of_idle_connections() {
 fn clients_that_idle() {
     let Some((address, count)) = std::env::var(ROLE)
         .ok()
-        .and_then(|role| Some(role.split_once(' ').map(|(a, c)| (a.to_owned(), c.to_owned()))?))
+        .and_then(|role| role.split_once(' ').map(|(a, c)| (a.to_owned(), c.to_owned())))
     else {
         return;
     };
