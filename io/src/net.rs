@@ -7,6 +7,7 @@
 //! nothing is in flight while a task waits.
 
 use crate::buffer::AlignedBuf;
+use crate::clock::Clock;
 use crate::shard::{Exec, Shard};
 use glommio::io::{PollState, PollableFd};
 use rustix::net::{
@@ -133,7 +134,7 @@ impl Shard {
                 Ok(()) | Err(rustix::io::Errno::INPROGRESS) => {}
                 Err(e) => return Err(io::Error::from(e)),
             }
-            let mut stream = TcpStream::new(Watch::new(self.exec(), fd)?)?;
+            let mut stream = TcpStream::new(self, fd)?;
             let (fd, wait) = (stream.fd.clone(), &mut stream.write);
             poll_fn(|cx| {
                 fd.poll_io(cx, wait, Interest::WRITABLE, |fd| {
@@ -175,7 +176,7 @@ impl TcpListener {
                 Ok(rustix::net::accept_with(fd, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?)
             })
         });
-        TcpStream::new(Watch::new(self.shard.exec(), accepted.await?)?)
+        TcpStream::new(&self.shard, accepted.await?)
     }
 }
 
@@ -187,15 +188,17 @@ impl fmt::Debug for TcpListener {
 
 /// A connection on one shard. Reads into, and writes from, memory of the caller; hyper's `rt` traits are implemented.
 pub struct TcpStream {
+    shard: Shard,
     fd: Watch,
     read: Wait,
     write: Wait,
 }
 
 impl TcpStream {
-    fn new(fd: Watch) -> io::Result<TcpStream> {
-        sockopt::set_tcp_nodelay(fd.fd(), true)?;
-        Ok(TcpStream { fd, read: Wait::default(), write: Wait::default() })
+    fn new(shard: &Shard, fd: OwnedFd) -> io::Result<TcpStream> {
+        sockopt::set_tcp_nodelay(&fd, true)?;
+        let fd = Watch::new(shard.exec(), fd)?;
+        Ok(TcpStream { shard: shard.clone(), fd, read: Wait::default(), write: Wait::default() })
     }
 
     /// The other side's address.
@@ -259,8 +262,18 @@ impl TcpStream {
 
     /// Splits into a half that reads and one that writes, for two tasks of the same shard.
     pub fn split(self) -> (TcpStream, TcpStream) {
-        let reader = TcpStream { fd: self.fd.clone(), read: self.read, write: Wait::default() };
-        (reader, TcpStream { fd: self.fd, read: Wait::default(), write: self.write })
+        let (shard, fd) = (self.shard.clone(), self.fd.clone());
+        let reader = TcpStream { shard, fd, read: self.read, write: Wait::default() };
+        (reader, TcpStream { shard: self.shard, fd: self.fd, read: Wait::default(), write: self.write })
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        self.shard.clock()
+    }
+
+    /// Another descriptor of the same connection.
+    pub(crate) fn duplicate(&self) -> io::Result<OwnedFd> {
+        self.fd.fd().try_clone_to_owned()
     }
 
     pub(crate) fn poll_receive(

@@ -3,7 +3,7 @@
 
 mod common;
 
-use allotrope_io::{Shard, ShardTimer, TcpStream};
+use allotrope_io::{AlignedBuf, BulkConfig, BulkError, OpenHow, Shard, ShardTimer, TcpStream};
 use bytes::Bytes;
 use common::on_each_back;
 use http_body_util::{BodyExt, Full};
@@ -12,6 +12,7 @@ use hyper::{Request, Response};
 use std::convert::Infallible;
 use std::io::{ErrorKind, IoSlice};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 async fn pair(shard: &Shard) -> (TcpStream, TcpStream) {
     let listener = shard.listen(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
@@ -111,5 +112,55 @@ fn http2_runs_on_a_shard() {
         drop(client);
         connection.await.unwrap().unwrap();
         server.await.unwrap().unwrap();
+    });
+}
+
+#[test]
+fn file_ranges_cross_a_connection_from_and_into_every_kind_of_file() {
+    on_each_back(|shard| async move {
+        let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let bytes: Vec<u8> = (0..2_500_000u32).map(|n| (n % 249) as u8).collect();
+        let config = BulkConfig { piece: 256 << 10, pieces_ahead: 2, ..BulkConfig::default() };
+        for (n, (from_direct, to_direct)) in
+            [(false, false), (false, true), (true, false), (true, true)].into_iter().enumerate()
+        {
+            let how = |direct| if direct { OpenHow::create_new().direct() } else { OpenHow::create_new() };
+            let path = |side: &str| dir.path().join(format!("{side}{n}"));
+            let source = shard.disk().open(path("source"), how(from_direct)).await.unwrap();
+            source.write_at(AlignedBuf::copy_of(&bytes), 0).await.1.unwrap();
+            let target = shard.disk().open(path("target"), how(to_direct)).await.unwrap();
+            let (mut here, mut there) = pair(&shard).await;
+            let pool = shard.buffers();
+            // Neither end of the range is at a page border.
+            let send = here.send_file(&source, 1001..2_400_001, pool, &config);
+            let receive = there.receive_file(&target, 77, 2_399_000, pool, &config);
+            futures_util::future::try_join(send, receive).await.unwrap();
+            let (buf, read) = target.read_at(AlignedBuf::heap(3_000_000), 77, 2_900_000).await;
+            assert_eq!(read.unwrap(), 2_399_000);
+            assert!(buf[..] == bytes[1001..2_400_001]);
+            let past = here.send_file(&source, 2_499_999..2_500_001, pool, &config).await;
+            assert!(past.is_err(), "the file ends before the range");
+        }
+    });
+}
+
+#[test]
+fn a_receiver_that_takes_nothing_ends_the_transfer() {
+    on_each_back(|shard| async move {
+        let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let config = BulkConfig { stall_max: Duration::from_millis(50), ..BulkConfig::default() };
+        for how in [OpenHow::create_new(), OpenHow::create_new().direct()] {
+            let file = shard.disk().open(dir.path().join(how.direct.to_string()), how).await.unwrap();
+            for n in 0..16 {
+                file.write_at(AlignedBuf::copy_of(&[1; 1 << 20]), n << 20).await.1.unwrap();
+            }
+            let (mut here, there) = pair(&shard).await;
+            let stalled = here.send_file(&file, 0..16 << 20, shard.buffers(), &config).await;
+            match stalled {
+                Err(BulkError::Net(e)) => assert_eq!(e.kind(), ErrorKind::TimedOut),
+                other => panic!("{other:?}"),
+            }
+            drop(there);
+        }
     });
 }
