@@ -4,14 +4,12 @@
 //!         connection that ended is replaced at the next call; a call is never sent twice by itself.
 //! Errors  [`CallError`]; a connection that breaks fails every call that waits on it.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;
-use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
@@ -19,31 +17,10 @@ use super::link::{Gone, Link};
 use super::session::take_delimited;
 use crate::hadoop::rpc_request_header_proto::OperationProto;
 use crate::hadoop::{RequestHeaderProto, RpcCallerContextProto, RpcKindProto, RpcRequestHeaderProto};
-use crate::net::{ByteBudget, ConnectionBudget, Held, TransferPace, Transport};
+use crate::net::{ByteBudget, ConnectionBudget, Held, Target, TransferPace, Transport, dial};
 use crate::rpc::{
     CallError, CallOptions, ClientId, Malformed, Rpc, RpcClient, parse, put_delimited, varint_len,
 };
-
-/// Where a server listens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
-    /// A name or an address.
-    pub host: String,
-    /// The port.
-    pub port: u16,
-}
-
-impl std::fmt::Display for Target {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{}", self.host, self.port)
-    }
-}
-
-impl From<SocketAddr> for Target {
-    fn from(address: SocketAddr) -> Target {
-        Target { host: address.ip().to_string(), port: address.port() }
-    }
-}
 
 /// Bounds of a client.
 #[derive(Clone, Debug)]
@@ -202,25 +179,12 @@ impl<T: Transport> Shared<T> {
         }
         *link = None;
         let unreachable = |source| CallError::Unreachable { target: self.target.to_string(), source };
-        let dialled = timeout_at(Instant::now() + self.config.connect_time_max, self.dial()).await;
+        let dialling = dial(&self.target, &self.transport);
+        let dialled = timeout_at(Instant::now() + self.config.connect_time_max, dialling).await;
         let stream = dialled.map_err(|late| unreachable(late.into()))?.map_err(unreachable)?;
         let made = Arc::new(Link::open(stream, self.client_id, Arc::clone(&self.config)));
         *link = Some(Arc::clone(&made));
         Ok(made)
-    }
-
-    async fn dial(&self) -> std::io::Result<T::Stream> {
-        let mut last = std::io::Error::new(std::io::ErrorKind::NotFound, "the name has no address");
-        for address in lookup_host((self.target.host.as_str(), self.target.port)).await? {
-            match TcpStream::connect(address).await {
-                Ok(socket) => {
-                    socket.set_nodelay(true)?;
-                    return self.transport.connect(socket, &self.target.host).await;
-                }
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
     }
 }
 

@@ -29,7 +29,7 @@ mod server;
 mod session;
 mod writer;
 
-pub use client::{ClientConfig, HadoopClient, Target};
+pub use client::{ClientConfig, HadoopClient};
 pub use config::{ConfigError, HadoopServerConfig};
 pub use server::{Admission, Claim, HadoopServer, ServerLoad};
 

@@ -29,6 +29,11 @@ impl ByteBudget {
         ConnectionBudget { own, total: Arc::clone(&self.free) }
     }
 
+    /// A share that holds nothing yet and grows without waiting.
+    pub fn share(&self) -> Share {
+        Share { free: Arc::clone(&self.free), held: None }
+    }
+
     /// How many bytes are held now.
     pub fn bytes_held(&self) -> usize {
         self.bytes_max.saturating_sub(self.free.available_permits())
@@ -52,6 +57,30 @@ pub struct ConnectionBudget {
 pub struct Held {
     _own: OwnedSemaphorePermit,
     _total: OwnedSemaphorePermit,
+}
+
+/// Bytes whose number becomes known as they come. They are given back when this is dropped.
+#[derive(Debug)]
+pub struct Share {
+    free: Arc<Semaphore>,
+    held: Option<OwnedSemaphorePermit>,
+}
+
+impl Share {
+    /// Takes `bytes` more, if they are free.
+    pub fn grow(&mut self, bytes: usize) -> bool {
+        let Some(more) = u32::try_from(bytes)
+            .ok()
+            .and_then(|bytes| Arc::clone(&self.free).try_acquire_many_owned(bytes).ok())
+        else {
+            return false;
+        };
+        match &mut self.held {
+            Some(held) => held.merge(more),
+            None => self.held = Some(more),
+        }
+        true
+    }
 }
 
 impl ConnectionBudget {
@@ -78,6 +107,16 @@ async fn take(semaphore: &Arc<Semaphore>, bytes: u32) -> OwnedSemaphorePermit {
 mod tests {
     use super::*;
     use std::time::Duration;
+
+    #[test]
+    fn a_share_grows_while_bytes_are_free_and_gives_all_back() {
+        let budget = ByteBudget::new(100);
+        let mut share = budget.share();
+        assert!(share.grow(60) && share.grow(40) && !share.grow(1));
+        assert_eq!(budget.bytes_held(), 100);
+        drop(share);
+        assert_eq!(budget.bytes_held(), 0);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn bytes_are_bounded_for_each_and_for_all() {

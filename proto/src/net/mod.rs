@@ -9,14 +9,21 @@
 
 mod accept;
 mod budget;
+mod dial;
 mod drain;
 mod pace;
+#[cfg(all(feature = "hadoop-rpc", feature = "tonic"))]
+mod port;
 mod rewind;
 mod transport;
 
 pub use accept::{AcceptLimits, Accepting, listen};
-pub use budget::{ByteBudget, ConnectionBudget, Held};
+pub use budget::{ByteBudget, ConnectionBudget, Held, Share};
+pub use dial::Target;
+pub(crate) use dial::dial;
 pub use drain::Drain;
 pub use pace::TransferPace;
+#[cfg(all(feature = "hadoop-rpc", feature = "tonic"))]
+pub use port::Port;
 pub use rewind::Rewind;
 pub use transport::{Plain, Stream, Transport};

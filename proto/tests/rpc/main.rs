@@ -9,6 +9,7 @@ mod bad_input;
 mod bounds;
 mod client;
 mod golden;
+mod grpc;
 mod idle;
 mod interop_java;
 mod support;
