@@ -243,9 +243,11 @@ impl Required {
             }
             assert!(required_count <= 64, "{} has more required fields than a word has bits", known.name);
             let symbol = &symbols[key];
+            let names: Vec<_> = known.message.field.iter().map(|field| field.name()).collect();
             writeln!(
                 text,
-                "static {symbol}: MessageRules = MessageRules {{ name: {:?}, required_count: {required_count}, fields: &[{fields}] }};\n\
+                "static {symbol}: MessageRules = MessageRules {{ name: {:?}, names: &{names:?}, \
+                 required_count: {required_count}, fields: &[{fields}] }};\n\
                  impl Checked for {} {{ const RULES: &'static MessageRules = &{symbol}; }}",
                 known.name, known.rust_path
             )?;

@@ -46,6 +46,16 @@ pub enum WireError {
         /// What is wrong, to be read after the field's name: "is 7 bytes long, not 16".
         why: String,
     },
+    /// A text or number that its type's parser refused.
+    #[error("{message}.{field} holds a wrong value")]
+    Malformed {
+        /// The message, without its package.
+        message: &'static str,
+        /// The field.
+        field: &'static str,
+        /// What is wrong with the value, with a valid example.
+        source: allotrope_types::Malformed,
+    },
     /// The bytes are not a protocol buffers message.
     #[error("{message} breaks off or is garbled {at} bytes in: {why}")]
     Garbled {
@@ -71,6 +81,8 @@ pub enum WireError {
 pub struct MessageRules {
     /// The message's name without its package.
     pub name: &'static str,
+    /// The names of all its fields, as the `.proto` file has them.
+    pub names: &'static [&'static str],
     /// How many fields are required; their `required` bits run from 0.
     pub required_count: u32,
     /// The fields the walk looks at: the required ones and the sub-messages.
