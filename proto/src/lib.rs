@@ -12,6 +12,7 @@
 
 pub mod bulk;
 pub mod checksum;
+pub mod edge;
 mod generated;
 #[cfg(feature = "tonic")]
 pub mod grpc;
