@@ -23,6 +23,7 @@ pub mod heartbeat;
 pub mod om_bucket;
 pub mod om_key;
 pub mod payload;
+pub mod ratis;
 pub mod scm_block;
 pub mod token;
 pub mod topology;

@@ -54,7 +54,7 @@ pub enum WireError {
         /// The field.
         field: &'static str,
         /// What is wrong with the value, with a valid example.
-        source: allotrope_types::Malformed,
+        source: Box<allotrope_types::Malformed>,
     },
     /// The bytes are not a protocol buffers message.
     #[error("{message} breaks off or is garbled {at} bytes in: {why}")]

@@ -2,18 +2,23 @@
 //!
 //! `golden/` holds the captures of an Ozone 2.2.1 cluster, one message a file; `golden/index.tsv` says what each is.
 #![allow(clippy::disallowed_methods, reason = "a test reads its own captures from the source tree")]
+#![allow(clippy::unwrap_used, reason = "a test may end where its own data is not there")]
 
 use std::path::{Path, PathBuf};
 
 use allotrope_proto::bulk::{self, SplitLimits};
 use allotrope_proto::checksum::{ChecksumKind, ChecksumSpec, Checksums};
 use allotrope_proto::container::{ContainerCommandRequestProto, ContainerCommandResponseProto};
+use allotrope_proto::edge::command::{CommandRequest, CommandResponse};
+use allotrope_proto::edge::om_bucket::{BucketInfo, VolumeInfo};
+use allotrope_proto::edge::om_key::{KeyArgs, KeyInfo};
+use allotrope_proto::edge::ratis::{RaftReply, RaftRequest};
 use allotrope_proto::hadoop::{
     IpcConnectionContextProto, RequestHeaderProto, RpcRequestHeaderProto, RpcResponseHeaderProto,
 };
 use allotrope_proto::om::{OmRequest, OmResponse};
 use allotrope_proto::ratis::{RaftClientReplyProto, RaftClientRequestProto};
-use allotrope_proto::{Checked, Rope, decode};
+use allotrope_proto::{Checked, Rope, WireError, decode};
 use bytes::{Buf, Bytes};
 use prost::Message;
 
@@ -59,6 +64,62 @@ fn every_datanode_message_is_read_and_written_back() {
             same_through_ropes::<ContainerCommandResponseProto>(&path, &bytes);
         }
     }
+}
+
+#[test]
+fn every_datanode_message_passes_the_edge_unchanged() {
+    for (path, bytes) in files("dn") {
+        let limits = SplitLimits::default();
+        let again = if name(&path).ends_with(".req.bin") {
+            CommandRequest::read(bytes.clone().into(), limits).unwrap().frames()
+        } else {
+            CommandResponse::read(bytes.clone().into(), limits).unwrap().frames()
+        };
+        assert!(again.join() == bytes, "{} is written differently", name(&path));
+    }
+    for (path, bytes) in files("ratis") {
+        if name(&path).ends_with(".req.bin") {
+            let request = RaftRequest::read(bytes.clone().into(), SplitLimits::default()).unwrap();
+            assert!(request.frames().join() == bytes, "{} is written differently", name(&path));
+        } else {
+            let reply: RaftReply = decode::<RaftClientReplyProto>(bytes.clone()).unwrap().try_into().unwrap();
+            assert!(RaftClientReplyProto::from(reply).encode_to_vec() == bytes, "{}", name(&path));
+        }
+    }
+}
+
+/// Sees that a value passes the edge unchanged, if the message holds it.
+fn unchanged<V, M>(message: Option<M>) -> usize
+where
+    V: TryFrom<M, Error = WireError>,
+    M: Clone + std::fmt::Debug + PartialEq + From<V>,
+{
+    let Some(message) = message else { return 0 };
+    assert_eq!(M::from(V::try_from(message.clone()).unwrap()), message);
+    1
+}
+
+#[test]
+fn every_key_volume_and_bucket_that_was_sent_passes_the_edge_unchanged() {
+    let mut seen = 0;
+    for (path, bytes) in files("om-grpc") {
+        if name(&path).ends_with(".req.bin") {
+            let request: OmRequest = decode(bytes).unwrap();
+            seen += unchanged::<KeyArgs, _>(request.create_key_request.map(|request| request.key_args));
+            seen += unchanged::<KeyArgs, _>(request.commit_key_request.map(|request| request.key_args));
+        } else {
+            let response: OmResponse = decode(bytes).unwrap();
+            seen +=
+                unchanged::<KeyInfo, _>(response.create_key_response.and_then(|response| response.key_info));
+            seen += unchanged::<BucketInfo, _>(
+                response.info_bucket_response.and_then(|response| response.bucket_info),
+            );
+            seen += unchanged::<VolumeInfo, _>(
+                response.info_volume_response.and_then(|response| response.volume_info),
+            );
+        }
+    }
+    assert_eq!(seen, 5);
 }
 
 #[test]

@@ -46,7 +46,7 @@ impl At {
     }
 
     pub(crate) fn malformed(self, source: Malformed) -> WireError {
-        WireError::Malformed { message: self.message(), field: self.field(), source }
+        WireError::Malformed { message: self.message(), field: self.field(), source: Box::new(source) }
     }
 }
 

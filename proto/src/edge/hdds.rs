@@ -335,6 +335,18 @@ impl Field<(i32, Option<i32>, Option<EcReplicationConfig>)> for ReplicationConfi
     }
 }
 
+/// A config of copies, where the message has no place for an EC scheme.
+impl Field<(i32, i32)> for ReplicationConfig {
+    fn read((kind, factor): (i32, i32), at: At) -> Result<Self, WireError> {
+        Field::read((kind, Some(factor), None), at)
+    }
+
+    fn write(self) -> (i32, i32) {
+        let (kind, factor, _) = self.write();
+        (kind, factor.unwrap_or(wire::ReplicationFactor::Zero as i32))
+    }
+}
+
 /// The same where the type is optional: absent, or `NONE`, is no config (the server's default).
 impl Field<(Option<i32>, Option<i32>, Option<EcReplicationConfig>)> for Option<ReplicationConfig> {
     fn read(

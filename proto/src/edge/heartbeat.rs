@@ -2,7 +2,7 @@
 
 use allotrope_types::{
     Bcsid, ByteCount, ContainerId, DatanodeId, EcConfig, LocalId, PipelineId, ReplicaIndex, ReplicaState,
-    ReplicationFactor, ReplicationType, Term,
+    ReplicationConfig, Term,
 };
 
 use super::field::enums;
@@ -390,12 +390,11 @@ message! {
 message! {
     /// Make a Raft group of these datanodes.
     CreatePipelineCommand = wire => CreatePipelineCommandProto {
-        r#type: ReplicationType,
-        factor: ReplicationFactor,
         datanode: Vec<DatanodeDetails>,
         cmd_id: i64,
         priority: Vec<i32>,
         ;
+        replication: ReplicationConfig = (r#type, factor),
         pipeline: PipelineId = (pipeline_id),
     }
 }
