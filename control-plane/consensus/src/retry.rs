@@ -1,0 +1,120 @@
+//! Retry records: the answers already given, by client and call, so that a retried command is applied once.
+//!
+//! Shape   docs/formats/raft-log.md: `raftRetry` finds an answer by (client, call), `raftRetryTime` finds the oldest.
+//! Law     a record is written in the batch of the command it answers and goes by log time, never by a clock: every
+//!         member forgets the same record at the same entry.
+
+use std::ops::Bound;
+
+use bytes::Bytes;
+
+use crate::{
+    batch::Batch,
+    codec::{Codec, CodecError, Empty, KeyCodec},
+    ids::{CallId, ClientId, LogTime},
+    table::{Direction, Table, TableError},
+};
+
+const RETRY: Table<Caller, Record> = Table::new("raftRetry");
+const RETRY_TIME: Table<Expiry, Empty> = Table::new("raftRetryTime");
+/// Most records forgotten for one command applied: more than are added, so that the table shrinks again.
+const FORGOTTEN_PER_COMMAND: usize = 4;
+const VERSION: u8 = 1;
+
+/// Key: 16 bytes of client, 8 of call, highest first.
+struct Caller;
+impl Codec for Caller {
+    type Item = (ClientId, CallId);
+    fn encode((client, call): &Self::Item, out: &mut Vec<u8>) {
+        out.extend_from_slice(&client.0);
+        out.extend_from_slice(&call.0.to_be_bytes());
+    }
+    fn decode(bytes: &[u8]) -> Result<Self::Item, CodecError> {
+        let error = || CodecError::new("24 bytes of caller", format!("{} bytes", bytes.len()));
+        let (client, call) = bytes.split_at_checked(16).ok_or_else(error)?;
+        let client = client.try_into().map_err(|_| error())?;
+        let call = call.try_into().map_err(|_| error())?;
+        Ok((ClientId(client), CallId(u64::from_be_bytes(call))))
+    }
+}
+impl KeyCodec for Caller {}
+
+/// Key: 8 bytes of log time, highest first, then the caller.
+struct Expiry;
+impl Codec for Expiry {
+    type Item = (LogTime, (ClientId, CallId));
+    fn encode((time, caller): &Self::Item, out: &mut Vec<u8>) {
+        out.extend_from_slice(&time.unix_ms.to_be_bytes());
+        Caller::encode(caller, out);
+    }
+    fn decode(bytes: &[u8]) -> Result<Self::Item, CodecError> {
+        let error = || CodecError::new("8 bytes of time", format!("{} bytes", bytes.len()));
+        let (time, caller) = bytes.split_first_chunk::<8>().ok_or_else(error)?;
+        Ok((LogTime { unix_ms: u64::from_be_bytes(*time) }, Caller::decode(caller)?))
+    }
+}
+impl KeyCodec for Expiry {}
+
+/// Value: version, 8 bytes of log time, the answer.
+struct Record;
+impl Codec for Record {
+    type Item = (LogTime, Bytes);
+    fn encode((time, answer): &Self::Item, out: &mut Vec<u8>) {
+        out.push(VERSION);
+        out.extend_from_slice(&time.unix_ms.to_be_bytes());
+        out.extend_from_slice(answer);
+    }
+    fn decode(bytes: &[u8]) -> Result<Self::Item, CodecError> {
+        let error = |reason: &str| CodecError::new("a retry record", reason);
+        let (version, rest) = bytes.split_first().ok_or_else(|| error("empty"))?;
+        if *version != VERSION {
+            return Err(error("of an unknown version"));
+        }
+        let (time, answer) = rest.split_first_chunk::<8>().ok_or_else(|| error("short"))?;
+        Ok((LogTime { unix_ms: u64::from_be_bytes(*time) }, Bytes::copy_from_slice(answer)))
+    }
+}
+
+/// The answer this caller got, if its record has not expired.
+pub(crate) fn find(
+    batch: &Batch<'_>,
+    client: ClientId,
+    call: CallId,
+    now: LogTime,
+    kept_ms: u64,
+) -> Result<Option<Bytes>, TableError> {
+    let found = RETRY.get(batch, &(client, call))?;
+    // Whether a record counts depends on its time alone, not on how far the removal has come.
+    Ok(found.filter(|(at, _)| now.unix_ms.saturating_sub(at.unix_ms) < kept_ms).map(|(_, answer)| answer))
+}
+
+/// Keeps the answer to this caller.
+pub(crate) fn keep(
+    batch: &mut Batch<'_>,
+    client: ClientId,
+    call: CallId,
+    now: LogTime,
+    answer: &Bytes,
+) -> Result<(), TableError> {
+    if let Some((earlier, _)) = RETRY.get(batch, &(client, call))? {
+        RETRY_TIME.delete(batch, &(earlier, (client, call)))?; // expired, and used again
+    }
+    RETRY.put(batch, &(client, call), &(now, answer.clone()))?;
+    RETRY_TIME.put(batch, &(now, (client, call)), &())
+}
+
+/// Forgets expired records, oldest first, a bounded number for the `commands` just applied.
+pub(crate) fn forget(batch: &mut Batch<'_>, now: LogTime, kept_ms: u64, commands: usize) -> Result<(), TableError> {
+    let Some(until) = now.unix_ms.checked_sub(kept_ms) else { return Ok(()) };
+    let first_kept = (LogTime { unix_ms: until + 1 }, (ClientId([0; 16]), CallId(0)));
+    let range = (Bound::Unbounded, Bound::Excluded(first_kept));
+    let expired: Vec<_> = RETRY_TIME
+        .range(batch, range, Direction::Up)?
+        .take(commands * FORGOTTEN_PER_COMMAND)
+        .collect::<Result<_, _>>()?;
+    for ((time, caller), ()) in expired {
+        RETRY_TIME.delete(batch, &(time, caller))?;
+        RETRY.delete(batch, &caller)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,273 @@
+//! What stays true whatever the seed does to a cluster.
+
+use std::{collections::BTreeMap, rc::Rc, time::Duration};
+
+use rand::{Rng, SeedableRng, rngs::StdRng};
+
+use super::{
+    World,
+    checker::{Call, linearizable},
+    clients::{History, Reachable, client},
+    seeds, under_seed,
+};
+use crate::{CallId, ClientId, MemberId, Origin, ProposeError, Role, StartError, raft::pause};
+
+/// Clients call while members crash and restart, partitions come and go, and messages are lost, late and doubled.
+async fn storm(seed: u64, members: u64) -> BTreeMap<String, Vec<Call>> {
+    let mut world = World::founded(seed, members, |config| config.purge_every = 40).await;
+    world.leader().await;
+    world.network.set_weather(3, 3, 30);
+    let reachable: Reachable = Rc::default();
+    *reachable.borrow_mut() = world.running.clone();
+    let history = Rc::new(History::default());
+    let local = tokio::task::LocalSet::new();
+    let calling: Vec<_> = (0..5)
+        .map(|n| local.spawn_local(client(n, seed, 25, Rc::clone(&reachable), Rc::clone(&history))))
+        .collect();
+    local
+        .run_until(async {
+            let mut chance = StdRng::seed_from_u64(seed ^ 0xfa17);
+            for _ in 0..6 {
+                pause(Duration::from_millis(chance.gen_range(50..600))).await;
+                let one = MemberId(chance.gen_range(1..=members));
+                let others = (1..=members).map(MemberId).filter(|id| *id != one);
+                if chance.gen_bool(0.5) {
+                    world.network.cut_off(one, others);
+                    pause(Duration::from_millis(chance.gen_range(100..1500))).await;
+                    world.network.heal();
+                } else {
+                    reachable.borrow_mut().remove(&one);
+                    world.crash(one).await;
+                    pause(Duration::from_millis(chance.gen_range(0..1000))).await;
+                    world.start(one).await.unwrap();
+                    reachable.borrow_mut().insert(one, world.running[&one].clone());
+                }
+            }
+            world.network.set_weather(0, 0, 5);
+            for task in calling {
+                task.await.unwrap();
+            }
+        })
+        .await;
+    let sums = world.settled().await;
+    assert!(sums.windows(2).all(|pair| pair[0] == pair[1]), "members differ: {sums:?}");
+    history.calls.take()
+}
+
+#[test]
+fn three_members_stay_linearizable_through_crashes_partitions_and_losses() {
+    for seed in seeds(100, 12) {
+        let history = under_seed(seed, async || storm(seed, 3).await);
+        for (name, calls) in history {
+            assert!(linearizable(&calls), "seed {seed}: {name} is not linearizable: {calls:?}");
+        }
+    }
+}
+
+#[test]
+fn five_members_stay_linearizable_through_crashes_partitions_and_losses() {
+    for seed in seeds(500, 5) {
+        let history = under_seed(seed, async || storm(seed, 5).await);
+        for (name, calls) in history {
+            assert!(linearizable(&calls), "seed {seed}: {name} is not linearizable: {calls:?}");
+        }
+    }
+}
+
+#[test]
+fn one_seed_gives_one_history() {
+    let run = || under_seed(7, async || format!("{:?}", storm(7, 3).await));
+    assert_eq!(run(), run());
+}
+
+#[test]
+fn a_leader_cut_off_neither_answers_nor_reads() {
+    under_seed(21, async || {
+        let world = World::founded(21, 3, |_| ()).await;
+        let old = world.leader().await;
+        world.add(old, "a", 1).await.unwrap();
+        let others = world.running.keys().copied().filter(|id| *id != old);
+        world.network.cut_off(old, others.collect::<Vec<_>>());
+        pause(Duration::from_secs(1)).await; // longer than its lease
+        assert!(world.running[&old].read(|_| ()).await.is_err(), "a leader without a majority read");
+        assert!(world.add(old, "a", 10).await.is_err(), "a leader without a majority answered");
+        let new = world.running.values().map(|h| h.status().now()).find(|s| s.role == Role::Leader && s.member != old);
+        let new = new.expect("the others elected a leader").member;
+        assert_eq!(world.add(new, "a", 2).await.unwrap(), 3);
+        world.network.heal();
+        for sums in world.settled().await {
+            assert_eq!(sums["a"], 3, "what was never committed is gone");
+        }
+    });
+}
+
+#[test]
+fn a_retried_command_is_applied_once_until_its_record_expires() {
+    under_seed(22, async || {
+        let world = World::founded(22, 3, |config| config.retry_kept = Duration::from_secs(60)).await;
+        let leader = world.leader().await;
+        let origin = Origin::Client { client: ClientId([7; 16]), call: CallId(1) };
+        let add = super::Add { name: "a".to_owned(), by: 5 };
+        let handle = &world.running[&leader];
+        assert_eq!(handle.propose(origin, &add).await.unwrap(), 5);
+        assert_eq!(handle.propose(origin, &add).await.unwrap(), 5, "a retry gets the first answer");
+        // Another leader knows it too.
+        let other = *world.running.keys().find(|id| **id != leader).unwrap();
+        handle.transfer_leadership(other).await.unwrap();
+        assert_eq!(world.running[&other].propose(origin, &add).await.unwrap(), 5);
+        pause(Duration::from_secs(61)).await;
+        assert_eq!(world.running[&other].propose(origin, &add).await.unwrap(), 10, "its record has expired");
+    });
+}
+
+#[test]
+fn leadership_is_handed_over_and_back() {
+    under_seed(23, async || {
+        let world = World::founded(23, 3, |_| ()).await;
+        let first = world.leader().await;
+        for to in world.running.keys().copied().filter(|id| *id != first).chain([first]).collect::<Vec<_>>() {
+            let from = world.leader().await;
+            world.running[&from].transfer_leadership(to).await.unwrap();
+            assert_eq!(world.leader().await, to);
+            world.add(to, "handed", 1).await.unwrap();
+        }
+        let nobody = world.running[&first].transfer_leadership(MemberId(9)).await;
+        assert!(nobody.unwrap_err().to_string().contains("no vote"));
+    });
+}
+
+#[test]
+fn a_member_is_added_promoted_and_removed() {
+    under_seed(24, async || {
+        let mut world = World::founded(24, 3, |_| ()).await;
+        let leader = world.leader().await;
+        for n in 0..50 {
+            world.add(leader, "a", n).await.unwrap();
+        }
+        let new = MemberId(4);
+        world.start(new).await.unwrap();
+        let member = crate::Member { name: "m4".into(), address: "m4".into() };
+        let handle = world.running[&leader].clone();
+        handle.add_learner(new, member).await.unwrap();
+        assert_eq!(world.running[&new].status().now().role, Role::Learner);
+        handle.promote([new].into()).await.unwrap();
+        let gone = *world.running.keys().find(|id| **id != leader && **id != new).unwrap();
+        handle.remove(gone).await.unwrap();
+        let status = handle.status().now();
+        assert!(status.voters.contains(&new) && !status.members.contains_key(&gone));
+        world.crash(gone).await;
+        for sums in world.settled().await {
+            assert_eq!(sums["a"], 1225);
+        }
+        let only = handle.remove(gone).await.unwrap_err();
+        assert!(only.to_string().contains("no member"));
+    });
+}
+
+#[test]
+fn a_follower_far_behind_gets_a_snapshot_and_catches_up() {
+    under_seed(25, async || {
+        let settings = |config: &mut crate::ReplicaConfig| {
+            config.purge_every = 2_000;
+            config.entries_kept = 100;
+            config.entries_in_flight_max = 64;
+            config.entry_bytes_max = 1; // one command an entry
+        };
+        let mut world = World::founded(25, 3, settings).await;
+        let leader = world.leader().await;
+        let behind = *world.running.keys().find(|id| **id != leader).unwrap();
+        world.crash(behind).await;
+        for round in 0..200 {
+            let adds = (0..500).map(|n| {
+                let handle = world.running[&leader].clone();
+                tokio::spawn(async move {
+                    let add = super::Add { name: format!("sum-{}", (round * 500 + n) % 50), by: 1 };
+                    handle.propose(Origin::Service, &add).await.unwrap()
+                })
+            });
+            for add in adds.collect::<Vec<_>>() {
+                add.await.unwrap();
+            }
+        }
+        let status = world.running[&leader].status().now();
+        assert!(status.applied.unwrap() > 100_000);
+        assert!(status.purged.unwrap() > 90_000, "the log lets go of what is applied");
+        // The first try is interrupted: nothing half-made stays.
+        world.network.set_weather(0, 0, 100);
+        world.start(behind).await.unwrap();
+        pause(Duration::from_millis(600)).await;
+        world.crash(behind).await;
+        world.network.set_weather(0, 0, 5);
+        world.start(behind).await.unwrap();
+        let sums = world.settled().await;
+        assert!(sums.iter().all(|s| s.len() == 50 && s.values().all(|sum| *sum == 2_000)), "{sums:?}");
+        let left = crate::files::folders(&world.member_dir(behind).join("state")).unwrap();
+        assert_eq!(left.len(), 1, "only the state in use is left: {left:?}");
+    });
+}
+
+#[test]
+fn a_torn_last_record_is_cut_off_and_earlier_damage_refuses_to_start() {
+    under_seed(26, async || {
+        let mut world = World::founded(26, 3, |_| ()).await;
+        let leader = world.leader().await;
+        for n in 0..20 {
+            world.add(leader, "a", n).await.unwrap();
+        }
+        world.settled().await;
+        let follower = *world.running.keys().find(|id| **id != leader).unwrap();
+        world.crash(follower).await;
+        let disk = world.disks[&follower].clone();
+        let last = *disk.indexes().last().unwrap();
+        disk.tear(last);
+        world.start(follower).await.unwrap();
+        assert!(world.settled().await.iter().all(|sums| sums["a"] == 190));
+
+        world.crash(follower).await;
+        let damaged = last - 5;
+        disk.damage(damaged);
+        let refused = world.start(follower).await.unwrap_err();
+        assert!(matches!(refused, StartError::LogDamaged { index, .. } if index == damaged), "{refused}");
+    });
+}
+
+#[test]
+fn a_full_disk_stops_the_member_and_loses_nothing_answered() {
+    under_seed(27, async || {
+        let mut world = World::founded(27, 3, |_| ()).await;
+        let leader = world.leader().await;
+        world.add(leader, "a", 1).await.unwrap();
+        world.disks[&leader].fill();
+        let refused = world.add(leader, "a", 10).await.unwrap_err();
+        assert!(matches!(refused, ProposeError::Stopped { .. } | ProposeError::Deadline { .. }), "{refused}");
+        assert_eq!(world.running[&leader].status().now().role, Role::Stopped);
+        world.crash(leader).await;
+        let next = world.leader().await;
+        let sum = world.add(next, "a", 2).await.unwrap();
+        assert!(sum == 3 || sum == 13, "{sum}: the answered addition counts, the other may");
+        world.disks[&leader].free();
+        world.start(leader).await.unwrap();
+        assert!(world.settled().await.iter().all(|sums| sums["a"] == sum));
+    });
+}
+
+#[test]
+fn a_member_whose_disk_lost_its_last_minute_is_brought_up_to_date() {
+    under_seed(28, async || {
+        let mut world = World::founded(28, 3, |_| ()).await;
+        let leader = world.leader().await;
+        for _ in 0..30 {
+            world.add(leader, "a", 1).await.unwrap();
+        }
+        world.settled().await;
+        let follower = *world.running.keys().find(|id| **id != leader).unwrap();
+        world.crash(follower).await;
+        let disk = &world.disks[&follower];
+        let last = *disk.indexes().last().unwrap();
+        disk.lose_from(last - 15);
+        // Its state, too, is from before.
+        crate::files::remove_dir(&world.member_dir(follower)).unwrap();
+        world.start(follower).await.unwrap();
+        assert!(world.settled().await.iter().all(|sums| sums["a"] == 30));
+    });
+}
