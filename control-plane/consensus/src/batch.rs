@@ -3,11 +3,7 @@
 //! Owns    writes not yet in RocksDB, in key order, so that reads and scans see them.
 //! Law     nothing of a batch is in the state until all of it is, together with the applied index: one RocksDB write.
 
-use std::{
-    collections::BTreeMap,
-    iter::Peekable,
-    ops::Bound,
-};
+use std::{collections::BTreeMap, iter::Peekable, ops::Bound};
 
 use crate::{
     state::StateDb,
@@ -21,7 +17,7 @@ type Written = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 pub struct Batch<'a> {
     state: &'a StateDb,
     written: BTreeMap<String, Written>,
-    /// The writes of the command being applied, kept apart until it has succeeded.
+    /// Keys and values put since it began, for the size of one write.
     bytes: usize,
 }
 
@@ -81,7 +77,12 @@ impl Read for Batch<'_> {
         }
     }
 
-    fn scan_raw<'s>(&'s self, table: &str, range: RawRange, way: Direction) -> Result<RawScan<'s>, TableError> {
+    fn scan_raw<'s>(
+        &'s self,
+        table: &str,
+        range: RawRange,
+        way: Direction,
+    ) -> Result<RawScan<'s>, TableError> {
         let below = self.state.scan_raw(table, range.clone(), way)?;
         let Some(written) = self.written.get(table) else { return Ok(below) };
         let bounds = (slice(&range.0), slice(&range.1));

@@ -66,7 +66,8 @@ impl Codec for Be64 {
         out.extend_from_slice(&item.to_be_bytes());
     }
     fn decode(bytes: &[u8]) -> Result<u64, CodecError> {
-        let eight = bytes.try_into().map_err(|_| CodecError::new("eight bytes", format!("{} bytes", bytes.len())))?;
+        let eight =
+            bytes.try_into().map_err(|_| CodecError::new("eight bytes", format!("{} bytes", bytes.len())))?;
         Ok(u64::from_be_bytes(eight))
     }
 }
@@ -93,7 +94,11 @@ impl Codec for Empty {
     type Item = ();
     fn encode(_: &(), _: &mut Vec<u8>) {}
     fn decode(bytes: &[u8]) -> Result<(), CodecError> {
-        if bytes.is_empty() { Ok(()) } else { Err(CodecError::new("nothing", format!("{} bytes", bytes.len()))) }
+        if bytes.is_empty() {
+            Ok(())
+        } else {
+            Err(CodecError::new("nothing", format!("{} bytes", bytes.len())))
+        }
     }
 }
 

@@ -29,10 +29,10 @@ pub struct ReplicaConfig {
     pub member: MemberId,
     /// How it comes to the cluster.
     pub beginning: Beginning,
-    /// How often a leader says that it is there. Default 250 ms.
+    /// How often a leader says that it is there. Default 500 ms: an append that takes a follower longer is sent again.
     pub heartbeat: Duration,
     /// A follower that hears nothing for a time between these stands for election, after the old leader's lease
-    /// (the longer of them) has ended. Default 1 s to 2 s.
+    /// (the longer of them) has ended. Default 1.5 s to 3 s.
     pub election_timeout_min: Duration,
     /// See `election_timeout_min`.
     pub election_timeout_max: Duration,
@@ -66,9 +66,9 @@ impl ReplicaConfig {
             cluster,
             member,
             beginning,
-            heartbeat: Duration::from_millis(250),
-            election_timeout_min: Duration::from_millis(1000),
-            election_timeout_max: Duration::from_millis(2000),
+            heartbeat: Duration::from_millis(500),
+            election_timeout_min: Duration::from_millis(1500),
+            election_timeout_max: Duration::from_millis(3000),
             commands_waiting_max: 4096,
             command_bytes_max: 4 << 20,
             entry_bytes_max: 1 << 20,
@@ -94,7 +94,9 @@ impl ReplicaConfig {
             return wrong("commands_waiting_max and entries_in_flight_max have to be at least 1");
         }
         if self.command_bytes_max > 32 << 20 || self.entry_bytes_max > 32 << 20 {
-            return wrong("command_bytes_max and entry_bytes_max can be 32 MiB at most: an entry travels in one message");
+            return wrong(
+                "command_bytes_max and entry_bytes_max can be 32 MiB at most: an entry travels in one message",
+            );
         }
         let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let config = openraft::Config {

@@ -7,7 +7,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use openraft::{EntryPayload, RaftSnapshotBuilder, SnapshotMeta, StorageIOError, StoredMembership, storage::RaftStateMachine};
+use openraft::{
+    EntryPayload, RaftSnapshotBuilder, SnapshotMeta, StorageIOError, StoredMembership,
+    storage::RaftStateMachine,
+};
 
 use crate::{
     batch::Batch,
@@ -135,7 +138,11 @@ impl<S: StateMachine> Applier<S> {
 /// What openraft calls a state at `position`.
 pub(crate) fn snapshot_meta(position: &Position) -> SnapshotMeta<u64, Member> {
     let id = position.applied.map_or_else(|| "empty".to_owned(), |id| format!("{id}"));
-    SnapshotMeta { last_log_id: position.applied, last_membership: position.membership.clone(), snapshot_id: id }
+    SnapshotMeta {
+        last_log_id: position.applied,
+        last_membership: position.membership.clone(),
+        snapshot_id: id,
+    }
 }
 
 fn fresh(state: &State) -> Position {
@@ -145,7 +152,9 @@ fn fresh(state: &State) -> Position {
 impl<S: StateMachine> RaftStateMachine<Types> for Applier<S> {
     type SnapshotBuilder = Built;
 
-    async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership<u64, Member>), StorageError> {
+    async fn applied_state(
+        &mut self,
+    ) -> Result<(Option<LogId>, StoredMembership<u64, Member>), StorageError> {
         Ok((self.position.applied, self.position.membership.clone()))
     }
 
@@ -183,13 +192,17 @@ impl<S: StateMachine> RaftStateMachine<Types> for Applier<S> {
         };
         blocking(|| {
             let db = self.state.install(received.dir())?;
-            let damaged = |source| crate::error::StartError::Damaged { dir: received.dir().to_owned(), source };
+            let damaged =
+                |source| crate::error::StartError::Damaged { dir: received.dir().to_owned(), source };
             self.machine.restored(&View::of(&db)).map_err(damaged)?;
             self.position = db.position().map_err(damaged)?.unwrap_or_else(|| fresh(&self.state));
             Ok(())
         })
         .map_err(|e: crate::error::StartError| {
-            tracing::error!(error = &e as &dyn std::error::Error, "a snapshot cannot be installed; this member stops");
+            tracing::error!(
+                error = &e as &dyn std::error::Error,
+                "a snapshot cannot be installed; this member stops"
+            );
             StorageIOError::write_snapshot(None, &e).into()
         })
     }

@@ -146,7 +146,9 @@ fn changed(e: ChangeError) -> MembershipError {
         RaftError::APIError(ClientWriteError::ForwardToLeader(to)) => {
             MembershipError::NotLeader { leader: leader(to.leader_id, to.leader_node) }
         }
-        RaftError::APIError(ClientWriteError::ChangeMembershipError(e)) => MembershipError::Refused(e.to_string()),
+        RaftError::APIError(ClientWriteError::ChangeMembershipError(e)) => {
+            MembershipError::Refused(e.to_string())
+        }
         RaftError::Fatal(fatal) => MembershipError::Stopped { why: fatal.to_string() },
     }
 }

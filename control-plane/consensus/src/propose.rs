@@ -71,7 +71,9 @@ impl Proposer {
                     drop(slot);
                     match written {
                         Ok(written) => answer(written, replies),
-                        Err(_) => refuse(replies, || ProposeError::Stopped { why: "the raft core has ended".into() }),
+                        Err(_) => refuse(replies, || ProposeError::Stopped {
+                            why: "the raft core has ended".into(),
+                        }),
                     }
                 });
             }
@@ -91,7 +93,9 @@ fn answer(written: ClientWriteResult<crate::raft::Types>, replies: Replies) {
             }
         }
         Err(ClientWriteError::ForwardToLeader(to)) => {
-            refuse(replies, || ProposeError::NotLeader { leader: leader(to.leader_id, to.leader_node.clone()) });
+            refuse(replies, || ProposeError::NotLeader {
+                leader: leader(to.leader_id, to.leader_node.clone()),
+            });
         }
         Err(ClientWriteError::ChangeMembershipError(e)) => {
             refuse(replies, || ProposeError::Stopped { why: format!("openraft took a command for: {e}") });

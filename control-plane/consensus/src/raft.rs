@@ -33,7 +33,6 @@ pub(crate) type LogId = openraft::LogId<u64>;
 pub(crate) type Vote = openraft::Vote<u64>;
 pub(crate) type StorageError = openraft::StorageError<u64>;
 
-
 /// The commands of one entry, with the one time they are applied at. Cheap to clone: the log's tail keeps one too.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Commands(pub(crate) Arc<CommandList>);
@@ -133,7 +132,10 @@ impl openraft::AsyncRuntime for Runtime {
     fn timeout<R, F: Future<Output = R> + Send>(duration: Duration, future: F) -> Self::Timeout<R, F> {
         tokio::time::timeout(duration, future)
     }
-    fn timeout_at<R, F: Future<Output = R> + Send>(deadline: Self::Instant, future: F) -> Self::Timeout<R, F> {
+    fn timeout_at<R, F: Future<Output = R> + Send>(
+        deadline: Self::Instant,
+        future: F,
+    ) -> Self::Timeout<R, F> {
         tokio::time::timeout_at(deadline, future)
     }
     fn is_panic(join_error: &Self::JoinError) -> bool {

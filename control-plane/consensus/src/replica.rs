@@ -20,7 +20,7 @@ use crate::{
     codec::Codec,
     config::{Beginning, ReplicaConfig, Surroundings},
     error::{ProposeError, ReadError, StartError},
-    ids::{Origin, MemberId},
+    ids::{MemberId, Origin},
     log::{self, Log, Opened},
     machine::{Applier, StateMachine},
     network::{Peers, Server, Service},
@@ -108,7 +108,20 @@ impl Replica {
         });
         let waiting = Arc::new(Semaphore::new(config.commands_waiting_max));
         let stopping = AtomicBool::new(false);
-        let core = Core { config, raft, state, peers, proposals, reads, lease, held, waiting, server, stopping, log_open };
+        let core = Core {
+            config,
+            raft,
+            state,
+            peers,
+            proposals,
+            reads,
+            lease,
+            held,
+            waiting,
+            server,
+            stopping,
+            log_open,
+        };
         Ok(Handle { core: Arc::new(core), machine: PhantomData })
     }
 }
@@ -120,7 +133,8 @@ async fn begin(raft: &Raft, config: &ReplicaConfig) -> Result<(), StartError> {
     if raft.is_initialized().await.map_err(|e| stopped(&e))? {
         return Ok(());
     }
-    let members: std::collections::BTreeMap<u64, _> = members.iter().map(|(id, m)| (id.0, m.clone())).collect();
+    let members: std::collections::BTreeMap<u64, _> =
+        members.iter().map(|(id, m)| (id.0, m.clone())).collect();
     match raft.initialize(members).await {
         // Another founder may have been faster: its first entry is here already.
         Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Ok(()),
@@ -189,7 +203,8 @@ impl<S: StateMachine> Handle<S> {
         let call = Call { origin, command: command.into() };
         core.proposals.send(Proposal { call, reply, place }).map_err(|_| stopped())?;
         let after = core.config.answer_deadline;
-        let answer = tokio::time::timeout(after, answered).await.map_err(|_| ProposeError::Deadline { after })?;
+        let answer =
+            tokio::time::timeout(after, answered).await.map_err(|_| ProposeError::Deadline { after })?;
         let answer = answer.map_err(|_| stopped())??;
         S::Answer::decode(&answer).map_err(|source| ProposeError::Answer { source })
     }

@@ -40,12 +40,16 @@ pub fn restore(
 
     let (id, member) = me;
     let applied = position.applied.unwrap_or_default();
-    let membership = Membership::new(vec![BTreeSet::from([id.0])], [(id.0, member)].into_iter().collect::<std::collections::BTreeMap<_, _>>());
+    let membership = Membership::new(
+        vec![BTreeSet::from([id.0])],
+        [(id.0, member)].into_iter().collect::<std::collections::BTreeMap<_, _>>(),
+    );
     position.applied = Some(applied);
     position.membership = StoredMembership::new(Some(applied), membership);
     position.cluster = cluster.0.clone();
     {
-        let db = StateDb::open(rocks, &first, &[]).map_err(|source| StartError::Open { dir: first.clone(), source })?;
+        let db = StateDb::open(rocks, &first, &[])
+            .map_err(|source| StartError::Open { dir: first.clone(), source })?;
         let damaged = |source| StartError::Damaged { dir: first.clone(), source };
         let mut batch = Batch::new(&db);
         state::put_position(&mut batch, &position).and_then(|()| batch.write()).map_err(damaged)?;

@@ -104,7 +104,12 @@ pub(crate) fn keep(
 }
 
 /// Forgets expired records, oldest first, a bounded number for the `commands` just applied.
-pub(crate) fn forget(batch: &mut Batch<'_>, now: LogTime, kept_ms: u64, commands: usize) -> Result<(), TableError> {
+pub(crate) fn forget(
+    batch: &mut Batch<'_>,
+    now: LogTime,
+    kept_ms: u64,
+    commands: usize,
+) -> Result<(), TableError> {
     let Some(until) = now.unix_ms.checked_sub(kept_ms) else { return Ok(()) };
     let first_kept = (LogTime { unix_ms: until + 1 }, (ClientId([0; 16]), CallId(0)));
     let range = (Bound::Unbounded, Bound::Excluded(first_kept));

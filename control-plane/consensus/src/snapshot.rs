@@ -78,7 +78,8 @@ impl Outgoing {
         files::remove_dir(&dir)?;
         state.current().checkpoint(&dir).map_err(std::io::Error::other)?;
         // From here on the folder is removed when `out` goes.
-        let mut out = Outgoing { dir, manifest: Manifest { meta: SnapshotMeta::default(), files: Vec::new() } };
+        let mut out =
+            Outgoing { dir, manifest: Manifest { meta: SnapshotMeta::default(), files: Vec::new() } };
         let position = state.position_of(&out.dir).map_err(std::io::Error::other)?;
         out.manifest.meta = crate::machine::snapshot_meta(&position);
         out.manifest.files = files::list(&out.dir)?.into_iter().filter(|(name, _)| belongs(name)).collect();
@@ -94,7 +95,10 @@ impl Outgoing {
         let want = usize::try_from(len - at).unwrap_or(usize::MAX).min(PIECE_LEN);
         let bytes = files::read_at(&self.dir.join(name), at, want)?;
         if bytes.len() != want {
-            return Err(std::io::Error::new(std::io::ErrorKind::UnexpectedEof, format!("{name} became shorter")));
+            return Err(std::io::Error::new(
+                std::io::ErrorKind::UnexpectedEof,
+                format!("{name} became shorter"),
+            ));
         }
         Ok(Some(Piece { file, at, crc32c: crc32c::crc32c(&bytes), bytes: bytes.into() }))
     }
@@ -134,7 +138,9 @@ impl Incoming {
                 return Err(format!("a snapshot file named {name:?}"));
             }
         }
-        files::remove_dir(&dir).and_then(|()| files::make_dir(&dir)).map_err(|e| format!("no folder for it: {e}"))?;
+        files::remove_dir(&dir)
+            .and_then(|()| files::make_dir(&dir))
+            .map_err(|e| format!("no folder for it: {e}"))?;
         Ok(Incoming { dir, manifest, file: 0, at: 0, open: None, finished: false })
     }
 
@@ -148,7 +154,10 @@ impl Incoming {
             return Ok(()); // the network brought it twice
         }
         if (piece.file as usize, piece.at) != (self.file, self.at) {
-            return Err(format!("a piece of file {} at {}, not of {} at {}", piece.file, piece.at, self.file, self.at));
+            return Err(format!(
+                "a piece of file {} at {}, not of {} at {}",
+                piece.file, piece.at, self.file, self.at
+            ));
         }
         let Some((_, len)) = self.manifest.files.get(self.file) else {
             return Err("a piece after the last file".to_owned());
@@ -184,7 +193,10 @@ impl Incoming {
     fn file(&mut self) -> Result<&mut files::NewFile, String> {
         if self.open.is_none() {
             let path = self.dir.join(&self.manifest.files[self.file].0);
-            self.open = Some(files::NewFile::create(&path).map_err(|e| format!("{} cannot be made: {e}", path.display()))?);
+            self.open = Some(
+                files::NewFile::create(&path)
+                    .map_err(|e| format!("{} cannot be made: {e}", path.display()))?,
+            );
         }
         Ok(self.open.as_mut().expect("opened above"))
     }

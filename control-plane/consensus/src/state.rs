@@ -65,7 +65,11 @@ pub(crate) struct StateDb {
 }
 
 impl StateDb {
-    pub(crate) fn open(shared: &RocksShared, dir: &Path, tables: &[&'static str]) -> Result<StateDb, rocksdb::Error> {
+    pub(crate) fn open(
+        shared: &RocksShared,
+        dir: &Path,
+        tables: &[&'static str],
+    ) -> Result<StateDb, rocksdb::Error> {
         let wanted: Vec<&str> = tables.iter().copied().chain(OWN_TABLES).collect();
         let db = shared.open(dir, &wanted, |_| shared.family())?;
         Ok(StateDb { db, dir: dir.to_owned(), superseded: AtomicBool::new(false) })
@@ -106,7 +110,12 @@ impl Read for StateDb {
         found.map_err(|source| TableError::Disk { table: table.to_owned(), source })
     }
 
-    fn scan_raw<'s>(&'s self, table: &str, range: RawRange, way: Direction) -> Result<RawScan<'s>, TableError> {
+    fn scan_raw<'s>(
+        &'s self,
+        table: &str,
+        range: RawRange,
+        way: Direction,
+    ) -> Result<RawScan<'s>, TableError> {
         let family = self.family(table)?;
         Ok(scan(table, range, way, |options| self.db.raw_iterator_cf_opt(family, options)))
     }
@@ -141,7 +150,12 @@ impl Read for View<'_> {
         found.map_err(|source| TableError::Disk { table: table.to_owned(), source })
     }
 
-    fn scan_raw<'s>(&'s self, table: &str, range: RawRange, way: Direction) -> Result<RawScan<'s>, TableError> {
+    fn scan_raw<'s>(
+        &'s self,
+        table: &str,
+        range: RawRange,
+        way: Direction,
+    ) -> Result<RawScan<'s>, TableError> {
         let family = self.state.family(table)?;
         Ok(scan(table, range, way, |options| self.snapshot.raw_iterator_cf_opt(family, options)))
     }
@@ -234,7 +248,8 @@ impl State {
                 files::remove_dir(&folder).map_err(disk)?;
             }
         }
-        let db = StateDb::open(shared, &dir, &tables).map_err(|source| StartError::Open { dir: dir.clone(), source })?;
+        let db = StateDb::open(shared, &dir, &tables)
+            .map_err(|source| StartError::Open { dir: dir.clone(), source })?;
         check(&db, cluster, &dir)?;
         let current = RwLock::new((generation, Arc::new(db)));
         Ok(State { shared: shared.clone(), root: root.to_owned(), tables, cluster: cluster.clone(), current })
@@ -316,7 +331,9 @@ fn parse_generation(bytes: &[u8]) -> Option<u64> {
 
 /// Refuses a state of another cluster or of a newer version.
 fn check(db: &StateDb, cluster: &ClusterId, dir: &Path) -> Result<(), StartError> {
-    let Some(position) = db.position().map_err(|source| StartError::Damaged { dir: dir.to_owned(), source })? else {
+    let Some(position) =
+        db.position().map_err(|source| StartError::Damaged { dir: dir.to_owned(), source })?
+    else {
         return Ok(());
     };
     if position.version > STATE_VERSION {
@@ -333,7 +350,10 @@ fn check(db: &StateDb, cluster: &ClusterId, dir: &Path) -> Result<(), StartError
 }
 
 /// The position record of `cluster`, to be written with a batch.
-pub(crate) fn put_position(batch: &mut crate::batch::Batch<'_>, position: &Position) -> Result<(), TableError> {
+pub(crate) fn put_position(
+    batch: &mut crate::batch::Batch<'_>,
+    position: &Position,
+) -> Result<(), TableError> {
     let mut position = position.clone();
     position.version = STATE_VERSION;
     STATE.put(batch, &"position".to_owned(), &position)

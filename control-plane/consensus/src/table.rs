@@ -78,7 +78,12 @@ pub trait Read {
     /// The value at `key`, if there is one.
     fn get_raw(&self, table: &str, key: &[u8]) -> Result<Option<Vec<u8>>, TableError>;
     /// The pairs of `range`, in key order.
-    fn scan_raw<'s>(&'s self, table: &str, range: RawRange, way: Direction) -> Result<RawScan<'s>, TableError>;
+    fn scan_raw<'s>(
+        &'s self,
+        table: &str,
+        range: RawRange,
+        way: Direction,
+    ) -> Result<RawScan<'s>, TableError>;
 }
 
 /// A typed table: a column family with the codecs of its keys and values.

@@ -1,11 +1,17 @@
 //! One member on real files: answers survive, damage is refused, a checkpoint starts a new cluster.
+#![allow(clippy::unwrap_used, reason = "a test stops where something fails")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the tests damage files from outside, as a disk would"
+)]
 
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc, time::Duration};
 
 use allotrope_consensus::{
-    Batch, Be64, Beginning, CallId, ClientId, Clock, ClusterId, Handle, LogTime, Member, MemberId, Origin, Replica,
-    ReplicaConfig, RocksShared, StartError, StateMachine, Surroundings, SystemClock, Table, TableError, Utf8,
-    network::tcp::TcpNetwork, restore,
+    Batch, Be64, Beginning, CallId, ClientId, Clock, ClusterId, Handle, LogTime, Member, MemberId, Origin,
+    Replica, ReplicaConfig, RocksShared, StartError, StateMachine, Surroundings, SystemClock, Table,
+    TableError, Utf8, network::tcp::TcpNetwork, restore,
 };
 
 /// How often each text was given.
@@ -76,7 +82,11 @@ async fn what_was_answered_is_there_after_a_restart_and_a_retry_is_known() {
     drop(handle);
     let handle = start(config(dir.path())).await.unwrap();
     assert_eq!(seen(&handle, "a").await, 2);
-    assert_eq!(handle.propose(origin, &"a".to_owned()).await.unwrap(), 2, "the retry record outlives the restart");
+    assert_eq!(
+        handle.propose(origin, &"a".to_owned()).await.unwrap(),
+        2,
+        "the retry record outlives the restart"
+    );
     assert_eq!(give(&handle, "a").await, 3);
     handle.shutdown(Duration::from_secs(5)).await;
 }
@@ -189,7 +199,8 @@ async fn a_checkpoint_of_a_running_member_starts_a_cluster_of_one() {
         let beginning = Beginning::Found(BTreeMap::from([(MemberId(9), other.clone())]));
         let config = ReplicaConfig::new(&new, cluster.clone(), MemberId(9), beginning);
         let restored = Replica::start(config, surroundings(), Tally).await.unwrap();
-        let leads = restored.status().wait_for(Duration::from_secs(20), |s| s.leader == Some(MemberId(9))).await;
+        let leads =
+            restored.status().wait_for(Duration::from_secs(20), |s| s.leader == Some(MemberId(9))).await;
         assert_eq!(leads.unwrap().voters, [MemberId(9)]);
         assert_eq!(seen(&restored, "a").await, 10 + round);
         assert_eq!(give(&restored, "a").await, 11 + round);

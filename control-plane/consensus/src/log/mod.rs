@@ -11,8 +11,6 @@ mod tail;
 #[cfg(test)]
 pub(crate) mod twin;
 
-
-
 use std::{
     fmt::Debug,
     io,
@@ -152,7 +150,8 @@ impl Log {
 
 /// The entry of the record at `index`.
 pub(crate) fn decode_at(index: u64, bytes: &[u8]) -> io::Result<Entry> {
-    let damaged = |why: String| io::Error::new(io::ErrorKind::InvalidData, format!("log entry {index}: {why}"));
+    let damaged =
+        |why: String| io::Error::new(io::ErrorKind::InvalidData, format!("log entry {index}: {why}"));
     let entry = record::decode(bytes).map_err(|e| damaged(e.to_string()))?;
     if entry.log_id.index != index {
         return Err(damaged(format!("its record says it is entry {}", entry.log_id.index)));
@@ -268,7 +267,8 @@ impl RaftLogStorage<Types> for Log {
         // keeps its entries until the state is synced.
         blocking(|| self.0.state.current().sync()).map_err(|e| write_error(io::Error::other(e)))?;
         let head = LogHead { purged: Some(log_id), ..self.inner().head.clone() };
-        let write = LogWrite { purge_to: Some(log_id.index), head: Some(head.clone()), ..LogWrite::default() };
+        let write =
+            LogWrite { purge_to: Some(log_id.index), head: Some(head.clone()), ..LogWrite::default() };
         self.write_synced(write).await.map_err(write_error)?;
         let mut inner = self.inner();
         inner.head = head;

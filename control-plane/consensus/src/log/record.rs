@@ -69,7 +69,9 @@ pub(crate) fn encode(entry: &Entry) -> Vec<u8> {
 /// Roughly how long the payload of `entry` will be.
 pub(crate) fn payload_len(entry: &Entry) -> usize {
     match &entry.payload {
-        EntryPayload::Normal(commands) => 16 + commands.0.calls.iter().map(|c| c.command.len() + 29).sum::<usize>(),
+        EntryPayload::Normal(commands) => {
+            16 + commands.0.calls.iter().map(|c| c.command.len() + 29).sum::<usize>()
+        }
         _ => 256,
     }
 }

@@ -1,6 +1,9 @@
 //! Records come back as they were; bytes that are not whole records never do.
 
-use std::{collections::{BTreeMap, BTreeSet}, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use openraft::{CommittedLeaderId, EntryPayload};
 use proptest::prelude::*;
@@ -12,7 +15,10 @@ fn entry(payload: EntryPayload<crate::raft::Types>) -> Entry {
     Entry { log_id: LogId::new(CommittedLeaderId::new(3, 2), 77), payload }
 }
 
-fn commands(time: u64, calls: Vec<(Option<([u8; 16], u64)>, Vec<u8>)>) -> Entry {
+/// A caller, if it is a client, and its command.
+type Asked = (Option<([u8; 16], u64)>, Vec<u8>);
+
+fn commands(time: u64, calls: Vec<Asked>) -> Entry {
     let calls = calls.into_iter().map(|(origin, command)| Call {
         origin: match origin {
             Some((client, call)) => Origin::Client { client: ClientId(client), call: CallId(call) },
@@ -42,7 +48,8 @@ proptest! {
 
 #[test]
 fn blank_and_membership_come_back() {
-    let nodes = BTreeMap::from([(1, Member { name: "om1".into(), address: "a:1".into() }), (2, Member::default())]);
+    let nodes =
+        BTreeMap::from([(1, Member { name: "om1".into(), address: "a:1".into() }), (2, Member::default())]);
     let membership = openraft::Membership::new(vec![BTreeSet::from([1]), BTreeSet::from([1, 2])], nodes);
     for payload in [EntryPayload::Blank, EntryPayload::Membership(membership)] {
         let entry = entry(payload);

@@ -50,7 +50,8 @@ pub(crate) fn open(
         Some(bytes) => parse_head(&bytes, dir, cluster, member)?,
         None => {
             let head = new_head(cluster, member);
-            write_batch(&db, &[LogWrite { head: Some(head.clone()), ..LogWrite::default() }]).map_err(failed)?;
+            write_batch(&db, &[LogWrite { head: Some(head.clone()), ..LogWrite::default() }])
+                .map_err(failed)?;
             head
         }
     };
@@ -97,9 +98,17 @@ fn family(shared: &RocksShared, name: &str) -> Options {
     options
 }
 
-fn parse_head(bytes: &[u8], dir: &Path, cluster: &ClusterId, member: MemberId) -> Result<LogHead, StartError> {
-    let damaged =
-        |e: serde_json::Error| StartError::LogDamaged { dir: dir.to_owned(), index: 0, reason: format!("its head: {e}") };
+fn parse_head(
+    bytes: &[u8],
+    dir: &Path,
+    cluster: &ClusterId,
+    member: MemberId,
+) -> Result<LogHead, StartError> {
+    let damaged = |e: serde_json::Error| StartError::LogDamaged {
+        dir: dir.to_owned(),
+        index: 0,
+        reason: format!("its head: {e}"),
+    };
     // The version first: a newer head may have other fields.
     let version: serde_json::Value = serde_json::from_slice(bytes).map_err(damaged)?;
     let found = version.get("version").and_then(serde_json::Value::as_u64).unwrap_or(0);
@@ -112,20 +121,25 @@ fn parse_head(bytes: &[u8], dir: &Path, cluster: &ClusterId, member: MemberId) -
         return Err(StartError::OtherCluster { dir: dir.to_owned(), found, wanted });
     }
     if head.member != member.0 {
-        return Err(StartError::OtherMember { dir: dir.to_owned(), found: MemberId(head.member), wanted: member });
+        return Err(StartError::OtherMember {
+            dir: dir.to_owned(),
+            found: MemberId(head.member),
+            wanted: member,
+        });
     }
     Ok(head)
 }
 
 /// Reads every record: each verifies, each follows the one before. Returns the last one's id.
 fn verify(db: &DB, head: &LogHead, dir: &Path) -> Result<Option<LogId>, StartError> {
-    let mut expected = head.purged.map_or(0, |id| id.index + 1);
+    let first = head.purged.map_or(0, |id| id.index + 1);
     let mut last = None;
     let log = db.cf_handle(LOG).expect("opened with it");
-    let start = expected.to_be_bytes();
+    let start = first.to_be_bytes();
     let mut options = ReadOptions::default();
     options.fill_cache(false);
-    for record in db.iterator_cf_opt(log, options, IteratorMode::From(&start, rocksdb::Direction::Forward)) {
+    let records = db.iterator_cf_opt(log, options, IteratorMode::From(&start, rocksdb::Direction::Forward));
+    for (expected, record) in (first..).zip(records) {
         let damaged = |reason| StartError::LogDamaged { dir: dir.to_owned(), index: expected, reason };
         let (key, value) = record.map_err(|source| StartError::Open { dir: dir.to_owned(), source })?;
         let entry = match record::decode(&value) {
@@ -140,7 +154,6 @@ fn verify(db: &DB, head: &LogHead, dir: &Path) -> Result<Option<LogId>, StartErr
             return Err(damaged(format!("entry {} is in its place", entry.log_id.index)));
         }
         last = Some(entry.log_id);
-        expected += 1;
     }
     Ok(last)
 }
@@ -208,10 +221,14 @@ impl LogDisk for RocksLog {
         options.fill_cache(false);
         let start = from.to_be_bytes();
         let mut records = Vec::new();
-        for record in self.db.iterator_cf_opt(log, options, IteratorMode::From(&start, rocksdb::Direction::Forward)) {
+        for record in
+            self.db.iterator_cf_opt(log, options, IteratorMode::From(&start, rocksdb::Direction::Forward))
+        {
             let (key, value) = record.map_err(io::Error::other)?;
-            let key: [u8; 8] =
-                key.as_ref().try_into().map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "a log key is short"))?;
+            let key: [u8; 8] = key
+                .as_ref()
+                .try_into()
+                .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "a log key is short"))?;
             records.push((u64::from_be_bytes(key), value.into_vec()));
         }
         Ok(records)

@@ -119,10 +119,10 @@ impl TwinDisk {
         disk.waiting.clear();
         disk.syncing = false;
         let mut last = None;
-        let mut expected = disk.head.purged.map_or(0, |id| id.index + 1);
+        let first = disk.head.purged.map_or(0, |id| id.index + 1);
         let end = disk.synced.last_key_value().map(|(index, _)| *index);
-        let records: Vec<(u64, Vec<u8>)> = disk.synced.range(expected..).map(|(i, r)| (*i, r.clone())).collect();
-        for (index, bytes) in records {
+        let records: Vec<(u64, Vec<u8>)> = disk.synced.range(first..).map(|(i, r)| (*i, r.clone())).collect();
+        for (expected, (index, bytes)) in (first..).zip(records) {
             let damaged = |reason: String| StartError::LogDamaged { dir: "twin".into(), index, reason };
             match record::decode(&bytes) {
                 Ok(entry) if index == expected => last = Some(entry.log_id),
@@ -132,7 +132,6 @@ impl TwinDisk {
                 }
                 Err(e) => return Err(damaged(e.to_string())),
             }
-            expected += 1;
         }
         let mounted = Box::new(Mounted { disk: self.clone(), run: disk.run });
         Ok(Opened { disk: mounted, head: disk.head.clone(), last })

@@ -5,7 +5,9 @@ use std::{io, sync::Arc, time::Duration};
 use bytes::Bytes;
 use openraft::{
     RPCTypes, Snapshot,
-    error::{Fatal, NetworkError, RPCError, RaftError, ReplicationClosed, StreamingError, Timeout, Unreachable},
+    error::{
+        Fatal, NetworkError, RPCError, RaftError, ReplicationClosed, StreamingError, Timeout, Unreachable,
+    },
     network::{Backoff, RPCOption, RaftNetwork, RaftNetworkFactory},
     raft::{AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse},
 };
@@ -59,8 +61,9 @@ impl PeerCalls {
         let envelope = to_bytes(&Envelope { version: WIRE_VERSION, cluster, from, to, request });
         let answer = tokio::time::timeout(deadline, self.peer.call(envelope)).await;
         let answer = answer.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-        let response = postcard::from_bytes(&answer)
-            .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, format!("an answer that does not read: {e}")))?;
+        let response = postcard::from_bytes(&answer).map_err(|e| {
+            io::Error::new(io::ErrorKind::InvalidData, format!("an answer that does not read: {e}"))
+        })?;
         match response {
             Response::Refused(why) => Err(io::Error::new(io::ErrorKind::ConnectionRefused, why)),
             response => Ok(response),
@@ -75,9 +78,13 @@ impl PeerCalls {
     ) -> Result<Response, CallError<E>> {
         let (me, to) = (self.peers.me.0, self.to.0);
         self.call(request, deadline).await.map_err(|e| match e.kind() {
-            io::ErrorKind::TimedOut => RPCError::Timeout(Timeout { action, id: me, target: to, timeout: deadline }),
+            io::ErrorKind::TimedOut => {
+                RPCError::Timeout(Timeout { action, id: me, target: to, timeout: deadline })
+            }
             // Not there, or not ours: openraft waits before it tries again.
-            io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => RPCError::Unreachable(Unreachable::new(&e)),
+            io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => {
+                RPCError::Unreachable(Unreachable::new(&e))
+            }
             _ => RPCError::Network(NetworkError::new(&e)),
         })
     }
@@ -89,7 +96,9 @@ impl PeerCalls {
         let number = self.peers.outgoing.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let out = blocking(|| Outgoing::make(state, state.outgoing_dir(number)))?;
         let deadline = self.peers.snapshot_deadline;
-        if let Response::Snapshot(higher) = self.call(Request::SnapshotBegin(vote, out.manifest.clone()), deadline).await? {
+        if let Response::Snapshot(higher) =
+            self.call(Request::SnapshotBegin(vote, out.manifest.clone()), deadline).await?
+        {
             return Ok(higher);
         }
         for file in 0..out.manifest.files.len() as u32 {
@@ -128,7 +137,11 @@ impl RaftNetwork<Types> for PeerCalls {
         }
     }
 
-    async fn vote(&mut self, rpc: VoteRequest<u64>, option: RPCOption) -> Result<VoteResponse<u64>, CallError> {
+    async fn vote(
+        &mut self,
+        rpc: VoteRequest<u64>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<u64>, CallError> {
         match self.raft_call(Request::Vote(rpc), RPCTypes::Vote, option.hard_ttl()).await? {
             Response::Vote(response) => Ok(response),
             other => Err(mismatch(&other)),

@@ -10,7 +10,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use openraft::{Snapshot, raft::{AppendEntriesRequest, SnapshotResponse}};
+use openraft::{
+    Snapshot,
+    raft::{AppendEntriesRequest, SnapshotResponse},
+};
 use tokio::sync::Mutex;
 
 use super::{Append, Envelope, Request, Response, Service, WIRE_VERSION, to_bytes};
@@ -37,7 +40,10 @@ impl Server {
         let envelope: Envelope =
             postcard::from_bytes(&request).map_err(|e| format!("a request that does not read: {e}"))?;
         if envelope.version != WIRE_VERSION {
-            return Err(format!("messages of version {}; this member speaks {WIRE_VERSION}", envelope.version));
+            return Err(format!(
+                "messages of version {}; this member speaks {WIRE_VERSION}",
+                envelope.version
+            ));
         }
         if envelope.cluster != self.cluster.0 {
             let (theirs, from) = (&envelope.cluster, envelope.from);
@@ -54,7 +60,9 @@ impl Server {
                 self.raft.append_entries(append).await.map(Response::Append).map_err(|e| stopped(&e))
             }
             Request::Vote(vote) => self.raft.vote(vote).await.map(Response::Vote).map_err(|e| stopped(&e)),
-            Request::Elect => self.raft.trigger().elect().await.map(|()| Response::Taken).map_err(|e| stopped(&e)),
+            Request::Elect => {
+                self.raft.trigger().elect().await.map(|()| Response::Taken).map_err(|e| stopped(&e))
+            }
             Request::SnapshotBegin(vote, manifest) => self.begin(vote, manifest).await,
             Request::SnapshotPiece(piece) => {
                 let mut incoming = self.incoming.lock().await;

@@ -4,11 +4,7 @@
 //! Law     the listener is the caller's. `Transport` is where TLS comes in. A connection that does not speak frames,
 //!         or stays silent for long, is closed.
 
-use std::{
-    io,
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::{

@@ -68,8 +68,11 @@ mod tests {
 
     #[test]
     fn calls_that_fit_one_after_another_are_linearizable() {
-        let history =
-            [call(0, 10, Added { by: 2, sum: 5 }), call(1, 9, Added { by: 3, sum: 3 }), call(4, 5, Read { sum: 3 })];
+        let history = [
+            call(0, 10, Added { by: 2, sum: 5 }),
+            call(1, 9, Added { by: 3, sum: 3 }),
+            call(4, 5, Read { sum: 3 }),
+        ];
         assert!(linearizable(&history));
     }
 

@@ -89,7 +89,9 @@ async fn read(chance: &mut StdRng, reachable: &Reachable, name: &str) -> Option<
             let sum = handle.read(|view| SUMS.get(view, &name.to_owned()).unwrap().unwrap_or(0)).await;
             match sum {
                 Ok(sum) => return Some(sum),
-                Err(ReadError::NotLeader { .. } | ReadError::NoMajority { .. } | ReadError::Stopped { .. }) => {}
+                Err(
+                    ReadError::NotLeader { .. } | ReadError::NoMajority { .. } | ReadError::Stopped { .. },
+                ) => {}
             }
         }
         pause(Duration::from_millis(chance.gen_range(5..100))).await;

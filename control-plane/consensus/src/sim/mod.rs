@@ -39,7 +39,8 @@ impl Codec for Add {
         out.extend_from_slice(item.name.as_bytes());
     }
     fn decode(bytes: &[u8]) -> Result<Add, CodecError> {
-        let (by, name) = bytes.split_first_chunk::<8>().ok_or_else(|| CodecError::new("an addition", "short"))?;
+        let (by, name) =
+            bytes.split_first_chunk::<8>().ok_or_else(|| CodecError::new("an addition", "short"))?;
         Ok(Add { name: Utf8::decode(name)?, by: u64::from_be_bytes(*by) })
     }
 }
@@ -70,7 +71,8 @@ impl Clock for SimClock {
 
 /// Runs `scene` in virtual time under `seed`, and says how to repeat it if it panics.
 pub(crate) fn under_seed<R>(seed: u64, scene: impl AsyncFnOnce() -> R) -> R {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     seed_this_thread(seed);
     let told = Told(seed);
     let result = runtime.block_on(scene());
@@ -140,7 +142,8 @@ impl World {
     /// Starts a member, for the first time or again.
     pub(crate) async fn start(&mut self, id: MemberId) -> Result<(), StartError> {
         let seed = self.seed.wrapping_mul(31).wrapping_add(id.0);
-        let disk = self.disks.entry(id).or_insert_with(|| TwinDisk::new(seed, 4, new_head(&Self::cluster(), id)));
+        let disk =
+            self.disks.entry(id).or_insert_with(|| TwinDisk::new(seed, 4, new_head(&Self::cluster(), id)));
         let opened = disk.open()?;
         let beginning = match self.founders.contains_key(&id) {
             true => Beginning::Found(self.founders.clone()),
@@ -182,7 +185,7 @@ impl World {
     /// The member that leads, once one does and all that run know it.
     pub(crate) async fn leader(&self) -> MemberId {
         for _ in 0..2000 {
-            let mut leads = self.running.values().map(|h| h.status().now()).filter(|s| s.role == Role::Leader);
+            let leads = self.running.values().map(|h| h.status().now()).filter(|s| s.role == Role::Leader);
             if let Some(status) = leads.max_by_key(|s| s.term)
                 && self.running[&status.member].read(|_| ()).await.is_ok()
             {
@@ -201,7 +204,10 @@ impl World {
             let caught_up = handle.status().wait_for(Duration::from_secs(60), |s| s.applied >= applied).await;
             caught_up.expect("a member catches up within a minute");
         }
-        self.running.values().map(|h| h.read_local(|view| SUMS.all(view).unwrap().map(Result::unwrap).collect())).collect()
+        self.running
+            .values()
+            .map(|h| h.read_local(|view| SUMS.all(view).unwrap().map(Result::unwrap).collect()))
+            .collect()
     }
 
     pub(crate) async fn add(&self, on: MemberId, name: &str, by: u64) -> Result<u64, crate::ProposeError> {

@@ -34,7 +34,8 @@ pub(crate) struct SimNetwork {
 impl SimNetwork {
     pub(crate) fn seeded(seed: u64) -> SimNetwork {
         let chance = StdRng::seed_from_u64(seed);
-        let weather = Weather { chance, delay_ms_max: 5, drop_percent: 0, double_percent: 0, cut: BTreeSet::new() };
+        let weather =
+            Weather { chance, delay_ms_max: 5, drop_percent: 0, double_percent: 0, cut: BTreeSet::new() };
         SimNetwork { members: MemoryNetwork::default(), weather: Arc::new(Mutex::new(weather)) }
     }
 
