@@ -6,24 +6,30 @@
 //! Calls that look at names (open, rename, walk) run on the blocking pool and never hold the shard.
 
 use crate::buffer::AlignedBuf;
-use crate::engine::Engine;
+use crate::class::{Class, Gate};
+use crate::engine::{Engine, Moved};
 use crate::error::{Act, DiskError};
 use crate::file::{File, FileInner, OpenHow, SharedFile};
 use crate::fs::{DirEntry, DiskSpace, Fs};
-use crate::inode::Inodes;
+use crate::inode::{Inodes, RangeGuard};
 use crate::shard::WeakShard;
 use crate::sync::{Joined, SyncState};
 use std::future::Future;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
 /// The disk, as one shard sees it. Cheap to clone.
 #[derive(Clone)]
-pub struct Disk(Rc<Inner>);
+pub struct Disk {
+    inner: Rc<Inner>,
+    class: Class,
+}
 
 struct Inner {
+    gate: Rc<Gate>,
     engine: Engine,
     fs: Arc<dyn Fs>,
     inodes: Arc<Inodes>,
@@ -31,21 +37,68 @@ struct Inner {
 }
 
 impl Disk {
-    pub(crate) fn new(engine: Engine, fs: Arc<dyn Fs>, inodes: Arc<Inodes>, shard: WeakShard) -> Disk {
-        Disk(Rc::new(Inner { engine, fs, inodes, shard }))
+    pub(crate) fn new(
+        engine: Engine,
+        fs: Arc<dyn Fs>,
+        inodes: Arc<Inodes>,
+        shard: WeakShard,
+        gate: Rc<Gate>,
+    ) -> Disk {
+        Disk { inner: Rc::new(Inner { gate, engine, fs, inodes, shard }), class: Class::Foreground }
+    }
+
+    /// The same disk for work of `class`: its reads and writes, and those of the files opened through it, take turns as
+    /// that class does. [`Shard::disk`](crate::Shard::disk) is for the foreground.
+    pub fn for_class(&self, class: Class) -> Disk {
+        Disk { inner: self.inner.clone(), class }
+    }
+
+    pub(crate) async fn read(
+        &self,
+        file: &Arc<FileInner>,
+        buf: AlignedBuf,
+        memory: Range<usize>,
+        at: u64,
+    ) -> Moved {
+        let _passed = self.inner.gate.pass(self.class).await;
+        self.inner.engine.read(file, buf, memory, at).await
+    }
+
+    pub(crate) async fn write(
+        &self,
+        file: &Arc<FileInner>,
+        buf: AlignedBuf,
+        memory: Range<usize>,
+        at: u64,
+        keep: Option<Arc<RangeGuard>>,
+    ) -> Moved {
+        let _passed = self.inner.gate.pass(self.class).await;
+        self.inner.engine.write(file, buf, memory, at, keep).await
+    }
+
+    pub(crate) async fn vectored(
+        &self,
+        file: &Arc<FileInner>,
+        bufs: Vec<AlignedBuf>,
+        write: bool,
+        at: u64,
+        keep: Option<Arc<RangeGuard>>,
+    ) -> (Vec<AlignedBuf>, io::Result<usize>) {
+        let _passed = self.inner.gate.pass(self.class).await;
+        self.inner.engine.vectored(file, bufs, write, at, keep).await
     }
 
     pub(crate) fn engine(&self) -> &Engine {
-        &self.0.engine
+        &self.inner.engine
     }
 
     pub(crate) fn inodes(&self) -> &Inodes {
-        &self.0.inodes
+        &self.inner.inodes
     }
 
     /// Opens or creates a file.
     pub async fn open(&self, path: impl AsRef<Path>, how: OpenHow) -> Result<File, DiskError> {
-        let inodes = self.0.inodes.clone();
+        let inodes = self.inner.inodes.clone();
         let opened = self.meta(Act::Open, path.as_ref(), move |fs, path| {
             FileInner::new(fs.open(path, how)?, path, how, &inodes)
         });
@@ -71,7 +124,7 @@ impl Disk {
     /// Cancel safety: if dropped, the flush goes on.
     pub async fn sync_dir(&self, dir: impl AsRef<Path>) -> Result<(), DiskError> {
         let dir = dir.as_ref();
-        let state = self.0.inodes.dir(dir);
+        let state = self.inner.inodes.dir(dir);
         // Names change without our knowing: every call asks for a flush that starts after it.
         state.changed();
         let (disk, path): (Disk, Arc<Path>) = (self.clone(), dir.into());
@@ -80,7 +133,7 @@ impl Disk {
             async move { disk.call(move |fs| fs.sync_dir(&path)).await }
         });
         flushed.await.map_err(|e| {
-            self.0.inodes.dir_failed(&state);
+            self.inner.inodes.dir_failed(&state);
             DiskError::new(Act::Sync, dir, e)
         })
     }
@@ -173,8 +226,8 @@ impl Disk {
         &self,
         work: impl FnOnce(&dyn Fs) -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
-        let fs = self.0.fs.clone();
-        self.0.engine.blocking(move || work(&*fs)).await
+        let fs = self.inner.fs.clone();
+        self.inner.engine.blocking(move || work(&*fs)).await
     }
 
     /// Waits until everything up to now is flushed; starts `flush` on a task of its own if nobody else does.
@@ -199,8 +252,8 @@ impl Disk {
                         }
                     }
                 };
-                match self.0.shard.upgrade() {
-                    Some(shard) => shard.spawn_named("flush".into(), work),
+                match self.inner.shard.upgrade() {
+                    Some(shard) => shard.spawn_named(Class::Foreground, "flush".into(), work),
                     // The shard is ending; this task is one of its last.
                     None => work.await,
                 }

@@ -164,7 +164,7 @@ impl File {
         while done < buf.len() {
             let memory = buf.start() + done..buf.start() + buf.len();
             let from = at + done as u64;
-            let (back, moved) = self.disk.engine().write(&self.inner, buf, memory, from, None).await;
+            let (back, moved) = self.disk.write(&self.inner, buf, memory, from, None).await;
             buf = back;
             match moved {
                 Ok(0) => return (buf, Err(self.failed(Act::Write, from, io::ErrorKind::WriteZero))),
@@ -204,7 +204,7 @@ impl File {
         while done < len {
             let memory = buf.start() + done..buf.start() + len;
             let from = at + done as u64;
-            let (back, moved) = self.disk.engine().read(&self.inner, buf, memory, from).await;
+            let (back, moved) = self.disk.read(&self.inner, buf, memory, from).await;
             buf = back;
             match moved {
                 Ok(0) => break,
@@ -248,7 +248,7 @@ impl File {
         let (bufs, moved) = match whole {
             true => {
                 let keep = self.inner.inode.writing.hold(at..end).await;
-                self.disk.engine().vectored(&self.inner, bufs, true, at, Some(keep)).await
+                self.disk.vectored(&self.inner, bufs, true, at, Some(keep)).await
             }
             false => (bufs, Ok(0)),
         };
@@ -295,7 +295,7 @@ impl File {
     ) -> (Vec<AlignedBuf>, Result<usize, DiskError>) {
         let whole = !self.is_direct() || is_aligned(&bufs, at);
         let (bufs, moved) = match whole {
-            true => self.disk.engine().vectored(&self.inner, bufs, false, at, None).await,
+            true => self.disk.vectored(&self.inner, bufs, false, at, None).await,
             false => (bufs, Ok(0)),
         };
         let mut left = match moved {

@@ -39,8 +39,7 @@ impl File {
             let mut done = 0;
             while from + done < memory.end {
                 let (part, place) = (from + done..memory.end, pages.start + done as u64);
-                let engine = self.disk.engine();
-                let (back, moved) = engine.write(&self.inner, work, part, place, Some(keep.clone())).await;
+                let (back, moved) = self.disk.write(&self.inner, work, part, place, Some(keep.clone())).await;
                 work = back;
                 match moved {
                     // Only whole pages count: a page that was written in part is written again.
@@ -144,7 +143,7 @@ impl File {
         let mut done = 0;
         while done < memory.end {
             let from = at - head as u64 + done as u64;
-            let (back, moved) = self.disk.engine().read(&self.inner, buf, done..memory.end, from).await;
+            let (back, moved) = self.disk.read(&self.inner, buf, done..memory.end, from).await;
             buf = back;
             match moved {
                 Ok(n) => {

@@ -49,7 +49,7 @@ struct Wait(PollState);
 impl Watch {
     fn new(exec: &Exec, fd: OwnedFd) -> io::Result<Watch> {
         Ok(match exec {
-            Exec::Uring => Watch::Uring(Rc::new(PollableFd::new(fd)?)),
+            Exec::Uring(_) => Watch::Uring(Rc::new(PollableFd::new(fd)?)),
             Exec::Portable => Watch::Tokio(Rc::new(crate::sys::watch(fd)?)),
             Exec::Sim(_) => return Err(io::ErrorKind::Unsupported.into()),
         })

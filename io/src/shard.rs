@@ -5,6 +5,7 @@
 
 use crate::blocking::BlockingError;
 use crate::buffer::BufferPool;
+use crate::class::{Class, Gate};
 use crate::clock::Clock;
 use crate::disk::Disk;
 use crate::engine::Engine;
@@ -24,9 +25,16 @@ use std::sync::Arc;
 /// What starts a shard's tasks.
 #[derive(Clone)]
 pub(crate) enum Exec {
-    Uring,
+    Uring(Queues),
     Portable,
     Sim(SimExec),
+}
+
+/// glommio's queues of the classes behind the foreground, which has the default one.
+#[derive(Clone, Copy)]
+pub(crate) struct Queues {
+    pub(crate) replication: glommio::TaskQueueHandle,
+    pub(crate) scrub: glommio::TaskQueueHandle,
 }
 
 /// One shard, for the code that runs on it.
@@ -73,7 +81,7 @@ impl Shard {
     pub(crate) fn open_disk(&self) -> Result<(), StartError> {
         let about = &self.0.about;
         let engine = match &self.0.exec {
-            Exec::Uring => {
+            Exec::Uring(_) => {
                 let refused = |e: std::io::Error| StartError::Uring { shard: about.id, why: e.to_string() };
                 let mut ring = Ring::new(about.config.disk_depth).map_err(refused)?;
                 if about.config.register_buffers
@@ -99,8 +107,9 @@ impl Shard {
             Exec::Sim(exec) => Arc::new(exec.disk().clone()),
             _ => Arc::new(RealFs),
         };
+        let gate = Gate::new(self.0.clock.clone());
         let weak = WeakShard(Rc::downgrade(&self.0));
-        self.0.disk.get_or_init(|| Disk::new(engine, fs, about.inodes.clone(), weak));
+        self.0.disk.get_or_init(|| Disk::new(engine, fs, about.inodes.clone(), weak, gate));
         Ok(())
     }
 
@@ -142,17 +151,40 @@ impl Shard {
     /// Starts a task on this shard. A panic in it is logged with `name`, counted, and ends that task alone. The handle may
     /// be dropped: the task goes on.
     pub fn spawn<T: 'static>(&self, name: &str, work: impl Future<Output = T> + 'static) -> TaskHandle<T> {
+        self.spawn_in(Class::Foreground, name, work)
+    }
+
+    /// As [`spawn`](Self::spawn), for work of `class`. For its reads and writes use [`Disk::for_class`].
+    pub fn spawn_in<T: 'static>(
+        &self,
+        class: Class,
+        name: &str,
+        work: impl Future<Output = T> + 'static,
+    ) -> TaskHandle<T> {
         let (reply, answer) = Reply::new();
-        self.spawn_named(name.into(), async move { reply.send(work.await) });
+        self.spawn_named(class, name.into(), async move { reply.send(work.await) });
         TaskHandle(answer)
     }
 
-    pub(crate) fn spawn_named(&self, name: Arc<str>, work: impl Future<Output = ()> + 'static) {
+    pub(crate) fn spawn_named(&self, class: Class, name: Arc<str>, work: impl Future<Output = ()> + 'static) {
         let timed = !matches!(self.0.exec, Exec::Sim(_));
         let counters = self.0.about.counters.clone();
         let task = Watched::new(name.clone(), counters, &self.0.live, timed, Box::pin(work));
         match &self.0.exec {
-            Exec::Uring => drop(glommio::spawn_local(task).detach()),
+            Exec::Uring(queues) => {
+                let queue = match class {
+                    Class::Foreground => None,
+                    Class::Replication => Some(queues.replication),
+                    Class::Scrub => Some(queues.scrub),
+                };
+                match queue {
+                    None => drop(glommio::spawn_local(task).detach()),
+                    Some(queue) => {
+                        let spawned = glommio::spawn_local_into(task, queue);
+                        drop(spawned.expect("the class's queue lives as long as the shard").detach());
+                    }
+                }
+            }
             Exec::Portable => drop(tokio::task::spawn_local(task)),
             Exec::Sim(exec) => exec.spawn(format!("{} {name}", self.id()).into(), task),
         }
@@ -191,7 +223,7 @@ impl Shard {
     /// Lets the shard's other tasks run.
     pub async fn yield_now(&self) {
         match &self.0.exec {
-            Exec::Uring => glommio::executor().yield_now().await,
+            Exec::Uring(_) => glommio::executor().yield_now().await,
             Exec::Portable => tokio::task::yield_now().await,
             Exec::Sim(_) => crate::sim::yield_once().await,
         }

@@ -7,6 +7,7 @@
 
 use crate::blocking::BlockingPool;
 use crate::buffer::BufferPool;
+use crate::class::Class;
 use crate::clock::{Clock, Moment};
 use crate::inode::Inodes;
 use crate::mesh::{AskError, Reply};
@@ -265,7 +266,7 @@ impl Shards {
         let start: Start = Box::new(move |shard| {
             // `make` runs inside the task, so that a panic in it is caught as well.
             let inner = shard.clone();
-            shard.spawn_named(name, async move { reply.send(make(inner).await) });
+            shard.spawn_named(Class::Foreground, name, async move { reply.send(make(inner).await) });
         });
         self.0.to[shard.0].try_send(start).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(_) => AskError::Busy,

@@ -3,7 +3,7 @@
 
 mod common;
 
-use allotrope_io::{AskError, BlockingError, Mesh, Refused, Reply, ShardId, TaskDied};
+use allotrope_io::{AskError, BlockingError, Class, Mesh, Refused, Reply, ShardId, TaskDied};
 use common::{backs, on_each_back};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -147,4 +147,27 @@ fn a_stop_lets_tasks_end_and_reports_those_that_do_not() {
         let late = shards.run_on(ShardId(0), "late", |_| async {});
         assert_eq!(late.err(), Some(AskError::Gone));
     }
+}
+
+#[test]
+fn work_of_every_class_runs_and_a_busy_scrub_does_not_keep_the_foreground_out() {
+    on_each_back(|shard| async move {
+        let (inner, stop) = (shard.clone(), std::rc::Rc::new(std::cell::Cell::new(false)));
+        let stopped = stop.clone();
+        let scrub = shard.spawn_in(Class::Scrub, "scrub", async move {
+            let mut turns = 0u64;
+            while !stopped.get() {
+                turns += 1;
+                inner.yield_now().await;
+            }
+            turns
+        });
+        for _ in 0..20 {
+            shard.clock().sleep(Duration::from_millis(1)).await;
+        }
+        let copy = shard.spawn_in(Class::Replication, "copy", async { 5 });
+        assert_eq!(copy.await, Ok(5));
+        stop.set(true);
+        assert!(scrub.await.unwrap() > 0);
+    });
 }

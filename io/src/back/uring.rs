@@ -1,9 +1,10 @@
 //! A shard on glommio.
 
+use crate::class::Class;
 use crate::clock::Clock;
-use crate::shard::Exec;
+use crate::shard::{Exec, Queues};
 use crate::shards::{Seat, StartError, run};
-use glommio::{LocalExecutorBuilder, Placement};
+use glommio::{Latency, LocalExecutorBuilder, Placement, Shares};
 use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
 
@@ -22,7 +23,18 @@ pub(crate) fn start(seat: Seat) -> Result<JoinHandle<()>, StartError> {
         let executor =
             LocalExecutorBuilder::new(placement).name(&name).io_memory(GLOMMIO_MEMORY).ring_depth(256).make();
         match executor {
-            Ok(executor) => executor.run(run(seat, Exec::Uring, Clock::uring(), started)),
+            Ok(executor) => executor.run(async move {
+                let queue = |class: Class, name| {
+                    glommio::executor().create_task_queue(
+                        Shares::Static(class.shares()),
+                        Latency::NotImportant,
+                        name,
+                    )
+                };
+                let replication = queue(Class::Replication, "replication");
+                let scrub = queue(Class::Scrub, "scrub");
+                run(seat, Exec::Uring(Queues { replication, scrub }), Clock::uring(), started).await;
+            }),
             Err(e) => {
                 let _ = failed.send(Err(StartError::Uring { shard, why: e.to_string() }));
             }
