@@ -162,7 +162,11 @@ mod tests {
         let passed: Vec<_> = next.iter_mut().skip(1).filter_map(|pass| pass.now_or_never()).collect();
         assert_eq!(passed.len(), 16);
         drop(passed);
-        assert_eq!(gate.state.borrow().under_way[2], 2, "the last two were let in, and nobody has looked yet");
+        assert_eq!(
+            gate.state.borrow().under_way[2],
+            2,
+            "the last two were let in, and nobody has looked yet"
+        );
         drop(next);
         assert_eq!(gate.state.borrow().under_way[2], 0, "a pass that nobody took is given back");
     }
