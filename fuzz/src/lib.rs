@@ -161,7 +161,9 @@ pub fn transfer(data: &[u8]) {
     converts_as_ropes(data, UploadPart::read, UploadPart::frames);
     let read =
         |frames, limits| bulk::split::<container::CopyContainerResponseProto>(frames, limits)?.try_into();
-    converts_as_ropes(data, read, |part: DownloadPart| bulk::weave(Bulky::from(part)));
+    converts_as_ropes(data, read, |part: DownloadPart| {
+        bulk::weave(Bulky::<container::CopyContainerResponseProto>::from(part))
+    });
 }
 
 /// Datanodes with their ids and ports.
