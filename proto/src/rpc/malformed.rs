@@ -105,6 +105,7 @@ fn walk(message: &[u8]) -> Result<(), Malformed> {
 }
 
 /// Where the message of one `delim(m)` at the front of `bytes` begins and ends: a varint length and as many bytes.
+#[cfg(feature = "hadoop-rpc")]
 pub(crate) fn delimited(bytes: &[u8]) -> Result<(usize, usize), Malformed> {
     let mut at = Cursor { rest: bytes };
     let len = at.length()?;

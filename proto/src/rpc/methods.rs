@@ -88,6 +88,7 @@ pub(crate) fn parse<M: Checked>(bytes: Bytes) -> Result<M, Malformed> {
 }
 
 /// Appends `delim(m)`: a varint length and as many bytes.
+#[cfg(feature = "hadoop-rpc")]
 pub(crate) fn put_delimited(len: usize, write: impl FnOnce(&mut BytesMut), out: &mut BytesMut) {
     prost::encoding::encode_varint(len as u64, out);
     let start = out.len();
@@ -96,6 +97,7 @@ pub(crate) fn put_delimited(len: usize, write: impl FnOnce(&mut BytesMut), out: 
 }
 
 /// How many bytes the varint of a length takes.
+#[cfg(feature = "hadoop-rpc")]
 pub(crate) fn varint_len(len: usize) -> usize {
     prost::encoding::encoded_len_varint(len as u64)
 }

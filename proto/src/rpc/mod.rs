@@ -23,9 +23,12 @@ pub use client::{Advice, CallError, CallOptions, RpcClient};
 pub use context::{CallContext, Caller, CallerNote, ClientId, TransportKind};
 pub use fault::{Fault, FaultKind, class};
 pub use malformed::Malformed;
+#[cfg(feature = "hadoop-rpc")]
 pub(crate) use malformed::delimited;
+pub(crate) use methods::parse;
 pub use methods::{Encoded, Method, Methods, MethodsError};
-pub(crate) use methods::{parse, put_delimited, varint_len};
+#[cfg(feature = "hadoop-rpc")]
+pub(crate) use methods::{put_delimited, varint_len};
 
 use std::future::Future;
 
