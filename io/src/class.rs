@@ -60,8 +60,10 @@ pub(crate) struct Gate {
 struct State {
     under_way: [usize; 3],
     waiting: [VecDeque<Reply<Passed>>; 3],
-    /// When the foreground last began or ended an operation.
-    foreground: Option<Moment>,
+    /// Operations of the foreground so far. It reads no clock itself: the others see by this that it was at work.
+    foreground: u64,
+    /// What `foreground` was when another class last looked, and when it last had changed.
+    seen: (u64, Option<Moment>),
 }
 
 impl Gate {
@@ -71,14 +73,14 @@ impl Gate {
 
     /// Waits for the class's turn. The foreground never waits.
     pub(crate) async fn pass(self: &Rc<Self>, class: Class) -> Passed {
+        let n = class as usize;
         let answer = {
-            let now = self.clock.now();
             let mut state = self.state.borrow_mut();
-            if class == Class::Foreground {
-                state.foreground = Some(now);
-            }
-            let n = class as usize;
-            if state.waiting[n].is_empty() && state.under_way[n] < class.at_once(state.at_work(now)) {
+            let at_once = match class {
+                Class::Foreground => usize::MAX,
+                _ => class.at_once(state.at_work(self.clock.now())),
+            };
+            if state.waiting[n].is_empty() && state.under_way[n] < at_once {
                 state.under_way[n] += 1;
                 None
             } else {
@@ -96,8 +98,11 @@ impl Gate {
 }
 
 impl State {
-    fn at_work(&self, now: Moment) -> bool {
-        self.under_way[0] > 0 || self.foreground.is_some_and(|last| now.since(last) < QUIET)
+    fn at_work(&mut self, now: Moment) -> bool {
+        if self.under_way[0] > 0 || self.foreground != self.seen.0 {
+            self.seen = (self.foreground, Some(now));
+        }
+        self.seen.1.is_some_and(|last| now.since(last) < QUIET)
     }
 }
 
@@ -110,16 +115,15 @@ pub(crate) struct Passed {
 impl Drop for Passed {
     fn drop(&mut self) {
         let Some(gate) = self.gate.take() else { return };
-        let now = gate.clock.now();
         let mut state = gate.state.borrow_mut();
         let n = self.class as usize;
         state.under_way[n] -= 1;
         if self.class == Class::Foreground {
-            state.foreground = Some(now);
+            state.foreground += 1;
             return;
         }
         // There is always one of a waiting class under way, so this is where its next ones are let in.
-        let at_once = self.class.at_once(state.at_work(now));
+        let at_once = self.class.at_once(state.at_work(gate.clock.now()));
         let mut let_in = Vec::new();
         while state.under_way[n] < at_once {
             let Some(next) = state.waiting[n].pop_front() else { break };

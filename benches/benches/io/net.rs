@@ -100,7 +100,7 @@ pub(crate) fn measure_transfer(report: &mut Report, effort: Effort) {
         "One file to a loopback connection whose other end is another process; CPU is the sender's. The file is in the \
          page cache, except where it is read past it. `send_file` of a page-cached file is sendfile on a blocking thread: \
          the least CPU, and a page that is not in the cache never holds a shard. splice is no cheaper and needs a pipe; \
-         SEND_ZC copies on loopback and is not used.",
+         SEND_ZC copies on loopback, wins nothing there, and is not in the table.",
         "way | GiB/s | CPU s/GiB | CPU against the best | target",
     );
     let path = file_of("block", effort.file_len);
