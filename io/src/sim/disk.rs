@@ -197,7 +197,9 @@ impl State {
     }
 
     pub(super) fn write(&mut self, node: u64, at: u64, bytes: &[u8]) -> io::Result<usize> {
-        let Some(node) = self.nodes.get_mut(&node) else { return Ok(bytes.len()) };
+        let Some(node) = self.nodes.get_mut(&node).filter(|_| !bytes.is_empty()) else {
+            return Ok(bytes.len());
+        };
         let touched = at / PAGE as u64..(at + bytes.len() as u64).div_ceil(PAGE as u64);
         let new = touched.clone().filter(|page| !node.pages.contains_key(page)).count() as u64;
         if self.pages_used + new > self.pages_max {
