@@ -3,5 +3,23 @@
 //! Owns    volumes and their layout on disk, container and block life cycles, chunk I/O, replication and
 //!         reconstruction of containers, scanners.
 //! Never   knows a key, a bucket or a volume of the namespace; never depends on SCM's or OM's code.
-//!
-//! Filled by the datanode issues (README.md, 'Folders').
+//! Shape   a container lives on its home shard ([`store`]); [`commands`] holds what clients ask; [`server`] is their
+//!         port; [`control`] speaks with SCM; [`start`] runs it all.
+
+pub mod block;
+pub mod boot;
+pub mod commands;
+pub mod config;
+pub mod container;
+pub mod control;
+pub mod format;
+pub mod identity;
+pub mod metadata;
+pub mod running;
+pub mod server;
+pub mod store;
+pub mod volume;
+
+pub use config::{Config, VolumeChoice};
+pub use metadata::Durability;
+pub use running::{Running, StartError, start, start_with};

@@ -1,0 +1,348 @@
+//! What PutBlock does to a block: a pure decision from the request and what is stored to what shall be stored.
+//!
+//! Shape   [`Stored`] is the block in `block_data` and its last, partial chunk in `last_chunk_info`; [`decide`] gives the
+//!         new values of both, and the chunks whose bytes must be shown to be there first.
+//! Errors  [`CommandError`] with the code a client is answered.
+//! Source  docs/formats/datanode-commands.md, PutBlock.
+//!
+//! A whole list replaces the stored one. An incremental one, marked by the metadata key `incremental`, adds chunks: whole
+//! ones go to the stored list, a partial last one is kept beside it and replaced by the next.
+
+use crate::commands::CommandError;
+use allotrope_proto::container::{BlockData, ChunkInfo, PutBlockRequestProto};
+use allotrope_types::DatanodeResult::{MalformedRequest, UnsupportedRequest};
+
+const INCREMENTAL: &str = "incremental";
+const FULL: &str = "full";
+
+/// What the metadata holds of one block.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Stored {
+    /// The value in `block_data`.
+    pub block: Option<BlockData>,
+    /// The value in `last_chunk_info`: a block with one chunk.
+    pub last: Option<BlockData>,
+}
+
+impl Stored {
+    /// The block as readers see it: the stored chunks and the partial one behind them.
+    pub fn whole(&self) -> Option<BlockData> {
+        let mut whole = match (&self.block, &self.last) {
+            (Some(block), _) => block.clone(),
+            (None, Some(last)) => BlockData { chunks: Vec::new(), ..last.clone() },
+            (None, None) => return None,
+        };
+        if let Some(last) = &self.last
+            && let [chunk] = last.chunks.as_slice()
+            && chunk.offset == end_of(&whole.chunks)
+        {
+            whole.chunks.push(chunk.clone());
+            whole.block_id.block_commit_sequence_id = last.block_id.block_commit_sequence_id;
+        }
+        whole.size = Some(sum(&whole.chunks).unwrap_or(i64::MAX as u64) as i64);
+        Some(whole)
+    }
+
+    /// Where the committed bytes end.
+    pub fn end(&self) -> u64 {
+        self.whole().map_or(0, |whole| end_of(&whole.chunks))
+    }
+}
+
+/// What becomes of `last_chunk_info`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LastChunk {
+    /// It stays as it is.
+    Keep,
+    /// It holds this chunk from now on.
+    Set(BlockData),
+    /// It is gone.
+    Remove,
+}
+
+/// The answer to a PutBlock.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Decision {
+    /// It was carried out before: nothing to do.
+    AlreadyThere,
+    /// To be carried out.
+    Apply(Box<Put>),
+}
+
+/// What a PutBlock stores.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Put {
+    /// The new value in `block_data`; `None` leaves it.
+    pub block: Option<BlockData>,
+    /// The new value in `last_chunk_info`.
+    pub last: LastChunk,
+    /// Whether the container has one block more afterwards.
+    pub is_new: bool,
+    /// The chunks that were not stored like this before: their bytes must be in the file.
+    pub unproven: Vec<ChunkInfo>,
+}
+
+impl Put {
+    /// The block's metadata once this is stored.
+    pub fn applied_to(&self, stored: &Stored) -> Stored {
+        Stored {
+            block: self.block.clone().or_else(|| stored.block.clone()),
+            last: match &self.last {
+                LastChunk::Keep => stored.last.clone(),
+                LastChunk::Set(last) => Some(last.clone()),
+                LastChunk::Remove => None,
+            },
+        }
+    }
+}
+
+/// Decides what `request` does, where `stored` is stored and the container has seen `container_bcsid`.
+pub fn decide(
+    request: &PutBlockRequestProto,
+    stored: &Stored,
+    container_bcsid: u64,
+) -> Result<Decision, CommandError> {
+    let data = &request.block_data;
+    let length = checked_length(data)?;
+    let bcsid = data.block_id.block_commit_sequence_id();
+    if bcsid != 0 && bcsid <= container_bcsid {
+        return Ok(Decision::AlreadyThere);
+    }
+    let eof = request.eof.unwrap_or(true);
+    let mut data = data.clone();
+    if eof
+        && bcsid == 0
+        && let Some(block) = &stored.block
+        && block.block_id.block_commit_sequence_id() != 0
+    {
+        data.block_id.block_commit_sequence_id = block.block_id.block_commit_sequence_id;
+    }
+    data.size = Some(length);
+    let unproven = unproven(&data.chunks, stored);
+    let is_new = stored.block.is_none();
+    let incremental = data.metadata.iter().any(|pair| pair.key == INCREMENTAL);
+    if !incremental {
+        let last = if stored.last.is_some() { LastChunk::Remove } else { LastChunk::Keep };
+        return Ok(Decision::Apply(Box::new(Put { block: Some(data), last, is_new, unproven })));
+    }
+    let mut block = match &stored.block {
+        Some(block) => BlockData { block_id: data.block_id, ..block.clone() },
+        None => BlockData { chunks: Vec::new(), ..data.clone() },
+    };
+    let full = data.chunks.last().is_none_or(|chunk| chunk.metadata.iter().any(|pair| pair.key == FULL));
+    let mut added = std::mem::take(&mut data.chunks);
+    let mut partial = None;
+    if eof || full {
+        if added.is_empty()
+            && let Some(last) = &stored.last
+        {
+            added.extend(last.chunks.iter().cloned());
+        }
+    } else {
+        partial = added.pop();
+    }
+    let grew = !added.is_empty();
+    for chunk in added {
+        if chunk.offset != end_of(&block.chunks) {
+            let why = format!(
+                "chunk {} starts at {}, the block ends at {}",
+                chunk.chunk_name,
+                chunk.offset,
+                end_of(&block.chunks)
+            );
+            // A retry names chunks that are stored already; any other gap or overlap is the client's mistake.
+            if block.chunks.contains(&chunk) {
+                continue;
+            }
+            return Err(CommandError::new(MalformedRequest, why));
+        }
+        block.chunks.push(chunk);
+    }
+    block.size = None;
+    block.size = Some(checked_length(&block)?);
+    let last = match partial {
+        Some(chunk) if chunk.offset == end_of(&block.chunks) => {
+            let size = Some(chunk.len as i64);
+            LastChunk::Set(BlockData { chunks: vec![chunk], size, ..data })
+        }
+        Some(chunk) => {
+            let why = format!(
+                "partial chunk {} starts at {}, the block ends at {}",
+                chunk.chunk_name,
+                chunk.offset,
+                end_of(&block.chunks)
+            );
+            return Err(CommandError::new(MalformedRequest, why));
+        }
+        None if stored.last.is_some() => LastChunk::Remove,
+        None => LastChunk::Keep,
+    };
+    let block = (is_new || grew || eof).then_some(block);
+    Ok(Decision::Apply(Box::new(Put { block, last, is_new, unproven })))
+}
+
+/// Chunks that are not stored exactly so.
+fn unproven(chunks: &[ChunkInfo], stored: &Stored) -> Vec<ChunkInfo> {
+    let block = stored.block.as_ref().map_or(&[][..], |block| &block.chunks);
+    let last = stored.last.as_ref().map_or(&[][..], |last| &last.chunks);
+    // The full list arrives each time in the same order, so position finds nearly all of them at once.
+    let known = |(at, chunk): (usize, &ChunkInfo)| {
+        block.get(at) == Some(chunk) || last.contains(chunk) || block.contains(chunk)
+    };
+    chunks
+        .iter()
+        .enumerate()
+        .filter(|(at, chunk)| !known((*at, chunk)))
+        .map(|(_, chunk)| chunk.clone())
+        .collect()
+}
+
+/// The sum of the chunks' lengths, if it and every chunk's end can be.
+fn checked_length(data: &BlockData) -> Result<i64, CommandError> {
+    for chunk in &data.chunks {
+        if chunk.offset.checked_add(chunk.len).is_none_or(|end| end > i64::MAX as u64) {
+            let why = format!(
+                "chunk {} at {} with {} bytes ends beyond any block",
+                chunk.chunk_name, chunk.offset, chunk.len
+            );
+            return Err(CommandError::new(MalformedRequest, why));
+        }
+    }
+    let length = sum(&data.chunks).and_then(|length| i64::try_from(length).ok());
+    let length =
+        length.ok_or_else(|| CommandError::new(MalformedRequest, "the chunks are longer than any block"))?;
+    match data.size {
+        Some(size) if size != length => {
+            let why = format!("the block's size is said to be {size}, its chunks have {length} bytes");
+            Err(CommandError::new(MalformedRequest, why))
+        }
+        _ => Ok(length),
+    }
+}
+
+fn sum(chunks: &[ChunkInfo]) -> Option<u64> {
+    chunks.iter().try_fold(0u64, |sum, chunk| sum.checked_add(chunk.len))
+}
+
+fn end_of(chunks: &[ChunkInfo]) -> u64 {
+    chunks.iter().map(|chunk| chunk.offset.saturating_add(chunk.len)).max().unwrap_or(0)
+}
+
+/// Refuses an incremental list where the layout does not allow one.
+pub fn check_layout(request: &PutBlockRequestProto, incremental_allowed: bool) -> Result<(), CommandError> {
+    if !incremental_allowed && request.block_data.metadata.iter().any(|pair| pair.key == INCREMENTAL) {
+        return Err(CommandError::new(
+            UnsupportedRequest,
+            "incremental chunk lists need the layout feature HBASE_SUPPORT",
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use allotrope_proto::container::{DatanodeBlockId, KeyValue};
+
+    fn chunk(offset: u64, len: u64) -> ChunkInfo {
+        ChunkInfo { chunk_name: format!("7_chunk_{offset}"), offset, len, ..Default::default() }
+    }
+
+    fn full(offset: u64, len: u64) -> ChunkInfo {
+        let metadata = vec![KeyValue { key: FULL.into(), value: Some(String::new()) }];
+        ChunkInfo { metadata, ..chunk(offset, len) }
+    }
+
+    fn put(chunks: Vec<ChunkInfo>, keys: &[&str], bcsid: u64, eof: Option<bool>) -> PutBlockRequestProto {
+        let block_id = DatanodeBlockId {
+            container_id: 1,
+            local_id: 7,
+            block_commit_sequence_id: Some(bcsid),
+            replica_index: None,
+        };
+        let metadata = keys.iter().map(|key| KeyValue { key: (*key).into(), value: None }).collect();
+        let block_data = BlockData { block_id, metadata, chunks, ..Default::default() };
+        PutBlockRequestProto { block_data, eof, ..Default::default() }
+    }
+
+    fn applied(request: &PutBlockRequestProto, stored: &Stored) -> (Put, Stored) {
+        match decide(request, stored, 0).unwrap() {
+            Decision::Apply(put) => (*put.clone(), put.applied_to(stored)),
+            Decision::AlreadyThere => panic!("expected something to do"),
+        }
+    }
+
+    #[test]
+    fn a_whole_list_replaces_the_stored_one_and_only_new_chunks_are_unproven() {
+        let (first, stored) = applied(&put(vec![chunk(0, 10)], &[], 0, Some(false)), &Stored::default());
+        assert!(first.is_new);
+        assert_eq!(first.unproven, [chunk(0, 10)]);
+        let (second, stored) = applied(&put(vec![chunk(0, 10), chunk(10, 5)], &[], 0, None), &stored);
+        assert!(!second.is_new);
+        assert_eq!(second.unproven, [chunk(10, 5)]);
+        assert_eq!(stored.whole().unwrap().size, Some(15));
+        let (third, stored) = applied(&put(vec![chunk(0, 3)], &[], 0, None), &stored);
+        assert_eq!(third.unproven, [chunk(0, 3)]);
+        assert_eq!(stored.end(), 3);
+    }
+
+    #[test]
+    fn an_empty_list_makes_a_block_without_bytes() {
+        let (first, stored) = applied(&put(vec![], &[], 0, None), &Stored::default());
+        assert!(first.is_new && first.unproven.is_empty());
+        assert_eq!(stored.whole().unwrap().size, Some(0));
+    }
+
+    #[test]
+    fn a_bcsid_that_the_container_has_seen_does_nothing() {
+        let request = put(vec![chunk(0, 10)], &[], 5, None);
+        assert_eq!(decide(&request, &Stored::default(), 5).unwrap(), Decision::AlreadyThere);
+        assert!(matches!(decide(&request, &Stored::default(), 4).unwrap(), Decision::Apply(_)));
+    }
+
+    #[test]
+    fn an_end_of_block_without_bcsid_keeps_the_stored_one() {
+        let (_, stored) = applied(&put(vec![chunk(0, 10)], &[], 5, None), &Stored::default());
+        let (_, stored) = applied(&put(vec![chunk(0, 10)], &[], 0, Some(true)), &stored);
+        assert_eq!(stored.block.unwrap().block_id.block_commit_sequence_id(), 5);
+    }
+
+    #[test]
+    fn an_incremental_list_grows_the_block() {
+        let keys = &[INCREMENTAL][..];
+        // A partial chunk waits beside the list, and the next version of it takes its place.
+        let (_, stored) = applied(&put(vec![chunk(0, 3)], keys, 0, Some(false)), &Stored::default());
+        assert!(stored.block.as_ref().unwrap().chunks.is_empty());
+        assert_eq!(stored.end(), 3);
+        let (_, stored) = applied(&put(vec![full(0, 10), chunk(10, 2)], keys, 0, Some(false)), &stored);
+        assert_eq!((stored.block.as_ref().unwrap().chunks.len(), stored.end()), (1, 12));
+        // A full last chunk goes to the list.
+        let (_, stored) = applied(&put(vec![full(10, 10)], keys, 0, Some(false)), &stored);
+        assert_eq!((stored.block.as_ref().unwrap().chunks.len(), stored.last.is_some()), (2, false));
+        // The end without chunks pulls a waiting one in.
+        let (_, stored) = applied(&put(vec![chunk(20, 4)], keys, 0, Some(false)), &stored);
+        let (_, stored) = applied(&put(vec![], keys, 0, Some(true)), &stored);
+        assert_eq!((stored.block.as_ref().unwrap().chunks.len(), stored.last.is_some()), (3, false));
+        assert_eq!(stored.whole().unwrap().size, Some(24));
+    }
+
+    #[test]
+    fn a_retried_incremental_put_changes_nothing() {
+        let request = put(vec![full(0, 10), chunk(10, 2)], &[INCREMENTAL], 0, Some(false));
+        let (_, once) = applied(&request, &Stored::default());
+        let (_, twice) = applied(&request, &once);
+        assert_eq!(once, twice);
+    }
+
+    #[test]
+    fn lists_that_cannot_be_are_refused() {
+        let gap = put(vec![chunk(5, 3)], &[INCREMENTAL], 0, Some(false));
+        let long = put(vec![chunk(1, u64::MAX)], &[], 0, None);
+        let beyond = put(vec![chunk(1 << 63, 1)], &[], 0, None);
+        let mut sized = put(vec![chunk(0, 3)], &[], 0, None);
+        sized.block_data.size = Some(4);
+        for request in [gap, long, beyond, sized] {
+            assert_eq!(decide(&request, &Stored::default(), 0).unwrap_err().result, MalformedRequest);
+        }
+    }
+}

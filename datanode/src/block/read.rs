@@ -1,0 +1,172 @@
+//! Reading a block's bytes: whole checksum windows from the disk, verified before they leave.
+//!
+//! Units   offsets and lengths count bytes of the block.
+//! Errors  CHECKSUM_MISMATCH where the disk's bytes are not those that were put, UNABLE_TO_FIND_CHUNK where no chunk or
+//!         no file is.
+
+use super::checksums;
+use crate::commands::CommandError;
+use crate::container::Container;
+use crate::store::Store;
+use allotrope_io::{DiskError, File, OpenHow};
+use allotrope_proto::Rope;
+use allotrope_proto::container::{BlockData, ChunkInfo};
+use allotrope_types::DatanodeResult::{ChecksumMismatch, IoException, UnableToFindChunk};
+use allotrope_types::LocalId;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Bytes that are read into one buffer, about; a piece ends where a window does.
+const PIECE: u64 = 1 << 20;
+/// Longest wait for a buffer.
+const BUFFER_WAIT: Duration = Duration::from_secs(20);
+
+/// The bytes from `offset` for `len` of a block whose chunks are `block`'s.
+pub async fn read(
+    store: &Rc<Store>,
+    container: &Container,
+    local: LocalId,
+    block: &BlockData,
+    offset: u64,
+    len: u64,
+) -> Result<Rope, CommandError> {
+    let end = offset.saturating_add(len);
+    let mut rope = Rope::new();
+    if len == 0 {
+        return Ok(rope);
+    }
+    let file = store.block_file(container, local).await?;
+    let mut at = offset;
+    while at < end {
+        let chunk = block.chunks.iter().find(|chunk| chunk.offset <= at && at < chunk.offset + chunk.len);
+        let chunk = chunk.ok_or_else(|| {
+            let why = format!("block {local} of container {} has no chunk at {at}", container.id());
+            CommandError::new(UnableToFindChunk, why)
+        })?;
+        let to = end.min(chunk.offset + chunk.len);
+        rope.append(read_chunk(store, container, &file, chunk, at, to).await?);
+        at = to;
+    }
+    Ok(rope)
+}
+
+/// The bytes from `from` to `to` of the block, all of them in `chunk`.
+async fn read_chunk(
+    store: &Rc<Store>,
+    container: &Container,
+    file: &File,
+    chunk: &ChunkInfo,
+    from: u64,
+    to: u64,
+) -> Result<Rope, CommandError> {
+    let sums = checksums::of_chunk(chunk)?;
+    let window = if store.node().config.verify_reads { checksums::window(&sums) } else { 0 };
+    let (mut at, last) = match window {
+        0 => (from - chunk.offset, to - chunk.offset),
+        _ => {
+            let first = (from - chunk.offset) / window * window;
+            (first, (to - chunk.offset).div_ceil(window).saturating_mul(window).min(chunk.len))
+        }
+    };
+    let piece = PIECE.checked_div(window).map_or(PIECE, |windows| windows.max(1) * window);
+    let mut rope = Rope::new();
+    while at < last {
+        let len = piece.min(last - at) as usize;
+        let file_at = chunk.offset + at;
+        let bytes = read_piece(store, file, file_at, len).await?;
+        if window != 0
+            && let Err(e) = sums.verify_part(at, &bytes)
+        {
+            tracing::error!(container = %container.id(), replica = ?container.replica(), chunk = %chunk.chunk_name,
+                path = %file.path().display(), at = file_at, error = %e, "bytes on the disk are not those that were written");
+            let why = format!("chunk {} of container {}: {e}", chunk.chunk_name, container.id());
+            return Err(CommandError::new(ChecksumMismatch, why));
+        }
+        let cut_from = from.saturating_sub(file_at).min(len as u64) as usize;
+        let cut_to = (to.saturating_sub(file_at)).min(len as u64) as usize;
+        rope.push(bytes.slice(cut_from..cut_to));
+        at += len as u64;
+    }
+    Ok(rope)
+}
+
+async fn read_piece(
+    store: &Rc<Store>,
+    file: &File,
+    at: u64,
+    len: usize,
+) -> Result<bytes::Bytes, CommandError> {
+    let buf = store.take_buffer(len, BUFFER_WAIT).await?;
+    let (buf, read) = file.read_exact_at(buf, at, len).await;
+    match read {
+        Ok(()) => Ok(buf.freeze()),
+        Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
+            let why = format!("{} ends before byte {}", file.path().display(), at + len as u64);
+            Err(CommandError::new(UnableToFindChunk, why))
+        }
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// Shows that the bytes of `chunk` are in the block's file, by reading and verifying them.
+pub async fn prove(
+    store: &Rc<Store>,
+    container: &Container,
+    file: &File,
+    chunk: &ChunkInfo,
+) -> Result<(), CommandError> {
+    let sums = checksums::of_chunk(chunk)?;
+    let window = checksums::window(&sums);
+    if window == 0 {
+        let why = format!(
+            "chunk {} was not written since this datanode started, and without checksums nothing shows that it is there",
+            chunk.chunk_name
+        );
+        return Err(CommandError::new(UnableToFindChunk, why));
+    }
+    let piece = (PIECE / window).max(1) * window;
+    let mut at = 0;
+    while at < chunk.len {
+        let len = piece.min(chunk.len - at) as usize;
+        let bytes = read_piece(store, file, chunk.offset + at, len).await?;
+        sums.verify_part(at, &bytes).map_err(|e| {
+            let why = format!("chunk {} of container {}: {e}", chunk.chunk_name, container.id());
+            CommandError::new(ChecksumMismatch, why)
+        })?;
+        at += len as u64;
+    }
+    Ok(())
+}
+
+impl Store {
+    /// A buffer with room for `len` bytes; outside the pool if no buffer of the pool is that long.
+    pub(crate) async fn take_buffer(
+        &self,
+        len: usize,
+        wait: Duration,
+    ) -> Result<allotrope_io::AlignedBuf, CommandError> {
+        let busy = |why: String| CommandError::new(IoException, why);
+        match self.shard().clock().timeout(wait, self.shard().buffers().take(len)).await {
+            Ok(Ok(buf)) => Ok(buf),
+            Ok(Err(e)) => Err(busy(e.to_string())),
+            Err(_) => Err(busy(format!("no buffer of {len} bytes came free in {wait:?}"))),
+        }
+    }
+
+    /// The block's file, open for reading.
+    pub(crate) async fn block_file(
+        &self,
+        container: &Container,
+        local: LocalId,
+    ) -> Result<File, CommandError> {
+        let path = container.paths().block(local);
+        match self.disk().open(&path, OpenHow::read()).await {
+            Ok(file) => Ok(file),
+            Err(e) if DiskError::is_not_found(&e) => {
+                let why = format!("block {local} of container {} has no file", container.id());
+                Err(CommandError::new(UnableToFindChunk, why))
+            }
+            Err(e) => Err(e.into()),
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! Writing a block: chunks into its file, and the chunk list into the metadata once the bytes are stable.
+//!
+//! Order   data, then the file's directory entry, then the metadata batch. A flush that failed is never tried again: the
+//!         volume is out of use.
+//!
+//! The caller holds the container's gate.
+
+use super::put::{Decision, LastChunk, Stored, decide};
+use super::{OpenBlock, Tail, checksums, read};
+use crate::commands::CommandError;
+use crate::container::{Container, seal};
+use crate::format::keys;
+use crate::metadata::{Batch, Durability, Family, MetadataError};
+use crate::store::Store;
+use allotrope_io::{DiskError, OpenHow};
+use allotrope_proto::Rope;
+use allotrope_proto::container::{BlockData, ChunkInfo, PutBlockRequestProto};
+use allotrope_types::DatanodeResult::{
+    ChecksumMismatch, ChunkFileInconsistency, InvalidWriteSize, MalformedRequest,
+};
+use allotrope_types::LocalId;
+use prost::Message;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// The longest piece that is copied, checksummed and written at once, in bytes.
+const PIECE: usize = 4 << 20;
+/// Longest wait for a buffer: a client whose write fails leaves this datanode, so load alone should not fail one.
+const BUFFER_WAIT: Duration = Duration::from_secs(20);
+/// SCM is asked to close a container that is this full, in tenths.
+const CLOSE_AT_TENTHS: u64 = 9;
+
+/// Writes one chunk's bytes into the block's file. They are stable, and part of the block, once they are put.
+///
+/// Cancel safety: the command runs as a task of its shard, so the client's going away does not stop it.
+pub async fn write_chunk(
+    store: &Rc<Store>,
+    container: &Rc<Container>,
+    local: LocalId,
+    chunk: &ChunkInfo,
+    data: Rope,
+) -> Result<(), CommandError> {
+    if data.len() as u64 != chunk.len {
+        let why = format!(
+            "chunk {} is said to have {} bytes and came with {}",
+            chunk.chunk_name,
+            chunk.len,
+            data.len()
+        );
+        return Err(CommandError::new(InvalidWriteSize, why));
+    }
+    let end = chunk.offset.checked_add(chunk.len).filter(|end| i64::try_from(*end).is_ok());
+    let end = end.ok_or_else(|| {
+        CommandError::new(MalformedRequest, format!("chunk {} ends beyond any block", chunk.chunk_name))
+    })?;
+    if data.is_empty() {
+        return Ok(());
+    }
+    let sums = checksums::of_chunk(chunk)?;
+    let wrong =
+        |e| CommandError::new(ChecksumMismatch, format!("chunk {} as received: {e}", chunk.chunk_name));
+    // One pass where the chunk fits a buffer; a longer one is verified first, so that nothing unverified is written.
+    let mut first = None;
+    if data.len() <= PIECE {
+        let mut buf = store.take_buffer(data.len(), BUFFER_WAIT).await?;
+        buf.set_len(data.len());
+        sums.copy_and_verify(&data, &mut buf).map_err(wrong)?;
+        first = Some(buf);
+    } else {
+        sums.verify_rope(&data).map_err(wrong)?;
+    }
+    let open = container.open_block(local);
+    let mut tail = open.tail.lock().await;
+    load(container, &open, &mut tail).await?;
+    if chunk.offset > tail.end {
+        let why = format!(
+            "chunk {} starts at {}, block {local} of container {} ends at {}",
+            chunk.chunk_name,
+            chunk.offset,
+            container.id(),
+            tail.end
+        );
+        return Err(CommandError::new(ChunkFileInconsistency, why));
+    }
+    let file = open_file(store, container, local, &mut tail).await?;
+    tail.dirty = true;
+    let mut rest = data;
+    let mut at = chunk.offset;
+    while !rest.is_empty() {
+        let len = rest.len().min(PIECE);
+        let piece = rest.split_to(len).expect("a piece is no longer than what is left");
+        let buf = match first.take() {
+            Some(buf) => buf,
+            None => {
+                let mut buf = store.take_buffer(len, BUFFER_WAIT).await?;
+                buf.set_len(len);
+                piece.copy_to(&mut buf);
+                buf
+            }
+        };
+        let (_, written) = file.write_at(buf, at).await;
+        if let Err(e) = written {
+            // An overwrite may have been cut short: what is there has to be shown again before it is put.
+            tail.written = Default::default();
+            return Err(e.into());
+        }
+        at += len as u64;
+    }
+    // From here to the end there is no await.
+    let grown = end.saturating_sub(tail.end);
+    tail.end = tail.end.max(end);
+    tail.written.insert(chunk.offset, end);
+    container.count(|counters| counters.bytes_used += grown);
+    container.volume().grew(grown as i64);
+    container.volume().commit(-(grown as i64));
+    let (used, max) = (container.facts().bytes_used, container.file().size_max.as_u64());
+    if grown > 0 && used >= max / 10 * CLOSE_AT_TENTHS && used - grown < max / 10 * CLOSE_AT_TENTHS {
+        store.wants_close(container.id());
+    }
+    Ok(())
+}
+
+/// Makes a chunk list the block's, durably. The length it answers is the sum of the listed chunks.
+pub async fn put_block(
+    store: &Rc<Store>,
+    container: &Rc<Container>,
+    local: LocalId,
+    request: &PutBlockRequestProto,
+) -> Result<i64, CommandError> {
+    let length = request.block_data.chunks.iter().map(|chunk| chunk.len as i64).fold(0, i64::wrapping_add);
+    let open = container.open_block(local);
+    let mut tail = open.tail.lock().await;
+    load(container, &open, &mut tail).await?;
+    let stored = tail.stored.clone().unwrap_or_default();
+    let put = match decide(request, &stored, container.facts().bcsid)? {
+        Decision::AlreadyThere => return Ok(length),
+        Decision::Apply(put) => put,
+    };
+    for chunk in &put.unproven {
+        if tail.written.covers(chunk.offset, chunk.offset + chunk.len) {
+            continue;
+        }
+        let file = store.block_file(container, local).await?;
+        read::prove(store, container, &file, chunk).await?;
+        // Written before this process started, perhaps never flushed.
+        open_file(store, container, local, &mut tail).await?;
+        tail.dirty = true;
+        tail.end = tail.end.max(chunk.offset + chunk.len);
+        tail.written.insert(chunk.offset, chunk.offset + chunk.len);
+    }
+    if store.durability() == Durability::Disk {
+        flush(store, container, &mut tail).await?;
+    }
+    let bcsid = request.block_data.block_id.block_commit_sequence_id();
+    commit(store, container, local, &put, bcsid).await?;
+    let stored = put.applied_to(&stored);
+    if let Some(whole) = stored.whole() {
+        store.cache(container.id(), local, Rc::new(whole));
+    }
+    tail.stored = Some(stored);
+    drop(tail);
+    if request.eof.unwrap_or(true) && store.durability() == Durability::Disk {
+        container.close_block(&open);
+    }
+    Ok(length)
+}
+
+/// Reads what the metadata holds of the block, once.
+async fn load(container: &Container, open: &OpenBlock, tail: &mut Tail) -> Result<(), CommandError> {
+    if tail.stored.is_some() {
+        return Ok(());
+    }
+    let stored = stored(container, open.local).await?;
+    tail.end = tail.end.max(stored.end());
+    tail.stored = Some(stored);
+    Ok(())
+}
+
+/// What the metadata holds of a block.
+pub async fn stored(container: &Container, local: LocalId) -> Result<Stored, CommandError> {
+    let key = keys::block(container.id(), local);
+    let metadata = container.volume().metadata();
+    let (block, last) = (metadata.get(Family::BlockData, key.clone()), metadata.get(Family::LastChunk, key));
+    let decode = |value: Option<bytes::Bytes>| {
+        value.map(BlockData::decode).transpose().map_err(|e| seal::undecodable(container, local, &e))
+    };
+    Ok(Stored { block: decode(block.await?)?, last: decode(last.await?)? })
+}
+
+/// The block as readers see it: from memory, or from the metadata.
+pub async fn committed(
+    store: &Rc<Store>,
+    container: &Container,
+    local: LocalId,
+) -> Result<Option<Rc<BlockData>>, CommandError> {
+    if let Some(block) = store.cached(container.id(), local) {
+        return Ok(Some(block));
+    }
+    let Some(block) = stored(container, local).await?.whole().map(Rc::new) else { return Ok(None) };
+    // A put that ended meanwhile has cached something newer.
+    if store.cached(container.id(), local).is_none() && container.state().is_sealed() {
+        store.cache(container.id(), local, block.clone());
+    }
+    Ok(Some(block))
+}
+
+async fn open_file(
+    store: &Rc<Store>,
+    container: &Container,
+    local: LocalId,
+    tail: &mut Tail,
+) -> Result<allotrope_io::File, CommandError> {
+    if let Some(file) = &tail.file {
+        return Ok(file.clone());
+    }
+    let path = container.paths().block(local);
+    // Bytes that shall be stable go past the page cache, where the file system can.
+    let opened = match store.durability() {
+        Durability::Disk => match store.disk().open(&path, OpenHow::create().direct()).await {
+            Err(e) if e.kind() == std::io::ErrorKind::InvalidInput => {
+                store.disk().open(&path, OpenHow::create()).await
+            }
+            opened => opened,
+        },
+        Durability::PageCache => store.disk().open(&path, OpenHow::create()).await,
+    };
+    let file = opened?;
+    tail.file = Some(file.clone());
+    // New, or made by a process that may not have synced its folder.
+    tail.entry_unsynced = true;
+    Ok(file)
+}
+
+/// Makes the block's bytes and its directory entry stable.
+async fn flush(store: &Rc<Store>, container: &Container, tail: &mut Tail) -> Result<(), CommandError> {
+    let failed = |e: DiskError| {
+        container.volume().suspect(&e);
+        CommandError::from(e)
+    };
+    if tail.dirty
+        && let Some(file) = tail.file.clone()
+    {
+        file.sync().await.map_err(failed)?;
+        tail.dirty = false;
+    }
+    if tail.entry_unsynced {
+        store.disk().sync_dir(container.paths().chunks()).await.map_err(failed)?;
+        tail.entry_unsynced = false;
+    }
+    Ok(())
+}
+
+async fn commit(
+    store: &Rc<Store>,
+    container: &Container,
+    local: LocalId,
+    put: &super::put::Put,
+    bcsid: u64,
+) -> Result<(), CommandError> {
+    let key = keys::block(container.id(), local);
+    let mut batch = Batch::new();
+    if let Some(block) = &put.block {
+        batch.put(Family::BlockData, key.clone(), block.encode_to_vec());
+    }
+    match &put.last {
+        LastChunk::Keep => {}
+        LastChunk::Set(last) => drop(batch.put(Family::LastChunk, key, last.encode_to_vec())),
+        LastChunk::Remove => drop(batch.delete(Family::LastChunk, key)),
+    }
+    // No await between the new counters and the batch that carries them, so that batches are in the counters' order.
+    container.count(|counters| counters.blocks += u64::from(put.is_new));
+    container.put_counters(&mut batch);
+    if bcsid > container.facts().bcsid {
+        let value = keys::counter(i64::try_from(bcsid).unwrap_or(i64::MAX));
+        batch.put(Family::Counters, keys::named(container.id(), keys::BCSID), value.to_vec());
+    }
+    let committing = container.volume().metadata().commit(batch, store.durability());
+    if let Err(e) = committing.await {
+        container.count(|counters| counters.blocks -= u64::from(put.is_new));
+        if matches!(e, MetadataError::Store { .. }) {
+            container.volume().suspect(&e);
+        }
+        return Err(e.into());
+    }
+    container.count(|counters| counters.bcsid = counters.bcsid.max(bcsid));
+    Ok(())
+}

@@ -1,0 +1,92 @@
+//! What a datanode is told when it starts.
+
+use crate::metadata::Durability;
+use allotrope_io::Back;
+use allotrope_types::ByteCount;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How a new container's volume is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum VolumeChoice {
+    /// The volume with the most usable space.
+    #[default]
+    Capacity,
+    /// One after the other.
+    RoundRobin,
+}
+
+/// The values a datanode needs. The names of Ozone's settings stand beside the fields.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The disks' folders (`hdds.datanode.dir`). Their paths hold letters, digits and `/._-+` only: they are written
+    /// into container files, which Ozone verifies by writing them again.
+    pub volumes: Vec<PathBuf>,
+    /// Where `datanode.id` and the list of all containers ever made lie (`ozone.metadata.dirs`).
+    pub metadata_dir: PathBuf,
+    /// SCM's addresses for datanodes, as `host:port` (`ozone.scm.datanode.address`, port 9861).
+    pub scm: Vec<String>,
+    /// Where clients are served (`hdds.container.ipc.port`, 9859). Port 0 lets the system choose.
+    pub listen: SocketAddr,
+    /// The host name that SCM and clients are told.
+    pub host_name: String,
+    /// The address that SCM and clients are told.
+    pub ip_address: String,
+    /// How many shards (`allotrope.datanode.shards`).
+    pub shards: usize,
+    /// What runs them; `None` takes io_uring and falls back to the portable one where the kernel refuses it.
+    pub back: Option<Back>,
+    /// Buffers of each shard (`allotrope.datanode.memory` divided by the shards).
+    pub memory_per_shard: ByteCount,
+    /// Blocks of metadata kept in memory, for all volumes together.
+    pub metadata_cache: ByteCount,
+    /// What an answered PutBlock has behind it (`allotrope.datanode.durability`).
+    pub durability: Durability,
+    /// Whether bytes from the disk are verified before they leave (`allotrope.datanode.verify-reads`).
+    pub verify_reads: bool,
+    /// Bytes a container should not grow beyond (`ozone.scm.container.size`).
+    pub container_size: ByteCount,
+    /// How a new container's volume is chosen (`hdds.datanode.volume.choosing.policy`).
+    pub volume_choice: VolumeChoice,
+    /// Bytes of each volume that are not ours (`hdds.datanode.dir.du.reserved`).
+    pub reserved: ByteCount,
+    /// Bytes that SCM is told to leave free (`hdds.datanode.volume.min.free.space`).
+    pub free_min_soft: ByteCount,
+    /// Free bytes below which writes are refused (`hdds.datanode.volume.min.free.space.hard.limit`).
+    pub free_min_hard: ByteCount,
+    /// Time between heartbeats (`hdds.heartbeat.interval`, 30 s).
+    pub heartbeat_every: Duration,
+    /// Time between heartbeats until SCM has registered the datanode (`hdds.heartbeat.initial-interval`, 2 s).
+    pub heartbeat_first: Duration,
+    /// Time between full container reports (`hdds.container.report.interval`, 60 min).
+    pub container_report_every: Duration,
+}
+
+impl Config {
+    /// A datanode on `volumes` with its metadata in `metadata_dir`, told of SCM at `scm`; Ozone's defaults otherwise.
+    pub fn new(volumes: Vec<PathBuf>, metadata_dir: PathBuf, scm: Vec<String>) -> Config {
+        Config {
+            volumes,
+            metadata_dir,
+            scm,
+            listen: SocketAddr::from(([0, 0, 0, 0], 9859)),
+            host_name: "localhost".into(),
+            ip_address: "127.0.0.1".into(),
+            shards: std::thread::available_parallelism().map_or(1, usize::from),
+            back: None,
+            memory_per_shard: ByteCount::mib(128),
+            metadata_cache: ByteCount::mib(64),
+            durability: Durability::Disk,
+            verify_reads: true,
+            container_size: ByteCount::gib(5),
+            volume_choice: VolumeChoice::default(),
+            reserved: ByteCount::ZERO,
+            free_min_soft: ByteCount::gib(20),
+            free_min_hard: ByteCount::gib(20),
+            heartbeat_every: Duration::from_secs(30),
+            heartbeat_first: Duration::from_secs(2),
+            container_report_every: Duration::from_secs(3600),
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Finding a volume's containers at start, and finishing or removing what a crash left half done.
+//!
+//! Errors  a damaged container is logged and left as it is, and costs no other; an unreadable volume is an error.
+
+use super::{Container, Counters, delete};
+use crate::commands::CommandError;
+use crate::format::container_file::ContainerFile;
+use crate::format::keys;
+use crate::format::layout::ContainerPaths;
+use crate::metadata::Family;
+use crate::volume::Volume;
+use allotrope_io::{Disk, DiskError};
+use allotrope_types::{ContainerId, ReplicaState};
+use futures_util::stream::{self, StreamExt};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Containers that are read at once.
+const AT_ONCE: usize = 64;
+/// Counters that are read from the metadata at once.
+const PAGE: usize = 16_384;
+/// Longest `.container` file, in bytes.
+const FILE_MAX: usize = 1 << 20;
+
+/// A container that was found; becomes a [`Container`] on its home shard.
+pub struct Found {
+    /// The volume it lies on.
+    pub volume: Arc<Volume>,
+    /// Where its files lie.
+    pub paths: ContainerPaths,
+    /// Its `.container` file.
+    pub file: ContainerFile,
+    /// Its counters.
+    pub counters: Counters,
+}
+
+impl Found {
+    /// The container, on its home shard.
+    pub fn into_container(self) -> Container {
+        Container::new(self.volume, self.paths, self.file, self.counters)
+    }
+}
+
+/// All containers of a volume, after half-done deletions were finished and half-made containers removed.
+pub async fn load(disk: &Disk, volume: &Arc<Volume>) -> Result<Vec<Found>, CommandError> {
+    finish_deletions(disk, volume).await?;
+    let counters = all_counters(volume).await?;
+    let mut ids = Vec::new();
+    for folder in list_or_nothing(disk, &volume.paths().current()).await? {
+        if !folder.is_dir {
+            continue;
+        }
+        for entry in disk.list(&folder.path).await? {
+            if let Some(id) = container_id(&entry.path).filter(|_| entry.is_dir) {
+                let paths = volume.paths().container(id);
+                if paths.dir() == entry.path {
+                    ids.push(id);
+                } else {
+                    tracing::warn!(path = %entry.path.display(), "a container lies in the wrong folder and is left alone");
+                }
+            }
+        }
+    }
+    let mut found: Vec<_> = stream::iter(ids)
+        .map(|id| load_one(disk, volume, id, counters.get(&id).copied().unwrap_or_default()))
+        .buffer_unordered(AT_ONCE)
+        .filter_map(|one| async move { one })
+        .collect()
+        .await;
+    found.sort_by_key(|one| one.file.id);
+    for one in &found {
+        volume.found(one.counters.bytes_used);
+        if one.file.state == ReplicaState::Open || one.file.state == ReplicaState::Recovering {
+            let room = one.file.size_max.as_u64().saturating_sub(one.counters.bytes_used);
+            volume.commit(i64::try_from(room).unwrap_or(i64::MAX));
+        }
+    }
+    Ok(found)
+}
+
+async fn load_one(disk: &Disk, volume: &Arc<Volume>, id: ContainerId, counters: Counters) -> Option<Found> {
+    let paths = volume.paths().container(id);
+    let text = match disk.read_small(paths.container_file(), FILE_MAX).await {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(e) if DiskError::is_not_found(&e) => {
+            remove_half_made(disk, &paths, id).await;
+            return None;
+        }
+        Err(e) => {
+            tracing::error!(container = %id, error = %e, why = %e.source, "a container cannot be read and is left out");
+            return None;
+        }
+    };
+    let file = match ContainerFile::decode(&text) {
+        Ok(file) if file.id == id => file,
+        Ok(file) => {
+            tracing::error!(container = %id, names = %file.id, "a .container file names another container; it is left out");
+            return None;
+        }
+        Err(e) => {
+            tracing::error!(container = %id, error = %e, "a damaged container is left out");
+            return None;
+        }
+    };
+    Some(Found { volume: volume.clone(), paths, file, counters })
+}
+
+/// A folder without a `.container` file is a creation that a crash cut short, unless it holds blocks.
+async fn remove_half_made(disk: &Disk, paths: &ContainerPaths, id: ContainerId) {
+    let chunks = match list_or_nothing(disk, &paths.chunks()).await {
+        Ok(chunks) => chunks,
+        Err(e) => {
+            tracing::error!(container = %id, error = %e, "a container's folder cannot be read");
+            return;
+        }
+    };
+    if !chunks.is_empty() {
+        tracing::error!(container = %id, files = chunks.len(), "a container with data has lost its .container file; it is left alone");
+        return;
+    }
+    match disk.remove_dir_all(paths.dir()).await {
+        Ok(()) => tracing::info!(container = %id, "a half-made container was removed"),
+        Err(e) => tracing::error!(container = %id, error = %e, "a half-made container cannot be removed"),
+    }
+}
+
+async fn finish_deletions(disk: &Disk, volume: &Volume) -> Result<(), CommandError> {
+    for entry in list_or_nothing(disk, &volume.paths().tmp().join("deleted-containers")).await? {
+        if let Some(id) = container_id(&entry.path) {
+            tracing::info!(container = %id, "a deletion is finished");
+            delete::finish(disk, volume, id).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn list_or_nothing(disk: &Disk, dir: &Path) -> Result<Vec<allotrope_io::DirEntry>, DiskError> {
+    match disk.list(dir).await {
+        Err(e) if e.is_not_found() => Ok(Vec::new()),
+        listed => listed,
+    }
+}
+
+fn container_id(path: &Path) -> Option<ContainerId> {
+    path.file_name()?.to_str()?.parse().ok()
+}
+
+async fn all_counters(volume: &Volume) -> Result<BTreeMap<ContainerId, Counters>, CommandError> {
+    let mut all: BTreeMap<ContainerId, Counters> = BTreeMap::new();
+    let mut from = Vec::new();
+    loop {
+        let page = volume.metadata().scan(Family::Counters, from, vec![0xff; 10], PAGE).await?;
+        for (key, value) in &page {
+            let (Some((id, name)), Some(value)) = (keys::split(key), keys::read_counter(value)) else {
+                continue;
+            };
+            let counters = all.entry(id).or_default();
+            let number = u64::try_from(value).unwrap_or(0);
+            match std::str::from_utf8(name) {
+                Ok(keys::BCSID) => counters.bcsid = number,
+                Ok(keys::BYTES_USED) => counters.bytes_used = number,
+                Ok(keys::BLOCK_COUNT) => counters.blocks = number,
+                Ok(keys::DELETE_TRANSACTION) => counters.delete_transaction = number,
+                Ok(keys::DATA_CHECKSUM) => counters.data_checksum = u32::try_from(value).ok(),
+                _ => {}
+            }
+        }
+        match page.last() {
+            Some((key, _)) if page.len() == PAGE => {
+                from = key.to_vec();
+                from.push(0);
+            }
+            _ => return Ok(all),
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! A container on its home shard: what it is, what it counts, and the blocks that are being written.
+//!
+//! Owns    [`Container`]; how containers are found at start ([`load`]), sealed ([`seal`]) and deleted ([`delete`]).
+//! Shape   counters are in memory and in the metadata; a batch carries their new values, so the order of batches is the
+//!         order of the values.
+//! Source  docs/formats/datanode-volume.md.
+
+pub mod delete;
+pub mod load;
+pub mod seal;
+
+use crate::block::OpenBlock;
+use crate::commands::CommandError;
+use crate::format::container_file::ContainerFile;
+use crate::format::keys;
+use crate::format::layout::ContainerPaths;
+use crate::metadata::{Batch, Family};
+use crate::volume::Volume;
+use allotrope_types::{ContainerId, LocalId, ReplicaIndex, ReplicaState};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use tokio::sync::RwLock;
+
+/// Blocks of one container that may be held open; the one unused longest is let go first.
+const OPEN_BLOCKS_MAX: usize = 256;
+
+/// What a container counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// The highest BCSID a PutBlock carried.
+    pub bcsid: u64,
+    /// Bytes that were written into block files.
+    pub bytes_used: u64,
+    /// Blocks in the metadata.
+    pub blocks: u64,
+    /// The newest delete transaction.
+    pub delete_transaction: u64,
+    /// The root of the Merkle tree, once one was built.
+    pub data_checksum: Option<u32>,
+}
+
+/// A container.
+pub struct Container {
+    volume: Arc<Volume>,
+    paths: ContainerPaths,
+    file: RefCell<ContainerFile>,
+    counters: Cell<Counters>,
+    /// Writers share it; what changes the container's state or removes it holds it alone.
+    pub gate: RwLock<()>,
+    open: RefCell<BTreeMap<LocalId, Rc<OpenBlock>>>,
+}
+
+impl Container {
+    /// A container as its file and the metadata describe it.
+    pub fn new(
+        volume: Arc<Volume>,
+        paths: ContainerPaths,
+        file: ContainerFile,
+        counters: Counters,
+    ) -> Container {
+        Container {
+            volume,
+            paths,
+            file: RefCell::new(file),
+            counters: Cell::new(counters),
+            gate: RwLock::new(()),
+            open: RefCell::default(),
+        }
+    }
+
+    /// Its name.
+    pub fn id(&self) -> ContainerId {
+        self.file.borrow().id
+    }
+
+    /// Where its replica here is in its life.
+    pub fn state(&self) -> ReplicaState {
+        self.file.borrow().state
+    }
+
+    /// Its place in an erasure code.
+    pub fn replica(&self) -> Option<ReplicaIndex> {
+        self.file.borrow().replica
+    }
+
+    /// What its `.container` file says.
+    pub fn file(&self) -> ContainerFile {
+        self.file.borrow().clone()
+    }
+
+    /// Publishes a `.container` file that has been written.
+    pub fn set_file(&self, file: ContainerFile) {
+        *self.file.borrow_mut() = file;
+    }
+
+    /// The volume it lies on.
+    pub fn volume(&self) -> &Arc<Volume> {
+        &self.volume
+    }
+
+    /// Where its files lie.
+    pub fn paths(&self) -> &ContainerPaths {
+        &self.paths
+    }
+
+    /// Its counters.
+    pub fn facts(&self) -> Counters {
+        self.counters.get()
+    }
+
+    /// Changes its counters in memory.
+    pub fn count(&self, change: impl FnOnce(&mut Counters)) {
+        let mut counters = self.counters.get();
+        change(&mut counters);
+        self.counters.set(counters);
+    }
+
+    /// Adds the present counters to a batch.
+    pub fn put_counters(&self, batch: &mut Batch) {
+        let counters = self.counters.get();
+        let mut put = |name: &str, value: u64| {
+            let value = keys::counter(i64::try_from(value).unwrap_or(i64::MAX));
+            batch.put(Family::Counters, keys::named(self.id(), name), value.to_vec());
+        };
+        if counters.bcsid != 0 {
+            put(keys::BCSID, counters.bcsid);
+        }
+        put(keys::BYTES_USED, counters.bytes_used);
+        put(keys::BLOCK_COUNT, counters.blocks);
+    }
+
+    /// Refuses a write that its state does not allow.
+    pub fn check_writable(&self) -> Result<(), CommandError> {
+        let state = self.state();
+        state.check_writable().map_err(|result| {
+            CommandError::new(result, format!("container {} is {state} and takes no writes", self.id()))
+        })
+    }
+
+    /// The block, as one that is being written.
+    pub fn open_block(&self, local: LocalId) -> Rc<OpenBlock> {
+        let mut open = self.open.borrow_mut();
+        if let Some(block) = open.get(&local) {
+            return block.clone();
+        }
+        if open.len() >= OPEN_BLOCKS_MAX {
+            // A block whose bytes are all stable and put can be opened again at any time.
+            let idle = open.iter().find(|(_, block)| {
+                Rc::strong_count(block) == 1 && block.tail.try_lock().is_ok_and(|tail| !tail.dirty)
+            });
+            if let Some(local) = idle.map(|(local, _)| *local) {
+                open.remove(&local);
+            }
+        }
+        let block = Rc::new(OpenBlock::new(local));
+        open.insert(local, block.clone());
+        block
+    }
+
+    /// The block if it is being written.
+    pub fn if_open(&self, local: LocalId) -> Option<Rc<OpenBlock>> {
+        self.open.borrow().get(&local).cloned()
+    }
+
+    /// Lets go of a block that has come to its end, unless another writer is waiting for it.
+    pub fn close_block(&self, block: &Rc<OpenBlock>) {
+        // One count is the table's, one the caller's.
+        if Rc::strong_count(block) <= 2 {
+            self.open.borrow_mut().remove(&block.local);
+        }
+    }
+
+    /// Takes all blocks that are being written off the table.
+    pub fn take_open(&self) -> BTreeMap<LocalId, Rc<OpenBlock>> {
+        std::mem::take(&mut self.open.borrow_mut())
+    }
+
+    /// Bytes it may still grow by.
+    pub fn room(&self) -> u64 {
+        self.file.borrow().size_max.as_u64().saturating_sub(self.counters.get().bytes_used)
+    }
+}

@@ -1,0 +1,212 @@
+//! A datanode in this process: its shards, its listeners, its control thread.
+//!
+//! Errors  [`StartError`], each with what to change.
+
+use crate::boot::{BootError, Draw, Lobby};
+use crate::config::Config;
+use crate::control;
+use crate::control::link::{RpcLink, ScmLink};
+use crate::identity::{self, IdentityError};
+use crate::metadata::rocks::{RocksMetadata, RocksShared};
+use crate::metadata::{Metadata, MetadataError};
+use crate::server;
+use crate::volume::open::OpenMetadata;
+use allotrope_io::{AskError, Back, NetError, ShardId, Shards, ShardsConfig, StopReport, TaskDied};
+use allotrope_proto::hadoop_rpc::{ClientConfig, HadoopClient, Target};
+use allotrope_proto::net::Plain;
+use allotrope_proto::rpc::ClientId;
+use allotrope_types::DatanodeId;
+use std::net::SocketAddr;
+use std::sync::{Arc, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// The longest buffer of a shard's pool, in bytes.
+const BUFFER_MAX: usize = 4 << 20;
+
+/// Why a datanode does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A setting makes no sense.
+    #[error("{0}")]
+    Config(String),
+    /// The shards do not start.
+    #[error("the shards do not start")]
+    Shards(#[from] allotrope_io::StartError),
+    /// A shard took no task.
+    #[error("a shard took no task: {0}")]
+    Ask(#[from] AskError),
+    /// A task of the start panicked.
+    #[error("a task of the start ended without a result")]
+    Died(#[from] TaskDied),
+    /// The metadata's shared memory cannot be had.
+    #[error(transparent)]
+    Metadata(#[from] MetadataError),
+    /// The folders cannot be used.
+    #[error(transparent)]
+    Boot(#[from] BootError),
+    /// The identity cannot be kept.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The port cannot be had.
+    #[error(transparent)]
+    Listen(#[from] NetError),
+    /// The control thread cannot be started.
+    #[error("the control thread does not start")]
+    Control(#[source] std::io::Error),
+}
+
+/// A datanode that runs. Dropping it stops it without waiting.
+pub struct Running {
+    address: SocketAddr,
+    lobby: Arc<Lobby>,
+    shards: Shards,
+    stop: watch::Sender<bool>,
+    control: Option<JoinHandle<()>>,
+}
+
+/// Starts a datanode that reaches the SCMs of its settings over Hadoop RPC, which both Java's and ours answer.
+pub fn start(config: Config) -> Result<Running, StartError> {
+    let client_id = ClientId::from_bytes(random());
+    let links = config.scm.iter().map(|address| {
+        let target = target(address)?;
+        let client = HadoopClient::new(target, Plain, client_id, ClientConfig::default());
+        Ok(RpcLink::new(client, address.clone()))
+    });
+    let links = links.collect::<Result<Vec<_>, StartError>>()?;
+    start_with(config, links)
+}
+
+fn target(address: &str) -> Result<Target, StartError> {
+    let parts = address.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
+    let (host, port) = parts.filter(|(host, _)| !host.is_empty()).ok_or_else(|| {
+        StartError::Config(format!(
+            "SCM's address {address:?} is not host:port; a valid one is scm.example:9861"
+        ))
+    })?;
+    Ok(Target { host: host.trim_matches(['[', ']']).to_owned(), port })
+}
+
+/// Starts a datanode that reaches SCM through `links`, one for each SCM. Blocks until its port is bound; volumes that
+/// were formatted before are open then, new ones are once SCM has told its cluster.
+pub fn start_with<L: ScmLink>(config: Config, links: Vec<L>) -> Result<Running, StartError> {
+    check(&config)?;
+    let shards = start_shards(&config)?;
+    let shared = RocksShared::new(config.metadata_cache.as_usize().unwrap_or(64 << 20), 64 << 20)?;
+    let open_metadata: OpenMetadata = Arc::new(move |path, families| {
+        Ok(Arc::new(RocksMetadata::open(path, families, &shared)?) as Arc<dyn Metadata>)
+    });
+    let draw: Draw = Arc::new(random);
+    let holder = format!("{}@{}", std::process::id(), config.host_name);
+    let (pool, listen, wanted) = (shards.clone(), config.listen, config.clone());
+    let entered = shards.run_on(ShardId(0), "start", move |shard| async move {
+        let entered = Lobby::enter(&shard, pool, wanted, open_metadata, draw, &holder).await;
+        let (lobby, events) = entered?;
+        let listener = shard.listen(listen)?;
+        let address = listener.local_addr();
+        let (file, new) = identity::announced(lobby.identity(), &lobby.config, address);
+        if new {
+            identity::save(shard.disk(), &lobby.config, &file).await?;
+            *lobby.identity.lock().unwrap_or_else(PoisonError::into_inner) = file;
+        }
+        let (task, door) = (shard.clone(), lobby.door.clone());
+        drop(shard.spawn("accept", async move { server::serve(task, listener, door).await }));
+        // A datanode whose disks know their cluster serves before SCM is there.
+        if let Some(cluster) = lobby.cluster_on_disk(&shard).await? {
+            lobby.open(&shard, &cluster).await?;
+        }
+        Ok::<_, StartError>((lobby, events, address))
+    })?;
+    let (lobby, events, address) = entered.wait()??;
+    for n in 1..shards.count() {
+        let door = lobby.door.clone();
+        let listening = shards.run_on(ShardId(n), "accept", move |shard| async move {
+            let listener = shard.listen(address)?;
+            let task = shard.clone();
+            drop(shard.spawn("accept", async move { server::serve(task, listener, door).await }));
+            Ok::<_, NetError>(())
+        })?;
+        listening.wait()??;
+    }
+    let (stop, stopping) = watch::channel(false);
+    let controlled = lobby.clone();
+    let control = std::thread::Builder::new()
+        .name("control".into())
+        .spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            match runtime {
+                Ok(runtime) => runtime.block_on(control::run(controlled, links, events, stopping)),
+                Err(e) => tracing::error!(error = %e, "the control thread has no runtime; SCM hears nothing"),
+            }
+        })
+        .map_err(StartError::Control)?;
+    tracing::info!(datanode = %lobby.id(), %address, shards = shards.count(), back = %shards.back(), "the datanode runs");
+    Ok(Running { address, lobby, shards, stop, control: Some(control) })
+}
+
+impl Running {
+    /// Where clients are served.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The datanode's name.
+    pub fn id(&self) -> DatanodeId {
+        self.lobby.id()
+    }
+
+    /// Whether its volumes are open.
+    pub fn is_open(&self) -> bool {
+        self.lobby.door.get().is_some()
+    }
+
+    /// Stops: no new connection, commands that were read are carried out, and what has not ended after `within` is
+    /// dropped. Acknowledged bytes are stable whatever happens here.
+    pub fn shutdown(mut self, within: Duration) -> StopReport {
+        self.stop.send_replace(true);
+        if let Some(control) = self.control.take()
+            && control.join().is_err()
+        {
+            tracing::error!("the control thread panicked");
+        }
+        self.shards.stop(within)
+    }
+}
+
+fn check(config: &Config) -> Result<(), StartError> {
+    if config.volumes.is_empty() {
+        return Err(StartError::Config("hdds.datanode.dir names no folder; give at least one".into()));
+    }
+    if config.container_size.is_zero() {
+        return Err(StartError::Config("ozone.scm.container.size is 0; the default is 5GB".into()));
+    }
+    Ok(())
+}
+
+fn start_shards(config: &Config) -> Result<Shards, StartError> {
+    let shards = config.shards.max(1);
+    let memory_per_shard = config.memory_per_shard.as_usize().unwrap_or(128 << 20).max(2 * BUFFER_MAX);
+    let make = |back| ShardsConfig {
+        back,
+        name: "datanode".into(),
+        memory_per_shard,
+        buffer_max: BUFFER_MAX,
+        ..ShardsConfig::portable(shards)
+    };
+    match config.back {
+        Some(back) => Ok(Shards::start(make(back))?),
+        None => match Shards::start(make(Back::Uring)) {
+            Ok(shards) => Ok(shards),
+            Err(e) => {
+                tracing::warn!(error = %e, "io_uring cannot be used; the portable back serves (see allotrope doctor)");
+                Ok(Shards::start(make(Back::Portable))?)
+            }
+        },
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "the process's own chance, handed down as a parameter")]
+fn random() -> [u8; 16] {
+    uuid::Uuid::new_v4().into_bytes()
+}

@@ -1,0 +1,107 @@
+//! The answer's body: frames from the stream's task, then gRPC's trailers.
+
+use allotrope_proto::Rope;
+use bytes::Bytes;
+use hyper::HeaderMap;
+use hyper::body::{Body, Frame};
+use hyper::header::HeaderValue;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio::sync::mpsc;
+
+/// Frames that wait for HTTP/2's window.
+const FRAMES_MAX: usize = 8;
+
+/// What the stream's task hands over.
+type Frames = mpsc::Receiver<Frame<Bytes>>;
+
+/// An answer's body.
+pub(super) struct Answer(Option<Frames>);
+
+/// The way into it.
+pub(super) struct Sender(mpsc::Sender<Frame<Bytes>>);
+
+/// The reader went away.
+#[derive(Debug)]
+pub(super) struct Gone;
+
+impl Answer {
+    /// An answer without a message.
+    pub(super) fn status_only(status: u8, message: &str) -> hyper::Response<Answer> {
+        let mut response = hyper::Response::new(Answer(None));
+        let headers = response.headers_mut();
+        headers.insert("content-type", HeaderValue::from_static("application/grpc"));
+        headers.extend(trailers(status, message));
+        response
+    }
+
+    /// An answer whose messages follow.
+    pub(super) fn streamed() -> (hyper::Response<Answer>, Sender) {
+        let (send, receive) = mpsc::channel(FRAMES_MAX);
+        let mut response = hyper::Response::new(Answer(Some(receive)));
+        response.headers_mut().insert("content-type", HeaderValue::from_static("application/grpc"));
+        (response, Sender(send))
+    }
+}
+
+impl Sender {
+    /// Sends one message, framed already. Waits for the reader to take it.
+    pub(super) async fn message(&self, framed: Rope) -> Result<(), Gone> {
+        for piece in framed {
+            self.0.send(Frame::data(piece)).await.map_err(|_| Gone)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the answer.
+    pub(super) async fn end(self, status: u8, message: &str) -> Result<(), Gone> {
+        self.0.send(Frame::trailers(trailers(status, message))).await.map_err(|_| Gone)
+    }
+
+    /// Whether nobody reads any more.
+    pub(super) fn is_gone(&self) -> bool {
+        self.0.is_closed()
+    }
+}
+
+fn trailers(status: u8, message: &str) -> HeaderMap {
+    let mut map = HeaderMap::new();
+    map.insert("grpc-status", HeaderValue::from(u16::from(status)));
+    if !message.is_empty() {
+        // Percent-encoded as gRPC wants it: what is not printable ASCII, and the percent sign.
+        let text: String = message
+            .bytes()
+            .map(|b| {
+                if (0x20..0x7f).contains(&b) && b != b'%' {
+                    char::from(b).to_string()
+                } else {
+                    format!("%{b:02X}")
+                }
+            })
+            .collect();
+        if let Ok(value) = HeaderValue::from_str(&text) {
+            map.insert("grpc-message", value);
+        }
+    }
+    map
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match &mut self.0 {
+            Some(frames) => frames.poll_recv(cx).map(|frame| frame.map(Ok)),
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_none()
+    }
+}

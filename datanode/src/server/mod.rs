@@ -1,0 +1,152 @@
+//! `XceiverClientProtocolService/send` on the shards: clients' commands over gRPC.
+//!
+//! Owns    the listening loop of a shard, HTTP/2's limits, and the way of a command to its container's home and back.
+//! Shape   [`serve`] accepts connections; [`stream`] reads one stream's requests and answers them in order.
+//! Errors  what goes wrong with a command is in its answer; gRPC's status tells only of the transport.
+//! Source  docs/formats/datanode-commands.md.
+
+mod body;
+mod stream;
+
+use crate::commands::{CommandError, Request, Response, refused};
+use crate::store::{Node, ShardMessage};
+use allotrope_io::{Refused, Reply, Shard, ShardTimer, TcpListener, TcpStream};
+use allotrope_types::{ContainerId, DatanodeResult};
+use body::Answer;
+use futures_util::future::{Either, select};
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// The one method's path.
+const PATH: &str = "/hadoop.hdds.datanode.XceiverClientProtocolService/send";
+/// Connections one shard holds; one more is closed at once.
+const CONNECTIONS_MAX: usize = 4096;
+/// Streams a client may have open on one connection.
+const STREAMS_MAX: u32 = 256;
+/// Bytes a client may send ahead on one stream and on one connection.
+const STREAM_WINDOW: u32 = 4 << 20;
+const CONNECTION_WINDOW: u32 = 16 << 20;
+/// The longest frame that is taken.
+const FRAME_MAX: u32 = 1 << 20;
+/// Longest wait for a home shard whose inbox is full: load alone fails no write that was read.
+const HOME_WAIT: Duration = Duration::from_secs(20);
+const HOME_RETRY: Duration = Duration::from_millis(1);
+
+/// What a connection needs: the datanode, once its volumes are open.
+pub type Door = Arc<OnceLock<Arc<Node>>>;
+
+/// Accepts connections until the shard stops.
+pub async fn serve(shard: Shard, listener: TcpListener, door: Door) {
+    let open = Rc::new(Cell::new(0usize));
+    let mut stopping = pin!(shard.stopping());
+    loop {
+        let accepted = match select(&mut stopping, pin!(listener.accept())).await {
+            Either::Left(_) => return,
+            Either::Right((accepted, _)) => accepted,
+        };
+        match accepted {
+            Ok(_) if open.get() >= CONNECTIONS_MAX => {
+                tracing::warn!(connections = open.get(), "a connection is refused: the shard has too many");
+            }
+            Ok(stream) => {
+                open.set(open.get() + 1);
+                let (open, shard_of, door) = (open.clone(), shard.clone(), door.clone());
+                drop(shard.spawn("connection", async move {
+                    connection(shard_of, stream, door).await;
+                    open.set(open.get() - 1);
+                }));
+            }
+            Err(e) => {
+                // Out of descriptors, most likely: others may be closed meanwhile.
+                tracing::warn!(error = %e, "a connection was not accepted");
+                shard.clock().sleep(Duration::from_millis(20)).await;
+            }
+        }
+    }
+}
+
+async fn connection(shard: Shard, stream: TcpStream, door: Door) {
+    let service_shard = shard.clone();
+    let service = service_fn(move |request: hyper::Request<Incoming>| {
+        let answer = answer(&service_shard, request, &door);
+        async move { Ok::<_, Infallible>(answer) }
+    });
+    let connection = http2::Builder::new(shard.clone())
+        .timer(ShardTimer::new(&shard))
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_frame_size(FRAME_MAX)
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(16 << 10)
+        .max_send_buf_size(1 << 20)
+        .keep_alive_interval(Some(Duration::from_secs(300)))
+        .keep_alive_timeout(Duration::from_secs(30))
+        .serve_connection(stream, service);
+    let mut connection = pin!(connection);
+    let stopping = pin!(shard.stopping());
+    let ended = match select(stopping, connection.as_mut()).await {
+        Either::Right((ended, _)) => ended,
+        Either::Left(_) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(e) = ended {
+        tracing::debug!(error = %e, "a connection ended");
+    }
+}
+
+/// The head of the answer to one stream; its task fills the rest.
+fn answer(shard: &Shard, request: hyper::Request<Incoming>, door: &Door) -> hyper::Response<Answer> {
+    if request.uri().path() != PATH {
+        return Answer::status_only(12, "this port serves XceiverClientProtocolService/send");
+    }
+    if request.method() != hyper::Method::POST {
+        return Answer::status_only(12, "gRPC calls are POST");
+    }
+    let Some(node) = door.get().cloned() else {
+        return Answer::status_only(14, "the datanode is starting: its volumes are not open yet");
+    };
+    let (answer, sender) = Answer::streamed();
+    let (task, body) = (shard.clone(), request.into_body());
+    drop(shard.spawn("stream", async move { stream::serve(&task, &node, body, sender).await }));
+    answer
+}
+
+/// Has a command carried out on its container's home shard.
+async fn ask_home(shard: &Shard, node: &Node, request: Request) -> Response {
+    let (cmd_type, trace) = (request.message.cmd_type, request.message.trace_id.clone());
+    // A negative id goes anywhere: the command itself refuses it.
+    let container = ContainerId::try_from(request.message.container_id).unwrap_or(ContainerId::new(0));
+    let (reply, done) = Reply::new();
+    let (mut message, home) = (ShardMessage::Command(Box::new(request), reply), node.home_of(container));
+    let deadline = shard.clock().now() + HOME_WAIT;
+    loop {
+        match node.mesh.send(home, message) {
+            Ok(()) => break,
+            Err(Refused::Busy(back)) if shard.clock().now() < deadline => {
+                message = back;
+                shard.clock().sleep(HOME_RETRY).await;
+            }
+            Err(_) => {
+                let e = CommandError::new(
+                    DatanodeResult::ContainerInternalError,
+                    "the datanode is overloaded or stopping",
+                );
+                return refused(cmd_type, trace, &e).into();
+            }
+        }
+    }
+    done.await.unwrap_or_else(|| {
+        let e =
+            CommandError::new(DatanodeResult::ContainerInternalError, "the command ended without an answer");
+        refused(cmd_type, trace, &e).into()
+    })
+}

@@ -1,0 +1,354 @@
+//! What one shard holds of a datanode: the containers whose home it is, and the loop that starts every change to them.
+//!
+//! Shape   [`Store`] is `!Send` and stays on its shard; [`ShardMessage`] is what may cross to it; [`Node`] is what all
+//!         shards of the datanode share.
+//! Errors  an inbox that is full answers `Busy` at once.
+
+use crate::commands::{self, CommandError, Request, Response};
+use crate::config::Config;
+use crate::container::{Container, Counters, delete, load::Found, seal};
+use crate::metadata::{Durability, Metadata};
+use crate::volume::Volume;
+use allotrope_io::{Disk, Inbox, Mesh, Reply, Shard, ShardId};
+use allotrope_proto::container::BlockData;
+use allotrope_types::{ContainerId, DatanodeId, DatanodeResult, LocalId, ReplicaIndex, ReplicaState};
+use futures_util::future::{Either, select};
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Mutex, mpsc};
+
+/// How long a shard that stops waits for a further command.
+const DRAIN: Duration = Duration::from_secs(1);
+/// Blocks whose chunk lists a shard keeps in memory for reads.
+const BLOCKS_CACHED_MAX: usize = 1024;
+
+/// What all shards of a datanode share.
+pub struct Node {
+    /// Its name.
+    pub id: DatanodeId,
+    /// Its settings.
+    pub config: Config,
+    /// Its volumes.
+    pub volumes: Vec<Arc<Volume>>,
+    /// The list of all containers it ever made.
+    pub witnessed: Arc<dyn Metadata>,
+    /// Where changes are told to the control thread.
+    pub events: mpsc::Sender<Event>,
+    /// The way to each shard.
+    pub mesh: Mesh<ShardMessage>,
+}
+
+impl Node {
+    /// The shard that owns `container`.
+    pub fn home_of(&self, container: ContainerId) -> ShardId {
+        home_of(self.id, container, self.mesh.shards())
+    }
+}
+
+/// The shard, of `shards`, that owns `container` on `datanode`. Several datanodes of one process spread differently.
+pub fn home_of(datanode: DatanodeId, container: ContainerId, shards: usize) -> ShardId {
+    let (most, least) = datanode.to_halves();
+    // SplitMix64's finalizer: neighbouring ids, as SCM hands them out, go to different shards evenly.
+    let mut x = container.as_u64() ^ (most ^ least) as u64;
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    ShardId(((x ^ (x >> 31)) % shards.max(1) as u64) as usize)
+}
+
+/// What SCM is told of a replica.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplicaFacts {
+    /// The container.
+    pub container: ContainerId,
+    /// Where the replica is in its life.
+    pub state: ReplicaState,
+    /// Its place in an erasure code.
+    pub replica: Option<ReplicaIndex>,
+    /// What it counts.
+    pub counters: Counters,
+    /// The datanode that made it, as text.
+    pub origin_node: String,
+}
+
+/// A change that SCM should hear of soon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A replica is new, changed or gone.
+    Replica(ReplicaFacts),
+    /// A container should be closed: it is nearly full, or its volume is.
+    CloseWanted(ContainerId),
+}
+
+/// What may cross to a shard.
+pub enum ShardMessage {
+    /// A client's command.
+    Command(Box<Request>, Reply<Response>),
+    /// What SCM is told of every container here.
+    Replicas(Reply<Vec<ReplicaFacts>>),
+    /// SCM wants a container closed.
+    Close {
+        /// Which.
+        container: ContainerId,
+        /// Whether it becomes CLOSED although its pipeline did not agree.
+        force: bool,
+        /// Whether it worked.
+        reply: Reply<Result<(), CommandError>>,
+    },
+    /// SCM wants a container deleted.
+    Delete {
+        /// Which.
+        container: ContainerId,
+        /// Whether it goes although it has blocks.
+        force: bool,
+        /// Only if it is this replica.
+        replica: Option<ReplicaIndex>,
+        /// Whether it worked.
+        reply: Reply<Result<(), CommandError>>,
+    },
+}
+
+const _: () = {
+    const fn may_cross_cores<T: Send + 'static>() {}
+    may_cross_cores::<ShardMessage>();
+};
+
+/// One shard's part of a datanode.
+pub struct Store {
+    shard: Shard,
+    node: Arc<Node>,
+    containers: RefCell<BTreeMap<ContainerId, Rc<Container>>>,
+    witnessed: RefCell<BTreeSet<ContainerId>>,
+    /// Held while a container is made: two writers that need the same one make it once.
+    pub(crate) creating: Mutex<()>,
+    turn: Cell<u64>,
+    blocks: RefCell<BlockCache>,
+}
+
+#[derive(Default)]
+struct BlockCache {
+    blocks: BTreeMap<(ContainerId, LocalId), Rc<BlockData>>,
+    order: VecDeque<(ContainerId, LocalId)>,
+}
+
+impl Store {
+    /// The part of `node` on `shard`, with the containers that were found and the ids that were ever here.
+    pub fn new(
+        shard: Shard,
+        node: Arc<Node>,
+        found: Vec<Found>,
+        witnessed: BTreeSet<ContainerId>,
+    ) -> Rc<Store> {
+        let containers = found.into_iter().map(|one| (one.file.id, Rc::new(one.into_container()))).collect();
+        Rc::new(Store {
+            shard,
+            node,
+            containers: RefCell::new(containers),
+            witnessed: RefCell::new(witnessed),
+            creating: Mutex::new(()),
+            turn: Cell::new(0),
+            blocks: RefCell::default(),
+        })
+    }
+
+    /// Starts what arrives, until all senders are gone, or the shard stops and nothing has come for a while. Each message
+    /// runs as a task of its own that ends whether or not the asker still waits.
+    pub async fn serve(self: Rc<Store>, mut inbox: Inbox<ShardMessage>) {
+        loop {
+            let next = match self.shard.is_stopping() {
+                // Connections are being drained; what they have read is still carried out.
+                true => self.shard.clock().timeout(DRAIN, inbox.next()).await.unwrap_or(None),
+                false => match select(pin!(inbox.next()), pin!(self.shard.stopping())).await {
+                    Either::Left((next, _)) => next,
+                    Either::Right(_) => continue,
+                },
+            };
+            let Some(message) = next else { return };
+            let store = self.clone();
+            drop(match message {
+                ShardMessage::Command(request, reply) => self.shard.spawn("command", async move {
+                    reply.send(commands::carry_out(&store, *request).await);
+                }),
+                ShardMessage::Replicas(reply) => self.shard.spawn("report", async move {
+                    reply.send(store.replicas());
+                }),
+                ShardMessage::Close { container, force, reply } => self.shard.spawn("close", async move {
+                    reply.send(store.close(container, force).await);
+                }),
+                ShardMessage::Delete { container, force, replica, reply } => {
+                    self.shard.spawn("delete", async move {
+                        reply.send(store.delete(container, force, replica).await);
+                    })
+                }
+            });
+        }
+    }
+
+    /// What all shards share.
+    pub fn node(&self) -> &Arc<Node> {
+        &self.node
+    }
+
+    /// The shard.
+    pub fn shard(&self) -> &Shard {
+        &self.shard
+    }
+
+    /// The shard's disk.
+    pub fn disk(&self) -> &Disk {
+        self.shard.disk()
+    }
+
+    /// What an acknowledged change has behind it.
+    pub fn durability(&self) -> Durability {
+        self.node.config.durability
+    }
+
+    /// The container, if it is here.
+    pub fn find(&self, id: ContainerId) -> Option<Rc<Container>> {
+        self.containers.borrow().get(&id).cloned()
+    }
+
+    /// Refuses to make a container again that was here and is not any more.
+    pub fn check_not_missing(&self, id: ContainerId) -> Result<(), CommandError> {
+        if self.is_witnessed(id) && self.find(id).is_none() {
+            let why = format!("container {id} was on this datanode and is gone; no write brings it back");
+            return Err(CommandError::new(DatanodeResult::ContainerMissing, why));
+        }
+        Ok(())
+    }
+
+    /// Whether the container was ever here.
+    pub fn is_witnessed(&self, id: ContainerId) -> bool {
+        self.witnessed.borrow().contains(&id)
+    }
+
+    /// Publishes a container that was made.
+    pub fn add(&self, container: Rc<Container>) {
+        let id = container.id();
+        container.volume().commit(container.room() as i64);
+        self.witnessed.borrow_mut().insert(id);
+        self.containers.borrow_mut().insert(id, container.clone());
+        self.turn.set(self.turn.get() + 1);
+        self.changed(&container);
+    }
+
+    /// Takes a deleted container off the table and tells SCM.
+    pub fn forget(&self, container: &Container) {
+        let id = container.id();
+        self.containers.borrow_mut().remove(&id);
+        let mut cache = self.blocks.borrow_mut();
+        cache.blocks.retain(|(of, _), _| *of != id);
+        cache.order.retain(|(of, _)| *of != id);
+        drop(cache);
+        let volume = container.volume();
+        volume.grew(-(container.facts().bytes_used as i64));
+        self.tell(Event::Replica(facts_of(container)));
+    }
+
+    /// Tells SCM that a container changed.
+    pub fn changed(&self, container: &Container) {
+        if container.state().is_reported() {
+            self.tell(Event::Replica(facts_of(container)));
+        }
+    }
+
+    /// Tells SCM that a container should be closed.
+    pub fn wants_close(&self, container: ContainerId) {
+        self.tell(Event::CloseWanted(container));
+    }
+
+    fn tell(&self, event: Event) {
+        if self.node.events.try_send(event).is_err() {
+            // The next full report says it all.
+            tracing::debug!("the control thread has too many events waiting; one is left to the full report");
+        }
+    }
+
+    /// How many containers this shard made: spreads them over the volumes.
+    pub fn turn(&self) -> u64 {
+        self.turn.get().wrapping_add(self.shard.id().0 as u64)
+    }
+
+    /// A block's chunk list as readers see it, if it is in memory.
+    pub fn cached(&self, container: ContainerId, local: LocalId) -> Option<Rc<BlockData>> {
+        self.blocks.borrow().blocks.get(&(container, local)).cloned()
+    }
+
+    /// Keeps a block's chunk list in memory.
+    pub fn cache(&self, container: ContainerId, local: LocalId, block: Rc<BlockData>) {
+        let mut cache = self.blocks.borrow_mut();
+        if cache.blocks.insert((container, local), block).is_none() {
+            cache.order.push_back((container, local));
+            if cache.order.len() > BLOCKS_CACHED_MAX
+                && let Some(oldest) = cache.order.pop_front()
+            {
+                cache.blocks.remove(&oldest);
+            }
+        }
+    }
+
+    fn replicas(&self) -> Vec<ReplicaFacts> {
+        let containers = self.containers.borrow();
+        containers.values().filter(|one| one.state().is_reported()).map(|one| facts_of(one)).collect()
+    }
+
+    async fn close(self: &Rc<Store>, id: ContainerId, force: bool) -> Result<(), CommandError> {
+        let container = self.find_or_refuse(id)?;
+        seal::close(self, &container, !force).await
+    }
+
+    async fn delete(
+        self: &Rc<Store>,
+        id: ContainerId,
+        force: bool,
+        replica: Option<ReplicaIndex>,
+    ) -> Result<(), CommandError> {
+        let container = self.find_or_refuse(id)?;
+        if replica.is_some() && container.replica() != replica {
+            let why = format!("container {id} here is another replica than the one to be deleted");
+            return Err(CommandError::new(DatanodeResult::ContainerNotFound, why));
+        }
+        delete::delete(self, &container, force).await
+    }
+
+    fn find_or_refuse(&self, id: ContainerId) -> Result<Rc<Container>, CommandError> {
+        self.find(id).ok_or_else(|| {
+            CommandError::new(
+                DatanodeResult::ContainerNotFound,
+                format!("container {id} is not on this datanode"),
+            )
+        })
+    }
+}
+
+fn facts_of(container: &Container) -> ReplicaFacts {
+    let file = container.file();
+    ReplicaFacts {
+        container: file.id,
+        state: file.state,
+        replica: file.replica,
+        counters: container.facts(),
+        origin_node: file.origin_node,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn containers_spread_evenly_and_stay_where_they_are() {
+        let node: DatanodeId = "fc916013-b295-4015-b775-b132a520dc7e".parse().unwrap();
+        let mut counts = [0; 7];
+        for id in 1..=7000 {
+            let home = home_of(node, ContainerId::new(id), 7);
+            assert_eq!(home, home_of(node, ContainerId::new(id), 7));
+            counts[home.0] += 1;
+        }
+        assert!(counts.iter().all(|count| (850..1150).contains(count)), "{counts:?}");
+    }
+}

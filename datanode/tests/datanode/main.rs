@@ -1,0 +1,8 @@
+//! The datanode as its clients see it: on the in-memory disk by seed, and as a process on a real one.
+#![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
+#![allow(clippy::disallowed_methods, reason = "tests look at real folders and processes")]
+
+mod ask;
+mod faults;
+mod rules;
+mod world;

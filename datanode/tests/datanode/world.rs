@@ -1,0 +1,165 @@
+//! A datanode on one simulated thread: its shards, its disk, its metadata, and the crashes they meet.
+
+use crate::ask;
+use allotrope_datanode::boot::{BootError, Draw, Lobby};
+use allotrope_datanode::commands::{Request, Response};
+use allotrope_datanode::config::Config;
+use allotrope_datanode::metadata::Metadata;
+use allotrope_datanode::metadata::memory::MemoryMetadata;
+use allotrope_datanode::store::{Node, ShardMessage};
+use allotrope_datanode::volume::open::OpenMetadata;
+use allotrope_io::{ShardId, Sim, SimConfig, SimDisk, SimRng};
+use allotrope_types::{ByteCount, ContainerId, DatanodeResult};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+pub(crate) const CLUSTER: &str = "CID-6d2f1b8e-3f0e-4f6e-8d2b-5f0f5f0f5f0f";
+
+pub(crate) struct World {
+    pub(crate) seed: u64,
+    pub(crate) rng: SimRng,
+    pub(crate) disk: SimDisk,
+    stores: Arc<Mutex<BTreeMap<PathBuf, MemoryMetadata>>>,
+    shards: usize,
+    up: Option<Up>,
+}
+
+struct Up {
+    sim: Sim,
+    node: Arc<Node>,
+    _lobby: Arc<Lobby>,
+}
+
+pub(crate) fn config() -> Config {
+    let mut config = Config::new(vec!["/disk1".into()], "/meta".into(), Vec::new());
+    config.container_size = ByteCount::mib(256);
+    (config.free_min_soft, config.free_min_hard) = (ByteCount::mib(1), ByteCount::mib(1));
+    config
+}
+
+impl World {
+    pub(crate) fn seeded(seed: u64) -> World {
+        World {
+            seed,
+            rng: SimRng::seeded(seed),
+            disk: SimDisk::new(4 << 30),
+            stores: Arc::default(),
+            shards: 1 + (seed % 3) as usize,
+            up: None,
+        }
+    }
+
+    /// Starts the datanode on what the last one left.
+    pub(crate) fn boot(&mut self) {
+        self.try_boot().unwrap_or_else(|e| panic!("seed {}: {e}", self.seed));
+    }
+
+    pub(crate) fn try_boot(&mut self) -> Result<(), BootError> {
+        let seed = self.rng.below(u64::MAX);
+        let sim = Sim::with_disk(SimConfig::seeded(seed, self.shards), self.disk.clone());
+        let stores = self.stores.clone();
+        let open: OpenMetadata = Arc::new(move |path, _| {
+            let store = stores.lock().unwrap().entry(path.to_owned()).or_default().clone();
+            Ok(Arc::new(store) as Arc<dyn Metadata>)
+        });
+        let chance = self.rng.clone();
+        let draw: Draw = Arc::new(move || {
+            let halves = [chance.below(u64::MAX), chance.below(u64::MAX)];
+            let mut bytes = [0; 16];
+            bytes[..8].copy_from_slice(&halves[0].to_be_bytes());
+            bytes[8..].copy_from_slice(&halves[1].to_be_bytes());
+            bytes
+        });
+        let shards = sim.shards();
+        let opened = sim.run(async move {
+            let pool = shards.clone();
+            let opening = shards.run_on(ShardId(0), "boot", move |shard| async move {
+                let (lobby, _events) = Lobby::enter(&shard, pool, config(), open, draw, "test").await?;
+                let node = lobby.open(&shard, CLUSTER).await?;
+                Ok::<_, BootError>((lobby, node))
+            });
+            opening.unwrap().await.unwrap()
+        });
+        let (lobby, node) = opened?;
+        self.up = Some(Up { sim, node, _lobby: lobby });
+        Ok(())
+    }
+
+    fn up(&self) -> &Up {
+        self.up.as_ref().expect("the datanode runs")
+    }
+
+    pub(crate) fn sim(&self) -> &Sim {
+        &self.up().sim
+    }
+
+    pub(crate) fn node(&self) -> Arc<Node> {
+        self.up().node.clone()
+    }
+
+    pub(crate) fn name(&self) -> String {
+        self.up().node.id.to_string()
+    }
+
+    /// What a client is answered.
+    pub(crate) fn ask(&self, request: Request) -> Response {
+        let node = self.node();
+        self.sim().run(send(node, request))
+    }
+
+    /// What a client is answered, where all must be well.
+    pub(crate) fn expect(&self, request: Request) -> Response {
+        let response = self.ask(request);
+        assert_eq!(
+            ask::result(&response),
+            DatanodeResult::Success,
+            "seed {}: {:?}",
+            self.seed,
+            response.message.message
+        );
+        response
+    }
+
+    pub(crate) fn refused(&self, request: Request) -> DatanodeResult {
+        ask::result(&self.ask(request))
+    }
+
+    /// Writes and puts a block of one chunk.
+    pub(crate) fn put(&self, container: i64, local: i64, data: &bytes::Bytes) {
+        let (node, id, chunk) = (self.name(), ask::id(container, local), ask::chunk(local, 0, data));
+        self.expect(ask::write_chunk(&node, id, chunk.clone(), data.clone()));
+        self.expect(ask::put_block(&node, id, vec![chunk], true));
+    }
+
+    pub(crate) fn read(&self, container: i64, local: i64, offset: u64, len: u64) -> Vec<u8> {
+        ask::data(&self.expect(ask::read_chunk(&self.name(), ask::id(container, local), offset, len)))
+    }
+
+    /// The machine loses power: what was not stable is lost in part or whole, as the seed decides.
+    pub(crate) fn crash(&mut self) {
+        if let Some(up) = self.up.take() {
+            up.sim.kill();
+        }
+        self.disk.crash(self.rng.below(u64::MAX));
+        for store in self.stores.lock().unwrap().values() {
+            store.crash(self.rng.below(store.unsynced() as u64 + 1) as usize);
+        }
+    }
+
+    /// The process dies and the machine lives: nothing that was written is lost.
+    pub(crate) fn kill(&mut self) {
+        if let Some(up) = self.up.take() {
+            up.sim.kill();
+        }
+    }
+}
+
+pub(crate) async fn send(node: Arc<Node>, request: Request) -> Response {
+    let container = ContainerId::try_from(request.message.container_id).unwrap_or(ContainerId::new(0));
+    let home = node.home_of(container);
+    node.mesh
+        .ask(home, |reply| ShardMessage::Command(Box::new(request), reply))
+        .await
+        .expect("the home shard answers")
+}
