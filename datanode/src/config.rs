@@ -17,6 +17,16 @@ pub enum VolumeChoice {
     RoundRobin,
 }
 
+/// What carries the words between SCM and the datanode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum ScmTransport {
+    /// gRPC, which our SCM answers.
+    #[default]
+    Grpc,
+    /// Hadoop RPC, which Java's SCM and ours answer.
+    HadoopRpc,
+}
+
 /// The values a datanode needs. The names of Ozone's settings stand beside the fields.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -27,6 +37,8 @@ pub struct Config {
     pub metadata_dir: PathBuf,
     /// SCM's addresses for datanodes, as `host:port` (`ozone.scm.datanode.address`, port 9861).
     pub scm: Vec<String>,
+    /// How SCM is reached.
+    pub scm_transport: ScmTransport,
     /// Where clients are served (`hdds.container.ipc.port`, 9859). Port 0 lets the system choose.
     pub listen: SocketAddr,
     /// The host name that SCM and clients are told.
@@ -70,6 +82,7 @@ impl Config {
             volumes,
             metadata_dir,
             scm,
+            scm_transport: ScmTransport::default(),
             listen: SocketAddr::from(([0, 0, 0, 0], 9859)),
             host_name: "localhost".into(),
             ip_address: "127.0.0.1".into(),

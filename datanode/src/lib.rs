@@ -20,6 +20,6 @@ pub mod server;
 pub mod store;
 pub mod volume;
 
-pub use config::{Config, VolumeChoice};
+pub use config::{Config, ScmTransport, VolumeChoice};
 pub use metadata::Durability;
 pub use running::{Running, StartError, start, start_with};

@@ -3,7 +3,7 @@
 //! Errors  [`StartError`], each with what to change.
 
 use crate::boot::{BootError, Draw, Lobby};
-use crate::config::Config;
+use crate::config::{Config, ScmTransport};
 use crate::control;
 use crate::control::link::{RpcLink, ScmLink};
 use crate::identity::{self, IdentityError};
@@ -12,8 +12,9 @@ use crate::metadata::{Metadata, MetadataError};
 use crate::server;
 use crate::volume::open::OpenMetadata;
 use allotrope_io::{AskError, Back, NetError, ShardId, Shards, ShardsConfig, StopReport, TaskDied};
-use allotrope_proto::hadoop_rpc::{ClientConfig, HadoopClient, Target};
-use allotrope_proto::net::Plain;
+use allotrope_proto::grpc::{GrpcClient, GrpcClientConfig};
+use allotrope_proto::hadoop_rpc::{ClientConfig, HadoopClient};
+use allotrope_proto::net::{Plain, Target};
 use allotrope_proto::rpc::ClientId;
 use allotrope_types::DatanodeId;
 use std::net::SocketAddr;
@@ -66,16 +67,32 @@ pub struct Running {
     control: Option<JoinHandle<()>>,
 }
 
-/// Starts a datanode that reaches the SCMs of its settings over Hadoop RPC, which both Java's and ours answer.
+/// Starts a datanode that reaches the SCMs of its settings over the transport they name.
 pub fn start(config: Config) -> Result<Running, StartError> {
+    let targets = config.scm.iter().map(|address| target(address)).collect::<Result<Vec<_>, _>>()?;
     let client_id = ClientId::from_bytes(random());
-    let links = config.scm.iter().map(|address| {
-        let target = target(address)?;
-        let client = HadoopClient::new(target, Plain, client_id, ClientConfig::default());
-        Ok(RpcLink::new(client, address.clone()))
-    });
-    let links = links.collect::<Result<Vec<_>, StartError>>()?;
-    start_with(config, links)
+    match config.scm_transport {
+        ScmTransport::HadoopRpc => start_with(config, move || {
+            let link = |target: Target| {
+                let name = target.to_string();
+                RpcLink::new(HadoopClient::new(target, Plain, client_id, ClientConfig::default()), name)
+            };
+            targets.into_iter().map(link).collect()
+        }),
+        ScmTransport::Grpc => start_with(config, move || {
+            let link = |target: Target| {
+                let name = target.to_string();
+                match GrpcClient::new(target, Plain, client_id, GrpcClientConfig::default()) {
+                    Ok(client) => Some(RpcLink::new(client, name)),
+                    Err(e) => {
+                        tracing::error!(scm = name, error = %e, "SCM's address cannot be used");
+                        None
+                    }
+                }
+            };
+            targets.into_iter().filter_map(link).collect()
+        }),
+    }
 }
 
 fn target(address: &str) -> Result<Target, StartError> {
@@ -88,9 +105,12 @@ fn target(address: &str) -> Result<Target, StartError> {
     Ok(Target { host: host.trim_matches(['[', ']']).to_owned(), port })
 }
 
-/// Starts a datanode that reaches SCM through `links`, one for each SCM. Blocks until its port is bound; volumes that
+/// Starts a datanode that reaches SCM through `links`, one for each SCM, made on the control thread. Blocks until its port is bound; volumes that
 /// were formatted before are open then, new ones are once SCM has told its cluster.
-pub fn start_with<L: ScmLink>(config: Config, links: Vec<L>) -> Result<Running, StartError> {
+pub fn start_with<L: ScmLink>(
+    config: Config,
+    links: impl FnOnce() -> Vec<L> + Send + 'static,
+) -> Result<Running, StartError> {
     check(&config)?;
     let shards = start_shards(&config)?;
     let shared = RocksShared::new(config.metadata_cache.as_usize().unwrap_or(64 << 20), 64 << 20)?;
@@ -136,7 +156,9 @@ pub fn start_with<L: ScmLink>(config: Config, links: Vec<L>) -> Result<Running, 
         .spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             match runtime {
-                Ok(runtime) => runtime.block_on(control::run(controlled, links, events, stopping)),
+                Ok(runtime) => {
+                    runtime.block_on(async { control::run(controlled, links(), events, stopping).await })
+                }
                 Err(e) => tracing::error!(error = %e, "the control thread has no runtime; SCM hears nothing"),
             }
         })
