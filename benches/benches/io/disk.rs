@@ -169,7 +169,7 @@ async fn beside_scrub(
             tasks.push(shard.spawn_in(class, "scrub", async move {
                 let mut buf = on.buffers().take(1 << 20).await.unwrap();
                 for n in 0.. {
-                    let at = (n * 8 + task) % (len >> 20) << 20;
+                    let at = ((n * 8 + task) % (len >> 20)) << 20;
                     let (back, read) = file.read_at(buf, at, 1 << 20).await;
                     scrubbed.set(scrubbed.get() + read.unwrap() as u64);
                     buf = back;
@@ -189,7 +189,7 @@ async fn beside_scrub(
             for n in 0u64.. {
                 let block = (n * 4 + task).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20;
                 let began = Instant::now();
-                let (back, read) = file.read_at(buf, block % (len >> 12) << 12, 4096).await;
+                let (back, read) = file.read_at(buf, (block % (len >> 12)) << 12, 4096).await;
                 read.unwrap();
                 took.borrow_mut().push(began.elapsed());
                 buf = back;
