@@ -1,0 +1,36 @@
+//! ListVolume: an owner's volumes, or all of them, by name.
+
+use allotrope_proto::om::list_volume_request::Scope;
+use allotrope_proto::om::{ListVolumeResponse, OmRequest, OmResponse};
+
+use super::Scene;
+use crate::namespace::volumes;
+use crate::refusal::Refusal;
+use crate::tables::{VOLUMES, VolumeKey};
+
+pub(super) fn read(scene: &Scene<'_>, mut request: OmRequest) -> Result<OmResponse, Refusal> {
+    let asked = request.list_volume_request.take().unwrap_or_default();
+    let wanted = scene.page(asked.max_keys.map(i64::from));
+    let (prefix, after) = (asked.prefix(), asked.prev_key());
+    let mut volume_info = Vec::new();
+    if asked.scope() == Scope::VolumesByCluster {
+        let start = VolumeKey::of(after);
+        let all = match after {
+            "" => scene.db.scan(VOLUMES, &VolumeKey::prefix(prefix))?,
+            _ => scene.db.scan_after(VOLUMES, &VolumeKey::prefix(prefix), &start)?,
+        };
+        for pair in all.take(wanted) {
+            volume_info.push(pair?.1);
+        }
+    } else {
+        let owner = asked.user_name.as_deref().filter(|name| !name.is_empty()).unwrap_or(&scene.who.user);
+        let mut names = volumes::of_owner(scene.db, owner)?.volume_names;
+        names.sort_unstable();
+        let listed = names.iter().filter(|name| name.starts_with(prefix) && name.as_str() > after);
+        for name in listed.take(wanted) {
+            volume_info.push(volumes::find(scene.db, name)?);
+        }
+    }
+    let list_volume_response = Some(ListVolumeResponse { volume_info });
+    Ok(OmResponse { list_volume_response, ..OmResponse::default() })
+}

@@ -1,0 +1,170 @@
+//! Every request there is: what answers it, and the test that shows the answer.
+//!
+//! Law     each number of Ozone's enum `Type` has a row; docs/requests.md is written from these rows.
+
+use allotrope_proto::om::Type;
+
+use super::Answer::{self, Internal, NotSupported, Read, Server, Write};
+use super::*;
+
+/// One request.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// Its number and name.
+    pub request: Type,
+    /// What answers it.
+    pub answer: Answer,
+    /// The test that shows the answer.
+    pub test: &'static str,
+}
+
+const SNAPSHOTS: &str = "snapshots are not supported yet";
+const TENANTS: &str = "tenants are not supported yet";
+const TOKENS: &str = "delegation tokens are not supported yet";
+const LIFECYCLE: &str = "lifecycle rules are not supported yet";
+const OLD: &str = "Ozone itself no longer uses it";
+const LATER: &str = "not supported yet";
+const REFUSED: &str = "what_is_not_supported_says_so_by_name";
+
+const fn row(request: Type, answer: Answer, test: &'static str) -> Row {
+    Row { request, answer, test }
+}
+const fn no(request: Type, why: &'static str) -> Row {
+    Row { request, answer: NotSupported(why), test: REFUSED }
+}
+
+const fn no_user(request: Type) -> Row {
+    Row { request, answer: NotSupported("only the manager itself asks this"), test: REFUSED }
+}
+
+/// Every request, by number.
+pub const ROWS: &[Row] = &[
+    no(Type::UnknownCommand, OLD),
+    row(Type::CreateVolume, Write(create_volume::plan, create_volume::apply), "volumes_come_and_go"),
+    row(
+        Type::SetVolumeProperty,
+        Write(set_volume_property::plan, set_volume_property::apply),
+        "a_volume_changes_hands",
+    ),
+    row(Type::CheckVolumeAccess, Read(info_volume::check_access), "a_volume_that_exists_is_open"),
+    row(Type::InfoVolume, Read(info_volume::read), "volumes_come_and_go"),
+    row(Type::DeleteVolume, Write(ready, delete_volume::apply), "volumes_come_and_go"),
+    row(Type::ListVolume, Read(list_volume::read), "volumes_are_listed_by_owner_and_by_cluster"),
+    row(Type::CreateBucket, Write(create_bucket::plan, create_bucket::apply), "buckets_come_and_go"),
+    row(Type::InfoBucket, Read(info_bucket::read), "buckets_come_and_go"),
+    row(
+        Type::SetBucketProperty,
+        Write(set_bucket_property::plan, set_bucket_property::apply),
+        "a_bucket_changes",
+    ),
+    row(Type::DeleteBucket, Write(ready, delete_bucket::apply), "buckets_come_and_go"),
+    row(Type::ListBuckets, Read(list_buckets::read), "buckets_are_listed_in_pages"),
+    row(Type::CreateKey, Write(create_key::plan, create_key::apply), "a_key_is_written_and_read"),
+    row(Type::LookupKey, Read(get_key_info::lookup), "a_key_is_written_and_read"),
+    row(Type::RenameKey, Write(ready, rename_key::apply), "a_key_is_renamed"),
+    row(Type::DeleteKey, Write(ready, delete_key::apply), "a_deleted_key_leaves_its_blocks_to_be_deleted"),
+    row(Type::ListKeys, Read(list_keys::read), "keys_are_listed_in_pages"),
+    row(Type::CommitKey, Write(commit_key::plan, commit_key::apply), "a_key_is_written_and_read"),
+    row(
+        Type::AllocateBlock,
+        Write(allocate_block::plan, allocate_block::apply),
+        "a_key_grows_block_by_block",
+    ),
+    row(Type::DeleteKeys, Write(ready, delete_key::apply_all), "many_keys_are_deleted_at_once"),
+    row(Type::RenameKeys, Write(ready, rename_key::apply_all), "many_keys_are_renamed_at_once"),
+    no_user(Type::DeleteOpenKeys),
+    no(Type::InitiateMultiPartUpload, LATER),
+    no(Type::CommitMultiPartUpload, LATER),
+    no(Type::CompleteMultiPartUpload, LATER),
+    no(Type::AbortMultiPartUpload, LATER),
+    no(Type::GetS3Secret, LATER),
+    no(Type::ListMultiPartUploadParts, LATER),
+    row(Type::ServiceList, Server, "the_service_list_names_this_manager_and_scm"),
+    no(Type::DbUpdates, LATER),
+    no(Type::FinalizeUpgrade, LATER),
+    no(Type::FinalizeUpgradeProgress, LATER),
+    no(Type::Prepare, LATER),
+    no(Type::PrepareStatus, LATER),
+    no(Type::CancelPrepare, LATER),
+    no(Type::GetDelegationToken, TOKENS),
+    no(Type::RenewDelegationToken, TOKENS),
+    no(Type::CancelDelegationToken, TOKENS),
+    row(Type::GetFileStatus, Read(file_status::read), "a_path_has_a_status"),
+    row(
+        Type::CreateDirectory,
+        Write(create_directory::plan, create_directory::apply),
+        "directories_are_made_with_their_parents",
+    ),
+    row(Type::CreateFile, Write(create_file::plan, create_file::apply), "files_follow_a_file_systems_rules"),
+    row(Type::LookupFile, Read(get_key_info::lookup_file), "a_file_is_looked_up"),
+    row(Type::ListStatus, Read(list_status::read), "a_level_is_listed_in_pages"),
+    no(Type::AddAcl, LATER),
+    no(Type::RemoveAcl, LATER),
+    no(Type::SetAcl, LATER),
+    no(Type::GetAcl, LATER),
+    row(Type::PurgeKeys, Internal(purge_keys::apply), "a_deleted_key_leaves_its_blocks_to_be_deleted"),
+    no(Type::ListMultipartUploads, LATER),
+    no(Type::ListTrash, OLD),
+    no(Type::RecoverTrash, OLD),
+    no(Type::RevokeS3Secret, LATER),
+    no(Type::PurgePaths, OLD),
+    no_user(Type::PurgeDirectories),
+    no(Type::CreateTenant, TENANTS),
+    no(Type::DeleteTenant, TENANTS),
+    no(Type::ListTenant, TENANTS),
+    no(Type::TenantGetUserInfo, TENANTS),
+    no(Type::TenantAssignUserAccessId, TENANTS),
+    no(Type::TenantRevokeUserAccessId, TENANTS),
+    no(Type::TenantAssignAdmin, TENANTS),
+    no(Type::TenantRevokeAdmin, TENANTS),
+    no(Type::GetS3VolumeContext, LATER),
+    no(Type::TenantListUser, TENANTS),
+    no(Type::SetS3Secret, LATER),
+    no_user(Type::SetRangerServiceVersion),
+    no(Type::RangerBgSync, TENANTS),
+    no(Type::EchoRpc, LATER),
+    row(Type::GetKeyInfo, Read(get_key_info::read), "a_key_is_written_and_read"),
+    no(Type::CreateSnapshot, SNAPSHOTS),
+    no(Type::ListSnapshot, SNAPSHOTS),
+    no(Type::SnapshotDiff, SNAPSHOTS),
+    no(Type::DeleteSnapshot, SNAPSHOTS),
+    no_user(Type::SnapshotMoveDeletedKeys),
+    no(Type::TransferLeadership, LATER),
+    no_user(Type::SnapshotPurge),
+    no(Type::RecoverLease, LATER),
+    no(Type::SetTimes, LATER),
+    no(Type::RefetchSecretKey, TOKENS),
+    no(Type::ListSnapshotDiffJobs, SNAPSHOTS),
+    no(Type::CancelSnapshotDiff, SNAPSHOTS),
+    no(Type::SetSafeMode, LATER),
+    no(Type::PrintCompactionLogDag, OLD),
+    row(Type::ListKeysLight, Read(list_keys::read_light), "keys_are_listed_in_pages"),
+    no_user(Type::AbortExpiredMultiPartUploads),
+    no_user(Type::SetSnapshotProperty),
+    row(Type::ListStatusLight, Read(list_status::read_light), "a_level_is_listed_in_pages"),
+    no(Type::GetSnapshotInfo, SNAPSHOTS),
+    no(Type::RenameSnapshot, SNAPSHOTS),
+    no(Type::ListOpenFiles, LATER),
+    no_user(Type::QuotaRepair),
+    no(Type::GetQuotaRepairStatus, LATER),
+    no(Type::StartQuotaRepair, LATER),
+    no_user(Type::SnapshotMoveTableKeys),
+    no(Type::PutObjectTagging, LATER),
+    no(Type::GetObjectTagging, LATER),
+    no(Type::DeleteObjectTagging, LATER),
+    no(Type::SubmitSnapshotDiff, SNAPSHOTS),
+    no(Type::PutBucketTagging, LATER),
+    no(Type::GetBucketTagging, LATER),
+    no(Type::DeleteBucketTagging, LATER),
+    no(Type::SetLifecycleConfiguration, LIFECYCLE),
+    no(Type::GetLifecycleConfiguration, LIFECYCLE),
+    no(Type::DeleteLifecycleConfiguration, LIFECYCLE),
+    no(Type::GetLifecycleServiceStatus, LIFECYCLE),
+    no(Type::SetLifecycleServiceStatus, LIFECYCLE),
+    no_user(Type::SaveLifecycleScanState),
+];
+
+/// The row of `request`.
+pub fn find(request: Type) -> Option<&'static Row> {
+    ROWS.iter().find(|row| row.request == request)
+}

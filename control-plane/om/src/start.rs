@@ -1,0 +1,252 @@
+//! An OM as a running server.
+//!
+//! Shape   [`start`] finds out which cluster this is (from its own file, at first from SCM), starts the replica, and
+//!         serves Hadoop RPC and gRPC; [`Running`] says where, and ends it.
+//! Errors  [`StartOmError`] names what is missing; nothing is served before everything is there.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the server's own pace (waiting for SCM, for a leader) follows tokio's clock, which tests pause"
+)]
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use allotrope_consensus::network::tcp::{TcpNetwork, Transport as PeerTransport};
+use allotrope_consensus::{
+    Beginning, Clock, ClusterId, Handle, Member, MemberId, Replica, ReplicaConfig, RocksShared, Surroundings,
+};
+use allotrope_proto::grpc::{GrpcServer, GrpcServerConfig};
+use allotrope_proto::hadoop_rpc::{ClientConfig, HadoopClient, HadoopServer, HadoopServerConfig};
+use allotrope_proto::net::{AcceptLimits, Drain, Plain, Port, Target, listen};
+use allotrope_proto::rpc::catalog::OmSubmit;
+use allotrope_proto::rpc::{ClientId, Methods};
+use tokio::task::JoinHandle;
+
+use crate::blocks::{Blocks, ScmBlocks};
+use crate::deletion::{self, DeletionPace};
+use crate::directory::Directory;
+use crate::identity::{self, Identity, IdentityError};
+use crate::machine::Namespace;
+use crate::server::OmService;
+use crate::settings::Settings;
+
+/// What an OM needs to be told.
+#[derive(Clone)]
+pub struct Config {
+    /// Where its tables and log lie.
+    pub dir: PathBuf,
+    /// Its name among the OMs (`ozone.om.node.id`), such as `om1`.
+    pub node_id: String,
+    /// The host name that clients are told.
+    pub host: String,
+    /// Where Hadoop RPC, and gRPC beside it, is served (`ozone.om.address`); port 0 for any.
+    pub rpc: SocketAddr,
+    /// Where gRPC is served (`ozone.om.grpc.port`); port 0 for any.
+    pub grpc: SocketAddr,
+    /// Where the consensus of OMs would be served (`ozone.om.ratis.port`); kept in the log with the member.
+    pub consensus: SocketAddr,
+    /// SCM's host.
+    pub scm_host: String,
+    /// SCM's port for blocks (9863).
+    pub scm_block_port: u16,
+    /// SCM's port for containers (9860).
+    pub scm_container_port: u16,
+    /// How long a first start waits for SCM.
+    pub scm_wait_max: Duration,
+    /// How requests are planned.
+    pub settings: Settings,
+    /// How deleted keys' blocks are handed to SCM.
+    pub deletion: DeletionPace,
+}
+
+/// What an OM reaches the world through, beside sockets.
+#[derive(Clone)]
+pub struct World {
+    /// What the process's RocksDBs share.
+    pub rocks: RocksShared,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// Draws 128 random bits.
+    pub random: Arc<dyn Fn() -> u128 + Send + Sync>,
+}
+
+/// Why an OM does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartOmError {
+    /// Its file of identity.
+    #[error("this OM does not know which cluster it belongs to")]
+    Identity(#[from] IdentityError),
+    /// SCM did not answer in time, and only SCM can name the cluster.
+    #[error("SCM at {scm} did not say in {waited:?} which cluster this is: {why}")]
+    Scm {
+        /// Where SCM was looked for.
+        scm: String,
+        /// For how long.
+        waited: Duration,
+        /// Its last answer.
+        why: String,
+    },
+    /// The replica.
+    #[error("the replica does not start")]
+    Replica(#[from] allotrope_consensus::StartError),
+    /// A port.
+    #[error("{address} cannot be listened on")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// Settings of the listener contradict each other.
+    #[error("the listener's settings are wrong: {0}")]
+    Listener(String),
+}
+
+/// A running OM.
+pub struct Running {
+    /// Where Hadoop RPC, and gRPC beside it, is served.
+    pub rpc: SocketAddr,
+    /// Where gRPC is served.
+    pub grpc: SocketAddr,
+    /// Who it is.
+    pub identity: Identity,
+    replica: Handle<Namespace>,
+    drain: Drain,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Running {
+    /// Finishes what was asked, for `deadline` at most, and stops.
+    pub async fn shutdown(self, deadline: Duration) {
+        self.drain.finish(deadline).await;
+        for task in self.tasks {
+            task.abort();
+        }
+        self.replica.shutdown(deadline).await;
+    }
+}
+
+/// Starts an OM that asks the SCM of `config` for blocks.
+pub async fn start(config: Config, world: World) -> Result<Running, StartOmError> {
+    let client = |port: u16| {
+        let target = Target { host: config.scm_host.clone(), port };
+        let settings = ClientConfig { user: Some("om".to_owned()), ..ClientConfig::default() };
+        HadoopClient::new(target, Plain, ClientId::from_bytes((world.random)().to_be_bytes()), settings)
+    };
+    let blocks = ScmBlocks::new(client(config.scm_block_port), client(config.scm_container_port), "om");
+    start_with(config, world, blocks).await
+}
+
+/// Starts an OM that gets its blocks from `blocks`.
+pub async fn start_with<B: Blocks>(config: Config, world: World, blocks: B) -> Result<Running, StartOmError> {
+    let blocks = Arc::new(blocks);
+    let identity = match identity::load(&config.dir)? {
+        Some(identity) => identity,
+        None => {
+            let identity = join(&config, &world, &*blocks).await?;
+            identity::store(&config.dir, &identity)?;
+            identity
+        }
+    };
+    let me = Member { name: config.node_id.clone(), address: config.consensus.to_string() };
+    let replica_config = ReplicaConfig::new(
+        config.dir.join("om.raft"),
+        ClusterId(identity.cluster_id.clone()),
+        MemberId(1),
+        Beginning::Found(BTreeMap::from([(MemberId(1), me)])),
+    );
+    let surroundings = Surroundings {
+        rocks: world.rocks.clone(),
+        network: Arc::new(TcpNetwork::new(PeerTransport::Plain)),
+        clock: Arc::clone(&world.clock),
+    };
+    let replica = Replica::start(replica_config, surroundings, Namespace).await?;
+
+    let (rpc_listener, rpc) = bind(config.rpc)?;
+    let (grpc_listener, grpc) = bind(config.grpc)?;
+    let directory = Directory {
+        node_id: config.node_id,
+        host: config.host,
+        rpc_port: rpc.port(),
+        scm_host: config.scm_host,
+        scm_port: config.scm_container_port,
+    };
+    let service = Arc::new(OmService::new(
+        replica.clone(),
+        Arc::clone(&blocks),
+        config.settings,
+        directory,
+        Arc::clone(&world.clock),
+        upload_ids(&world),
+    ));
+    let wrong = |e: &dyn std::fmt::Display| StartOmError::Listener(e.to_string());
+    let methods = Arc::new(Methods::new().serve::<OmSubmit, _>(&service).map_err(|e| wrong(&e))?);
+    let hadoop =
+        HadoopServer::new(HadoopServerConfig::default(), Arc::clone(&methods)).map_err(|e| wrong(&e))?;
+    let grpc_server = GrpcServer::new(GrpcServerConfig::default(), methods);
+    let drain = Drain::new();
+    let port = Port::new(hadoop, grpc_server.clone(), AcceptLimits::default());
+    let serving = {
+        let drain = drain.clone();
+        tokio::spawn(async move { port.serve(rpc_listener, Plain, &drain).await })
+    };
+    let serving_grpc = {
+        let drain = drain.clone();
+        tokio::spawn(async move {
+            grpc_server.serve(grpc_listener, Plain, AcceptLimits::default(), &drain).await;
+        })
+    };
+    let deleting = tokio::spawn(deletion::run(replica.clone(), blocks, config.deletion));
+    Ok(Running { rpc, grpc, identity, replica, drain, tasks: vec![serving, serving_grpc, deleting] })
+}
+
+fn bind(address: SocketAddr) -> Result<(tokio::net::TcpListener, SocketAddr), StartOmError> {
+    let failed = |source| StartOmError::Listen { address, source };
+    let listener = listen(address).map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+/// Ids of multipart uploads: a version 7 UUID and a number, as Ozone makes them.
+fn upload_ids(world: &World) -> Arc<dyn Fn() -> String + Send + Sync> {
+    let (random, clock) = (Arc::clone(&world.random), Arc::clone(&world.clock));
+    Arc::new(move || {
+        let (drawn, number) = (random(), random() as u64 >> 1);
+        let id = uuid::Builder::from_unix_timestamp_millis(
+            clock.unix_ms(),
+            &drawn.to_be_bytes()[..10].try_into().expect("ten of sixteen bytes"),
+        );
+        format!("{}-{number}", id.into_uuid())
+    })
+}
+
+/// Asks SCM which cluster this is, until it answers.
+async fn join<B: Blocks>(config: &Config, world: &World, blocks: &B) -> Result<Identity, StartOmError> {
+    let pause = Duration::from_millis(500);
+    let mut waited = Duration::ZERO;
+    loop {
+        match blocks.info().await {
+            Ok(info) => {
+                return Ok(Identity {
+                    cluster_id: info.cluster_id,
+                    scm_id: info.scm_id,
+                    om_id: uuid::Builder::from_random_bytes((world.random)().to_be_bytes())
+                        .into_uuid()
+                        .to_string(),
+                    created_ms: world.clock.unix_ms(),
+                });
+            }
+            Err(why) if waited >= config.scm_wait_max => {
+                let scm = format!("{}:{}", config.scm_host, config.scm_block_port);
+                return Err(StartOmError::Scm { scm, waited, why: why.to_string() });
+            }
+            Err(_) => {
+                tokio::time::sleep(pause).await;
+                waited += pause;
+            }
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! What each request does, told on tables in memory: the same `plan`, `apply` and `read` that a server runs.
+
+mod buckets;
+mod files;
+mod keys;
+mod listing;
+mod requests;
+mod volumes;
+mod world;
