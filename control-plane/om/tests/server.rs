@@ -1,4 +1,9 @@
 //! An OM as a server: a real replica on real files, asked over Hadoop RPC, with an SCM that answers on the wire.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests wait on tokio's clock and unwrap what they set up"
+)]
 
 mod scm;
 

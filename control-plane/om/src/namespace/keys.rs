@@ -132,7 +132,7 @@ pub(crate) fn target<'p>(db: Db<'_>, bucket: &Bucket, name: &'p str) -> Result<T
     let walk = tree::walk(db, bucket, name)?;
     let place = Place::File(tree::node(bucket, walk.parent_id, tree::leaf(name)));
     let existing = match &walk.found {
-        Found::File(file) => Some(shown(file.clone(), name)),
+        Found::File(file) => Some(shown(file.as_ref().clone(), name)),
         _ => None,
     };
     Ok(Target { place, existing, walk: Some(walk) })

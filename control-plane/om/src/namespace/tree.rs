@@ -21,7 +21,7 @@ pub(crate) enum Found {
     /// The bucket itself.
     Root,
     Directory(DirectoryInfo),
-    File(KeyInfo),
+    File(Box<KeyInfo>),
     /// The path goes through a file.
     BelowFile,
     Nothing,
@@ -74,7 +74,7 @@ pub(crate) fn walk<'p>(db: Db<'_>, bucket: &Bucket, path: &'p str) -> Result<Wal
             }
             None => {
                 at.found = match db.get(FILES, &key)? {
-                    Some(file) if is_last => Found::File(file),
+                    Some(file) if is_last => Found::File(Box::new(file)),
                     Some(_) => Found::BelowFile,
                     None => {
                         at.missing = std::iter::once(name).chain(rest).collect();

@@ -20,7 +20,7 @@ use crate::tx::{Db, Pairs};
 #[derive(Clone, Debug)]
 pub(crate) enum Child {
     Directory(DirectoryInfo),
-    File(KeyInfo),
+    File(Box<KeyInfo>),
 }
 
 impl Child {
@@ -65,7 +65,7 @@ impl Iterator for Children<'_> {
             (Some(Ok((a, _))), Some(Ok((b, _)))) => a.name().cmp(b.name()),
         };
         Some(match order {
-            Ordering::Greater => self.files.next()?.map(|(_, file)| Child::File(file)),
+            Ordering::Greater => self.files.next()?.map(|(_, file)| Child::File(Box::new(file))),
             _ => self.directories.next()?.map(|(_, directory)| Child::Directory(directory)),
         })
     }
@@ -111,7 +111,7 @@ pub(crate) fn list(
         let on_the_way = step.is_some_and(|name| name == child.name());
         let next_step = if on_the_way { steps.next() } else { None };
         match child {
-            Child::File(file) if !on_the_way => listed.push(keys::shown(file, &full)),
+            Child::File(file) if !on_the_way => listed.push(keys::shown(*file, &full)),
             Child::File(_) => {}
             Child::Directory(directory) => {
                 let full = format!("{full}/");

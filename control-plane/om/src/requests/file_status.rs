@@ -47,7 +47,7 @@ fn find(scene: &Scene<'_>, args: &KeyArgs) -> Result<OzoneFileStatusProto, Refus
 fn in_tree(db: Db<'_>, bucket: &Bucket, name: &str) -> Result<Option<OzoneFileStatusProto>, Refusal> {
     Ok(match tree::walk(db, bucket, name)?.found {
         Found::Directory(found) => Some(directory(tree::as_key(bucket, name, &found))),
-        Found::File(file) => Some(file_status(keys::shown(file, name))),
+        Found::File(file) => Some(file_status(keys::shown(*file, name))),
         Found::Root | Found::BelowFile | Found::Nothing => None,
     })
 }

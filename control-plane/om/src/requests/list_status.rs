@@ -93,7 +93,7 @@ fn in_tree(
     let id = match tree::walk(db, bucket, parent)?.found {
         Found::Root => bucket.id(),
         Found::Directory(found) => found.object_id,
-        Found::File(file) => return Ok(vec![file_status(keys::shown(file, parent))]),
+        Found::File(file) => return Ok(vec![file_status(keys::shown(*file, parent))]),
         Found::BelowFile | Found::Nothing if asked.allow_partial_prefix() => return Ok(Vec::new()),
         Found::BelowFile | Found::Nothing => refuse!(FileNotFound, "{parent} is not found"),
     };
@@ -105,7 +105,7 @@ fn in_tree(
         let full = format!("{parent}{separator}{}", child.name());
         listed.push(match child {
             Child::Directory(found) => directory(tree::as_key(bucket, &full, &found)),
-            Child::File(file) => file_status(keys::shown(file, &full)),
+            Child::File(file) => file_status(keys::shown(*file, &full)),
         });
     }
     Ok(listed)
