@@ -1,0 +1,79 @@
+//! Calls to datanodes.
+//!
+//! Shape   one request and one answer a call, on a connection that all calls to that datanode share. Chunk bytes
+//!         travel beside the message, in the pieces they came in.
+//! Errors  [`DatanodeError`] names the datanode, the command and the block.
+//! Source  `/hadoop.hdds.datanode.XceiverClientProtocolService/send`.
+
+mod command;
+mod error;
+mod verified;
+
+pub(crate) use command::{BlockAt, checksum_data, chunk_name};
+pub use error::DatanodeError;
+pub(crate) use verified::read_verified;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use allotrope_proto::bulk::{Bulky, SplitLimits, split, weave};
+use allotrope_proto::container::{ContainerCommandRequestProto, ContainerCommandResponseProto};
+use allotrope_types::DatanodeResult;
+
+use crate::channel::{Address, CallError, Channel};
+use crate::config::Config;
+use crate::location::Member;
+
+const SEND: &str = "/hadoop.hdds.datanode.XceiverClientProtocolService/send";
+/// Ozone's largest message.
+const MESSAGE_LEN_MAX: usize = 32 << 20;
+
+/// Connections to datanodes, by address.
+#[derive(Debug)]
+pub(crate) struct Datanodes {
+    channels: Mutex<BTreeMap<Address, Arc<Channel>>>,
+    connect_deadline: Duration,
+    deadline: Duration,
+}
+
+impl Datanodes {
+    pub(crate) fn new(config: &Config) -> Datanodes {
+        Datanodes {
+            channels: Mutex::default(),
+            connect_deadline: config.connect_deadline,
+            deadline: config.datanode_deadline,
+        }
+    }
+
+    fn channel(&self, address: &Address) -> Arc<Channel> {
+        let mut channels = self.channels.lock().expect("nothing panics while it holds the lock");
+        let fresh = || Arc::new(Channel::new(address.clone(), self.connect_deadline, MESSAGE_LEN_MAX));
+        channels.entry(address.clone()).or_insert_with(fresh).clone()
+    }
+
+    /// Carries one command to `member` and gives back its answer if that is SUCCESS.
+    async fn send(
+        &self,
+        member: &Member,
+        request: Bulky<ContainerCommandRequestProto>,
+    ) -> Result<Bulky<ContainerCommandResponseProto>, DatanodeError> {
+        let command = request.message.cmd_type();
+        let failed = |source| DatanodeError::Call { datanode: member.datanode, command, source };
+        let answer = self.channel(&member.address).call(SEND, weave(request), self.deadline).await.map_err(failed)?;
+        let garbled = |source| failed(CallError::Garbled { peer: member.address.clone(), source });
+        let answer: Bulky<ContainerCommandResponseProto> = split(answer, SplitLimits::default()).map_err(garbled)?;
+        let result = answer.message.result;
+        match DatanodeResult::from_number(result) {
+            Some(DatanodeResult::Success) => Ok(answer),
+            Some(result) => {
+                let message = answer.message.message.unwrap_or_default();
+                Err(DatanodeError::Refused { datanode: member.datanode, command, result, message })
+            }
+            None => {
+                let why = format!("its result {result} names nothing");
+                Err(DatanodeError::Answer { datanode: member.datanode, command, why })
+            }
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Calls to OM.
+//!
+//! Shape   [`Om::submit`] carries one request to whichever OM leads and judges the answer; the files beside this hold
+//!         the calls, one file a noun, and the values they return.
+//! Errors  [`Error::Refused`] with OM's status, [`Error::OmSilent`] when the retries are spent, [`Error::OmAnswer`].
+//! Source  `/hadoop.ozone.OzoneManagerService/submitRequest`.
+
+mod acl;
+mod bucket;
+mod key;
+mod key_list;
+mod volume;
+
+pub use acl::Acl;
+pub use bucket::{Bucket, BucketOptions};
+pub use key::{Deletion, Key, PutOptions};
+pub(crate) use key::{Exclusions, Session};
+pub use key_list::{KeyEntry, KeyListing};
+pub use volume::{Volume, VolumeOptions};
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use allotrope_proto::om::{OmRequest, OmResponse, Type, UserInfo};
+use allotrope_proto::{Rope, decode};
+use allotrope_types::{Advice, OmStatus};
+use bytes::Bytes;
+use prost::Message;
+use tokio::time::Instant;
+
+use crate::channel::{CallError, Channel};
+use crate::config::Config;
+use crate::error::Error;
+use crate::retry::{Failure, Next, RetryPolicy};
+
+const SUBMIT: &str = "/hadoop.ozone.OzoneManagerService/submitRequest";
+/// `ozone.om.grpc.maximum.response.length`.
+const RESPONSE_LEN_MAX: usize = 128 << 20;
+/// `ClientVersion` of a client that knows bucket layouts.
+const CLIENT_VERSION: u32 = 3;
+
+/// The OMs of one service.
+#[derive(Debug)]
+pub(crate) struct Om {
+    channels: Vec<Channel>,
+    /// Which of them answered last.
+    leader: AtomicUsize,
+    client_id: String,
+    user: String,
+    deadline: Duration,
+    retry: RetryPolicy,
+    chance: Mutex<fastrand::Rng>,
+}
+
+/// OM's answer, and whether an earlier attempt may have been carried out before it.
+pub(crate) struct Answered {
+    pub(crate) response: OmResponse,
+    pub(crate) unclear: bool,
+}
+
+impl Om {
+    pub(crate) fn new(config: &Config) -> Om {
+        let mut chance = fastrand::Rng::with_seed(config.seed);
+        let channel =
+            |address: &crate::channel::Address| Channel::new(address.clone(), config.connect_deadline, RESPONSE_LEN_MAX);
+        Om {
+            channels: config.om.iter().map(channel).collect(),
+            leader: AtomicUsize::new(0),
+            client_id: format!("client-{:012X}", chance.u64(..) >> 16),
+            user: config.user.clone(),
+            deadline: config.om_deadline,
+            retry: config.om_retry,
+            chance: Mutex::new(chance),
+        }
+    }
+
+    /// The user on whose behalf requests go out.
+    pub(crate) fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// An empty request of kind `kind`.
+    pub(crate) fn request(&self, kind: Type) -> OmRequest {
+        OmRequest {
+            cmd_type: kind as i32,
+            trace_id: Some(String::new()),
+            client_id: self.client_id.clone(),
+            version: Some(CLIENT_VERSION),
+            user_info: Some(UserInfo { user_name: Some(self.user.clone()), ..Default::default() }),
+            ..Default::default()
+        }
+    }
+
+    /// Carries `request` to OM; `act` names it in errors, to be read after "cannot".
+    pub(crate) async fn submit(&self, act: &str, request: &OmRequest) -> Result<OmResponse, Error> {
+        self.submit_watching(act, request).await.map(|answered| answered.response).map_err(|(error, _)| error)
+    }
+
+    /// As [`Om::submit`]; an error comes with whether an earlier attempt may have been carried out.
+    pub(crate) async fn submit_watching(&self, act: &str, request: &OmRequest) -> Result<Answered, (Error, bool)> {
+        let message = Bytes::from(request.encode_to_vec());
+        let began = Instant::now();
+        let mut unclear = false;
+        for attempt in 1.. {
+            let at = self.leader.load(Ordering::Relaxed) % self.channels.len();
+            let outcome = self.attempt(at, message.clone()).await;
+            let failure = match &outcome {
+                Ok(response) => match status_of(response) {
+                    Some(status) if is_busy(status) => Failure::Busy,
+                    Some(_) => return self.judged(act, request, outcome, unclear),
+                    None => Failure::Final,
+                },
+                Err(error) => error.failure(),
+            };
+            unclear |= failure == Failure::Unclear;
+            let chance = self.chance.lock().expect("nothing panics while it holds the lock").f64();
+            match self.retry.next(failure, attempt, began.elapsed(), chance) {
+                Next::Again { after, elsewhere } => {
+                    if elsewhere {
+                        self.leader.store(at + 1, Ordering::Relaxed);
+                    }
+                    tokio::time::sleep(after).await;
+                }
+                Next::GiveUp => {
+                    let error = match outcome {
+                        Ok(_) => return self.judged(act, request, outcome, unclear),
+                        Err(source) => Error::OmSilent { act: act.to_owned(), attempts: attempt, source },
+                    };
+                    return Err((error, unclear));
+                }
+            }
+        }
+        unreachable!("attempts are counted up until the policy gives up")
+    }
+
+    async fn attempt(&self, at: usize, message: Bytes) -> Result<OmResponse, CallError> {
+        let channel = &self.channels[at];
+        let answer = channel.call(SUBMIT, Rope::from(message), self.deadline).await?;
+        let peer = || channel.address().clone();
+        decode(answer.join()).map_err(|source| CallError::Garbled { peer: peer(), source })
+    }
+
+    fn judged(
+        &self,
+        act: &str,
+        request: &OmRequest,
+        outcome: Result<OmResponse, CallError>,
+        unclear: bool,
+    ) -> Result<Answered, (Error, bool)> {
+        let response = outcome.map_err(|source| (Error::OmSilent { act: act.into(), attempts: 1, source }, unclear))?;
+        let answer = |why| (Error::OmAnswer { act: act.to_owned(), why }, unclear);
+        match status_of(&response) {
+            Some(status) if status.advice() == Advice::Proceed => {
+                if response.cmd_type != request.cmd_type {
+                    let why = format!("it answers command {} instead of {}", response.cmd_type, request.cmd_type);
+                    return Err(answer(why));
+                }
+                Ok(Answered { response, unclear })
+            }
+            Some(status) => {
+                let message = response.message.unwrap_or_default();
+                Err((Error::Refused { act: act.to_owned(), status, message }, unclear))
+            }
+            None => Err(answer(format!("its status {} names nothing", response.status))),
+        }
+    }
+}
+
+fn status_of(response: &OmResponse) -> Option<OmStatus> {
+    OmStatus::from_number(response.status)
+}
+
+/// Statuses that pass by themselves, without having changed anything.
+fn is_busy(status: OmStatus) -> bool {
+    matches!(status, OmStatus::ScmInSafeMode | OmStatus::NotSupportedOperationWhenPrepared)
+}
+
+/// A part of the answer that must be there.
+pub(crate) fn part<T>(act: &str, part: Option<T>, name: &str) -> Result<T, Error> {
+    part.ok_or_else(|| Error::OmAnswer { act: act.to_owned(), why: format!("it lacks {name}") })
+}

@@ -1,0 +1,150 @@
+//! Buckets.
+
+use std::collections::BTreeMap;
+
+use allotrope_proto::om::{
+    BucketInfo, CreateBucketRequest, DeleteBucketRequest, InfoBucketRequest, ListBucketsRequest, Type,
+};
+use allotrope_types::{BucketLayout, ReplicationConfig};
+
+use super::{Om, part};
+use crate::error::Error;
+use crate::path::BucketPath;
+use crate::wire::{ReplicationFields, default_replication, pairs};
+
+/// A bucket as OM shows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bucket {
+    /// Where it is.
+    pub path: BucketPath,
+    /// How it keeps its keys.
+    pub layout: BucketLayout,
+    /// How keys are kept safe that do not say it themselves; the server's default when `None`.
+    pub replication: Option<ReplicationConfig>,
+    /// Whose it is.
+    pub owner: String,
+    /// The bucket that this one links to, if it is a link.
+    pub source: Option<BucketPath>,
+    /// Whether it keeps old versions.
+    pub versioning: bool,
+    /// Most bytes, replicas counted; -1 without a limit.
+    pub quota_bytes: i64,
+    /// Most keys; -1 without a limit.
+    pub quota_namespace: i64,
+    /// Bytes there are, replicas counted.
+    pub used_bytes: u64,
+    /// Keys and folders there are.
+    pub used_namespace: u64,
+    /// When it was made, in milliseconds since 1970.
+    pub created_ms: u64,
+    /// When it last changed, in milliseconds since 1970.
+    pub modified_ms: u64,
+    /// What else was noted with it.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// What may be said of a new bucket.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BucketOptions {
+    /// How keys are kept safe that do not say it themselves; the server's default when `None`.
+    pub replication: Option<ReplicationConfig>,
+    /// How it keeps its keys; the server's default when `None`.
+    pub layout: Option<BucketLayout>,
+    /// Whose it is to be; the caller's when `None`.
+    pub owner: Option<String>,
+    /// Most bytes, replicas counted; without a limit when `None`.
+    pub quota_bytes: Option<u64>,
+    /// Most keys; without a limit when `None`.
+    pub quota_namespace: Option<u64>,
+}
+
+impl Bucket {
+    fn read(act: &str, info: BucketInfo) -> Result<Bucket, Error> {
+        let unusable = |why| Error::OmAnswer { act: act.to_owned(), why };
+        let layout = info.bucket_layout.unwrap_or(BucketLayout::Legacy.number());
+        let layout = BucketLayout::from_number(layout)
+            .ok_or_else(|| unusable(format!("bucket layout {layout} is unknown")))?;
+        let replication = info.default_replication_config.map(|config| {
+            ReplicationFields { kind: config.r#type, factor: config.factor, ec: config.ec_replication_config }.read()
+        });
+        Ok(Bucket {
+            path: BucketPath::new(info.volume_name, info.bucket_name),
+            layout,
+            replication: replication.transpose().map_err(unusable)?,
+            owner: info.owner.unwrap_or_default(),
+            source: info.source_volume.zip(info.source_bucket).map(|(v, b)| BucketPath::new(v, b)),
+            versioning: info.is_version_enabled,
+            quota_bytes: info.quota_in_bytes.unwrap_or(-1),
+            quota_namespace: info.quota_in_namespace.unwrap_or(-1),
+            used_bytes: info.used_bytes.unwrap_or(0),
+            used_namespace: info.used_namespace.unwrap_or(0),
+            created_ms: info.creation_time.unwrap_or(0),
+            modified_ms: info.modification_time.unwrap_or(0),
+            metadata: pairs(info.metadata),
+        })
+    }
+}
+
+impl Om {
+    pub(crate) async fn create_bucket(&self, path: &BucketPath, options: BucketOptions) -> Result<(), Error> {
+        let limit = |quota: Option<u64>| Some(quota.map_or(-1, u64::cast_signed));
+        let info = BucketInfo {
+            volume_name: path.volume.clone(),
+            bucket_name: path.bucket.clone(),
+            is_version_enabled: false,
+            storage_type: allotrope_proto::hdds::StorageTypeProto::Disk as i32,
+            quota_in_bytes: limit(options.quota_bytes),
+            quota_in_namespace: limit(options.quota_namespace),
+            bucket_layout: options.layout.map(|layout| layout.number()),
+            owner: Some(options.owner.unwrap_or_else(|| self.user().to_owned())),
+            default_replication_config: options.replication.map(default_replication),
+            ..Default::default()
+        };
+        let mut request = self.request(Type::CreateBucket);
+        request.create_bucket_request = Some(CreateBucketRequest { bucket_info: info });
+        self.submit(&format!("create bucket {path}"), &request).await.map(drop)
+    }
+
+    pub(crate) async fn bucket(&self, path: &BucketPath) -> Result<Bucket, Error> {
+        let act = format!("look up bucket {path}");
+        let mut request = self.request(Type::InfoBucket);
+        request.info_bucket_request = Some(InfoBucketRequest {
+            volume_name: path.volume.clone(),
+            bucket_name: path.bucket.clone(),
+        });
+        let response = self.submit(&act, &request).await?;
+        let info = response.info_bucket_response.and_then(|response| response.bucket_info);
+        Bucket::read(&act, part(&act, info, "the bucket")?)
+    }
+
+    pub(crate) async fn delete_bucket(&self, path: &BucketPath) -> Result<(), Error> {
+        let mut request = self.request(Type::DeleteBucket);
+        request.delete_bucket_request = Some(DeleteBucketRequest {
+            volume_name: path.volume.clone(),
+            bucket_name: path.bucket.clone(),
+        });
+        self.submit(&format!("delete bucket {path}"), &request).await.map(drop)
+    }
+
+    /// One page: buckets of `volume` behind `after` whose names begin with `prefix`.
+    pub(crate) async fn list_buckets(
+        &self,
+        volume: &str,
+        prefix: &str,
+        after: &str,
+        count_max: i32,
+    ) -> Result<Vec<Bucket>, Error> {
+        let act = format!("list buckets of volume {volume}");
+        let mut request = self.request(Type::ListBuckets);
+        request.list_buckets_request = Some(ListBucketsRequest {
+            volume_name: volume.to_owned(),
+            start_key: Some(after.to_owned()),
+            prefix: Some(prefix.to_owned()),
+            count: Some(count_max),
+            ..Default::default()
+        });
+        let response = self.submit(&act, &request).await?;
+        let list = part(&act, response.list_buckets_response, "the list")?;
+        list.bucket_info.into_iter().map(|info| Bucket::read(&act, info)).collect()
+    }
+}

@@ -1,0 +1,226 @@
+//! Listing the keys of a bucket.
+//!
+//! Shape   a page is up to 1000 keys; [`KeyListing`] walks the pages. A bucket with directories
+//!         (FILE_SYSTEM_OPTIMIZED) is walked directory by directory, as Ozone's own client does.
+
+use allotrope_proto::hdds;
+use allotrope_proto::om::{
+    BasicKeyInfo, KeyArgs, ListKeysRequest, ListStatusRequest, OzoneFileStatusProtoLight, Type,
+};
+use allotrope_types::{BucketLayout, ReplicationConfig};
+
+use super::{Om, part};
+use crate::client::Client;
+use crate::error::Error;
+use crate::path::BucketPath;
+use crate::wire::ReplicationFields;
+
+const PAGE: i32 = 1000;
+
+/// A key in a listing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeyEntry {
+    /// Its name in the bucket; a directory's ends in a slash.
+    pub name: String,
+    /// Its bytes.
+    pub len: u64,
+    /// How it is kept safe; `None` for a directory.
+    pub replication: Option<ReplicationConfig>,
+    /// When it was made, in milliseconds since 1970.
+    pub created_ms: u64,
+    /// When it last changed, in milliseconds since 1970.
+    pub modified_ms: u64,
+    /// Whose it is.
+    pub owner: Option<String>,
+    /// Whether it is a file, and not a directory.
+    pub is_file: bool,
+}
+
+/// The keys of a bucket, page by page; see [`Client::list_keys`].
+#[derive(Debug)]
+pub struct KeyListing {
+    client: Client,
+    bucket: BucketPath,
+    prefix: String,
+    /// Names up to and including this one were seen, or were not wanted.
+    after: String,
+    walk: Walk,
+    page: std::vec::IntoIter<KeyEntry>,
+}
+
+#[derive(Debug)]
+enum Walk {
+    /// Keys in the order of their names.
+    Flat { more: bool },
+    /// Directories still to be listed, the next last, each with the last name that was seen in it.
+    Tree { open: Vec<(String, String)> },
+}
+
+impl KeyListing {
+    pub(crate) fn new(
+        client: Client,
+        bucket: BucketPath,
+        layout: BucketLayout,
+        prefix: String,
+        after: String,
+    ) -> KeyListing {
+        let walk = match layout {
+            BucketLayout::FileSystemOptimized => {
+                let directory = prefix.rfind('/').map_or("", |at| &prefix[..at]);
+                Walk::Tree { open: vec![(directory.to_owned(), String::new())] }
+            }
+            _ => Walk::Flat { more: true },
+        };
+        KeyListing { client, bucket, prefix, after, walk, page: vec![].into_iter() }
+    }
+
+    /// The next key, `None` at the end.
+    ///
+    /// Cancel safety: dropped early, no key is lost; the page is asked for again.
+    ///
+    /// # Errors
+    /// As any call to OM.
+    pub async fn next(&mut self) -> Result<Option<KeyEntry>, Error> {
+        loop {
+            if let Some(entry) = self.page.next() {
+                return Ok(Some(entry));
+            }
+            if !self.next_page().await? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Fetches the next page; false when there is none.
+    async fn next_page(&mut self) -> Result<bool, Error> {
+        match &mut self.walk {
+            Walk::Flat { more: false } => Ok(false),
+            Walk::Flat { more } => {
+                let om = self.client.om();
+                let (page, truncated) = om.list_keys_page(&self.bucket, &self.prefix, &self.after).await?;
+                *more = truncated && !page.is_empty();
+                if let Some(last) = page.last() {
+                    self.after = last.name.clone();
+                }
+                self.page = page.into_iter();
+                Ok(true)
+            }
+            Walk::Tree { open } => {
+                let Some((directory, seen)) = open.last() else { return Ok(false) };
+                let page = self.client.om().list_directory_page(&self.bucket, directory, seen).await?;
+                // The server starts with the name it was given, which was seen already.
+                let fresh: Vec<KeyEntry> = page.into_iter().filter(|entry| entry.name.trim_end_matches('/') != seen).collect();
+                let Some(last) = fresh.last().map(|entry| entry.name.trim_end_matches('/').to_owned()) else {
+                    open.pop();
+                    return Ok(true);
+                };
+                open.last_mut().expect("it was there before the await").1 = last;
+                // A directory is listed after the page it stands on; deeper ones first.
+                let directories = fresh.iter().filter(|entry| !entry.is_file && self.prefix_meets(&entry.name));
+                let directories: Vec<_> =
+                    directories.map(|entry| (entry.name.trim_end_matches('/').to_owned(), String::new())).collect();
+                let wanted: Vec<_> = fresh.into_iter().filter(|entry| self.is_wanted(&entry.name)).collect();
+                if let Walk::Tree { open } = &mut self.walk {
+                    open.extend(directories.into_iter().rev());
+                }
+                self.page = wanted.into_iter();
+                Ok(true)
+            }
+        }
+    }
+
+    fn is_wanted(&self, name: &str) -> bool {
+        name.starts_with(&self.prefix) && *name > *self.after
+    }
+
+    /// Whether a directory may hold names that begin with the prefix.
+    fn prefix_meets(&self, directory: &str) -> bool {
+        directory.starts_with(&self.prefix) || self.prefix.starts_with(directory)
+    }
+}
+
+impl Om {
+    async fn list_keys_page(
+        &self,
+        bucket: &BucketPath,
+        prefix: &str,
+        after: &str,
+    ) -> Result<(Vec<KeyEntry>, bool), Error> {
+        let act = format!("list keys of {bucket}");
+        let mut request = self.request(Type::ListKeysLight);
+        request.list_keys_request = Some(ListKeysRequest {
+            volume_name: bucket.volume.clone(),
+            bucket_name: bucket.bucket.clone(),
+            start_key: (!after.is_empty()).then(|| after.to_owned()),
+            prefix: Some(prefix.to_owned()),
+            count: Some(PAGE),
+        });
+        let response = self.submit(&act, &request).await?;
+        let list = part(&act, response.list_keys_light_response, "the list")?;
+        let keys = list.basic_key_info.into_iter().map(|info| KeyEntry::read(&act, info));
+        let keys = keys.collect::<Result<Vec<_>, _>>()?;
+        // Servers older than the field fill a page when there is more.
+        let truncated = list.is_truncated.unwrap_or(keys.len() >= PAGE as usize);
+        Ok((keys, truncated))
+    }
+
+    async fn list_directory_page(
+        &self,
+        bucket: &BucketPath,
+        directory: &str,
+        start: &str,
+    ) -> Result<Vec<KeyEntry>, Error> {
+        let act = format!("list directory {bucket}/{directory}");
+        let key_args = KeyArgs {
+            volume_name: bucket.volume.clone(),
+            bucket_name: bucket.bucket.clone(),
+            key_name: directory.to_owned(),
+            head_op: Some(true),
+            latest_version_location: Some(true),
+            ..Default::default()
+        };
+        let mut request = self.request(Type::ListStatusLight);
+        request.list_status_request = Some(ListStatusRequest {
+            key_args,
+            recursive: false,
+            start_key: start.to_owned(),
+            num_entries: PAGE as u64,
+            allow_partial_prefix: Some(true),
+        });
+        let response = self.submit(&act, &request).await?;
+        let list = part(&act, response.list_status_light_response, "the list")?;
+        list.statuses.into_iter().map(|status| KeyEntry::read_status(&act, status)).collect()
+    }
+}
+
+impl KeyEntry {
+    fn read(act: &str, info: BasicKeyInfo) -> Result<KeyEntry, Error> {
+        let name = part(act, info.key_name, "a key's name")?;
+        // Directories have no replication of their own; neither has anything whose type says "none".
+        let kind = info.r#type.filter(|&kind| kind != hdds::ReplicationType::None as i32);
+        let fields = kind.map(|kind| ReplicationFields { kind, factor: info.factor, ec: info.ec_replication_config });
+        let replication = fields.map(ReplicationFields::read).transpose();
+        Ok(KeyEntry {
+            name,
+            len: info.data_size.unwrap_or(0),
+            replication: replication.map_err(|why| Error::OmAnswer { act: act.to_owned(), why })?,
+            created_ms: info.creation_time.unwrap_or(0),
+            modified_ms: info.modification_time.unwrap_or(0),
+            owner: info.owner_name,
+            is_file: info.is_file.unwrap_or(true),
+        })
+    }
+
+    fn read_status(act: &str, status: OzoneFileStatusProtoLight) -> Result<KeyEntry, Error> {
+        let is_directory = status.is_directory.unwrap_or(false);
+        let info = part(act, status.basic_key_info, "a key")?;
+        let mut entry = KeyEntry::read(act, BasicKeyInfo { is_file: Some(!is_directory), ..info })?;
+        if is_directory {
+            entry.replication = None;
+            if !entry.name.ends_with('/') {
+                entry.name.push('/');
+            }
+        }
+        Ok(entry)
+    }
+}

@@ -1,0 +1,1 @@
+//! The client against servers in this process that speak the wire.

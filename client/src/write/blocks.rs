@@ -1,0 +1,97 @@
+//! The blocks of a key that is being written: where the next one is, which ones failed, which are to be committed.
+
+use std::collections::VecDeque;
+
+use allotrope_proto::om::KeyLocation;
+use allotrope_types::Bcsid;
+
+use super::Written;
+use crate::client::Client;
+use crate::datanode::DatanodeError;
+use crate::error::Error;
+use crate::location::BlockLocation;
+use crate::om::{Exclusions, Session};
+use crate::path::KeyPath;
+
+/// Gives out blocks and remembers what became of them.
+#[derive(Debug)]
+pub(super) struct Blocks {
+    session: Session,
+    ahead: VecDeque<BlockLocation>,
+    done: Vec<KeyLocation>,
+    done_len: u64,
+    exclude: Exclusions,
+    /// Failures since a block last took bytes for good.
+    in_a_row: u32,
+    failures: u32,
+}
+
+impl Blocks {
+    pub(super) fn new(mut session: Session) -> Blocks {
+        let ahead = std::mem::take(&mut session.locations).into();
+        let exclude = Exclusions::default();
+        Blocks { session, ahead, done: vec![], done_len: 0, exclude, in_a_row: 0, failures: 0 }
+    }
+
+    pub(super) fn key(&self) -> &KeyPath {
+        &self.session.key
+    }
+
+    /// A block to write next: one that OM allocated ahead, or a new one.
+    pub(super) async fn next(&mut self, client: &Client) -> Result<BlockLocation, Error> {
+        if let Some(location) = self.ahead.pop_front() {
+            return Ok(location);
+        }
+        client.om().allocate_block(&self.session, &self.exclude, client.config().use_datanode_hostname).await
+    }
+
+    /// Bytes of a block became safe.
+    pub(super) fn progressed(&mut self) {
+        self.in_a_row = 0;
+    }
+
+    /// The first `len` bytes of `location` belong to the key; it takes no more.
+    pub(super) fn close(&mut self, location: &BlockLocation, len: u64, bcsid: Bcsid) {
+        if len > 0 {
+            self.done.push(location.committed(len, bcsid));
+            self.done_len += len;
+        }
+    }
+
+    /// `location` failed, with one error for each replica that did: keep away from it. An error when that happened
+    /// too often.
+    pub(super) fn failed(
+        &mut self,
+        client: &Client,
+        location: &BlockLocation,
+        errors: Vec<DatanodeError>,
+    ) -> Result<(), Error> {
+        self.failures += 1;
+        self.in_a_row += 1;
+        for error in &errors {
+            if error.container_closed() {
+                self.exclude.containers.insert(location.block.container);
+            } else {
+                self.exclude.datanodes.insert(error.datanode());
+            }
+        }
+        if let Some(id) = location.pipeline_id().filter(|id| !self.exclude.pipelines.contains(id)) {
+            self.exclude.pipelines.push(id.clone());
+        }
+        let exclude = &self.exclude;
+        self.ahead.retain(|location| !exclude.cover(location));
+        if self.in_a_row >= client.config().write_attempts_max {
+            let source = errors.into_iter().next().expect("a block fails by an error");
+            return Err(Error::Unwritable { key: self.key().clone(), attempts: self.in_a_row, source });
+        }
+        Ok(())
+    }
+
+    /// Commits the key with the blocks that were closed.
+    pub(super) async fn commit(self, client: &Client, len: u64) -> Result<Written, Error> {
+        assert_eq!(self.done_len, len, "every byte taken lies in one closed block");
+        let blocks = self.done.len();
+        client.om().commit(&self.session, self.done, len).await?;
+        Ok(Written { len, blocks, failures: self.failures })
+    }
+}
