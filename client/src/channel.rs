@@ -69,7 +69,12 @@ impl Channel {
         *self.live.lock().await = None;
     }
 
-    async fn exchange(&self, path: &'static str, message: Rope, deadline: Duration) -> Result<Rope, CallError> {
+    async fn exchange(
+        &self,
+        path: &'static str,
+        message: Rope,
+        deadline: Duration,
+    ) -> Result<Rope, CallError> {
         let broken = |source| CallError::Broken { peer: self.address.clone(), source };
         let mut sender = self.connected().await?;
         sender.ready().await.map_err(broken)?;
@@ -81,7 +86,10 @@ impl Channel {
             .body(Full::new(grpc_message(message)));
         let request = request.map_err(|_| CallError::Connect {
             peer: self.address.clone(),
-            source: std::io::Error::new(std::io::ErrorKind::InvalidInput, "the host's name is no name of a host"),
+            source: std::io::Error::new(
+                std::io::ErrorKind::InvalidInput,
+                "the host's name is no name of a host",
+            ),
         })?;
         let response = sender.send_request(request).await.map_err(broken)?;
         self.answer(response).await
@@ -91,7 +99,8 @@ impl Channel {
     async fn answer(&self, response: Response<Incoming>) -> Result<Rope, CallError> {
         let peer = || self.address.clone();
         let (head, mut body) = response.into_parts();
-        let content_type = head.headers.get("content-type").and_then(|value| value.to_str().ok()).unwrap_or("");
+        let content_type =
+            head.headers.get("content-type").and_then(|value| value.to_str().ok()).unwrap_or("");
         if head.status != StatusCode::OK || !content_type.starts_with("application/grpc") {
             let seen = format!("HTTP status {} with content type {content_type:?}", head.status.as_u16());
             return Err(CallError::NotGrpc { peer: peer(), seen });
@@ -105,11 +114,12 @@ impl Channel {
                 Ok(data) => {
                     messages.push(data);
                     let garbled = |source| CallError::Garbled { peer: peer(), source };
-                    if let Some(next) = messages.next_message().map_err(garbled)? {
-                        if message.replace(next).is_some() {
-                            return Err(CallError::NotGrpc { peer: peer(), seen: "two answers to one call".into() });
-                        }
+                    let next = messages.next_message().map_err(garbled)?;
+                    if next.is_some() && message.is_some() {
+                        let seen = "two answers to one call".into();
+                        return Err(CallError::NotGrpc { peer: peer(), seen });
                     }
+                    message = message.or(next);
                 }
                 Err(frame) => {
                     status = frame.trailers_ref().and_then(status_in).or(status);
@@ -122,7 +132,9 @@ impl Channel {
                 Err(CallError::NotGrpc { peer: peer(), seen: "an answer without a message".into() })
             }
             (Some((code, message)), _) => Err(CallError::Status { peer: peer(), code, message }),
-            (None, _) => Err(CallError::NotGrpc { peer: peer(), seen: "an answer without a gRPC status".into() }),
+            (None, _) => {
+                Err(CallError::NotGrpc { peer: peer(), seen: "an answer without a gRPC status".into() })
+            }
         }
     }
 
@@ -166,12 +178,17 @@ impl Channel {
 /// A duration as the header `grpc-timeout` has it: at most eight digits and a unit.
 fn grpc_timeout(deadline: Duration) -> String {
     let millis = deadline.as_millis();
-    if millis < 100_000_000 { format!("{millis}m") } else { format!("{}S", deadline.as_secs().min(99_999_999)) }
+    if millis < 100_000_000 {
+        format!("{millis}m")
+    } else {
+        format!("{}S", deadline.as_secs().min(99_999_999))
+    }
 }
 
 fn status_in(headers: &HeaderMap) -> Option<(GrpcCode, String)> {
     let code = headers.get("grpc-status")?.to_str().ok()?.parse().ok()?;
-    let message = headers.get("grpc-message").map(|text| percent_decoded(text.as_bytes())).unwrap_or_default();
+    let message =
+        headers.get("grpc-message").map(|text| percent_decoded(text.as_bytes())).unwrap_or_default();
     Some((GrpcCode(code), message))
 }
 

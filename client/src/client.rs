@@ -157,7 +157,12 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Refused`] with `BUCKET_NOT_FOUND`; the listing's own calls fail as they come.
-    pub async fn list_keys(&self, bucket: &BucketPath, prefix: &str, after: &str) -> Result<KeyListing, Error> {
+    pub async fn list_keys(
+        &self,
+        bucket: &BucketPath,
+        prefix: &str,
+        after: &str,
+    ) -> Result<KeyListing, Error> {
         let layout: BucketLayout = self.bucket(bucket).await?.layout;
         Ok(KeyListing::new(self.clone(), bucket.clone(), layout, prefix.to_owned(), after.to_owned()))
     }

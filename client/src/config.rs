@@ -101,7 +101,10 @@ impl Config {
             return refused("write_attempts_max", "is zero, so nothing would be written; 10 is usual");
         }
         if !matches!(self.checksum.kind(), ChecksumKind::Crc32 | ChecksumKind::Crc32c) {
-            return refused("checksum", "must be CRC32 or CRC32C: a key without either cannot be verified by all readers");
+            return refused(
+                "checksum",
+                "must be CRC32 or CRC32C: a key without either cannot be verified by all readers",
+            );
         }
         Ok(())
     }

@@ -60,9 +60,11 @@ impl Datanodes {
     ) -> Result<Bulky<ContainerCommandResponseProto>, DatanodeError> {
         let command = request.message.cmd_type();
         let failed = |source| DatanodeError::Call { datanode: member.datanode, command, source };
-        let answer = self.channel(&member.address).call(SEND, weave(request), self.deadline).await.map_err(failed)?;
+        let answer =
+            self.channel(&member.address).call(SEND, weave(request), self.deadline).await.map_err(failed)?;
         let garbled = |source| failed(CallError::Garbled { peer: member.address.clone(), source });
-        let answer: Bulky<ContainerCommandResponseProto> = split(answer, SplitLimits::default()).map_err(garbled)?;
+        let answer: Bulky<ContainerCommandResponseProto> =
+            split(answer, SplitLimits::default()).map_err(garbled)?;
         let result = answer.message.result;
         match DatanodeResult::from_number(result) {
             Some(DatanodeResult::Success) => Ok(answer),

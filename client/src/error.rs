@@ -33,7 +33,7 @@ pub enum Error {
         /// How often it was asked.
         attempts: u32,
         /// The last failure.
-        source: CallError,
+        source: Box<CallError>,
     },
     /// OM's answer makes no sense.
     #[error("cannot {act}: OM's answer is unusable: {why}")]
@@ -59,7 +59,7 @@ pub enum Error {
         /// Blocks that failed without one that worked between them.
         attempts: u32,
         /// The last failure.
-        source: DatanodeError,
+        source: Box<DatanodeError>,
     },
     /// No replica of a block gives its bytes.
     #[error("cannot read block {block} of {key}: none of its {replicas} replicas gives it")]
@@ -71,7 +71,7 @@ pub enum Error {
         /// Replicas that were asked.
         replicas: usize,
         /// The last failure; `None` if OM names no replica.
-        source: Option<DatanodeError>,
+        source: Option<Box<DatanodeError>>,
     },
     /// Too few replicas of a block group give their bytes.
     #[error("cannot read block group {block} of {key}")]
@@ -81,7 +81,7 @@ pub enum Error {
         /// The group.
         block: BlockId,
         /// Which cells are missing, and why the last one is.
-        source: UnreadableStripe,
+        source: Box<UnreadableStripe>,
     },
     /// A range that the key does not have.
     #[error("bytes {start} to {end} do not lie in {key}, which has {len} bytes")]
@@ -131,7 +131,9 @@ impl Error {
                 _ => Advice::RetryLater,
             },
             Error::OmAnswer { .. } => Advice::CallOperator,
-            Error::Unwritable { .. } | Error::Unreadable { .. } | Error::UnreadableGroup { .. } => Advice::RetryLater,
+            Error::Unwritable { .. } | Error::Unreadable { .. } | Error::UnreadableGroup { .. } => {
+                Advice::RetryLater
+            }
             Error::Config(_)
             | Error::Unsupported { .. }
             | Error::NotInKey { .. }

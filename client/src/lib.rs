@@ -56,7 +56,7 @@ pub use location::{BlockLocation, Member};
 pub use om::{
     Acl, Bucket, BucketOptions, Deletion, Key, KeyEntry, KeyListing, PutOptions, Volume, VolumeOptions,
 };
-pub use path::{BucketPath, KeyPath, PathError};
+pub use path::{BucketPath, KeyPath, PathError, split_uri};
 pub use read::{KeyReader, UnreadableStripe};
 pub use retry::{Failure, Next, RetryPolicy};
 pub use write::{KeyWriter, Written};

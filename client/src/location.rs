@@ -71,7 +71,11 @@ impl BlockLocation {
 fn members(pipeline: &hdds::Pipeline, use_hostname: bool) -> Result<Vec<Member>, String> {
     let indexes = &pipeline.member_replica_indexes;
     if !indexes.is_empty() && indexes.len() != pipeline.members.len() {
-        return Err(format!("{} datanodes come with {} replica indexes", pipeline.members.len(), indexes.len()));
+        return Err(format!(
+            "{} datanodes come with {} replica indexes",
+            pipeline.members.len(),
+            indexes.len()
+        ));
     }
     let mut members = Vec::with_capacity(pipeline.members.len());
     for (at, node) in pipeline.members.iter().enumerate() {
@@ -158,13 +162,20 @@ mod tests {
     fn damaged_locations_are_refused() {
         let members = || vec![node(1, Some(11))];
         let refused = |pipeline| location(pipeline).unwrap_err();
-        let two = hdds::Pipeline { members: members(), member_replica_indexes: vec![1, 2], ..Default::default() };
+        let two =
+            hdds::Pipeline { members: members(), member_replica_indexes: vec![1, 2], ..Default::default() };
         assert!(refused(two).contains("replica indexes"));
-        let index = hdds::Pipeline { members: members(), member_replica_indexes: vec![u32::MAX], ..Default::default() };
+        let index = hdds::Pipeline {
+            members: members(),
+            member_replica_indexes: vec![u32::MAX],
+            ..Default::default()
+        };
         assert!(refused(index).contains("replica index"));
         let port = hdds::Pipeline { members: vec![node(1, Some(70_000))], ..Default::default() };
         assert!(refused(port).contains("70000"));
         let nameless = hdds::DatanodeDetailsProto::default();
-        assert!(refused(hdds::Pipeline { members: vec![nameless], ..Default::default() }).contains("datanode id"));
+        assert!(
+            refused(hdds::Pipeline { members: vec![nameless], ..Default::default() }).contains("datanode id")
+        );
     }
 }

@@ -53,17 +53,12 @@ pub(crate) struct Om {
     chance: Mutex<fastrand::Rng>,
 }
 
-/// OM's answer, and whether an earlier attempt may have been carried out before it.
-pub(crate) struct Answered {
-    pub(crate) response: OmResponse,
-    pub(crate) unclear: bool,
-}
-
 impl Om {
     pub(crate) fn new(config: &Config) -> Om {
         let mut chance = fastrand::Rng::with_seed(config.seed);
-        let channel =
-            |address: &crate::channel::Address| Channel::new(address.clone(), config.connect_deadline, RESPONSE_LEN_MAX);
+        let channel = |address: &crate::channel::Address| {
+            Channel::new(address.clone(), config.connect_deadline, RESPONSE_LEN_MAX)
+        };
         Om {
             channels: config.om.iter().map(channel).collect(),
             leader: AtomicUsize::new(0),
@@ -94,11 +89,15 @@ impl Om {
 
     /// Carries `request` to OM; `act` names it in errors, to be read after "cannot".
     pub(crate) async fn submit(&self, act: &str, request: &OmRequest) -> Result<OmResponse, Error> {
-        self.submit_watching(act, request).await.map(|answered| answered.response).map_err(|(error, _)| error)
+        self.submit_watching(act, request).await.map_err(|(error, _)| *error)
     }
 
     /// As [`Om::submit`]; an error comes with whether an earlier attempt may have been carried out.
-    pub(crate) async fn submit_watching(&self, act: &str, request: &OmRequest) -> Result<Answered, (Error, bool)> {
+    pub(crate) async fn submit_watching(
+        &self,
+        act: &str,
+        request: &OmRequest,
+    ) -> Result<OmResponse, (Box<Error>, bool)> {
         let message = Bytes::from(request.encode_to_vec());
         let began = Instant::now();
         let mut unclear = false;
@@ -106,11 +105,8 @@ impl Om {
             let at = self.leader.load(Ordering::Relaxed) % self.channels.len();
             let outcome = self.attempt(at, message.clone()).await;
             let failure = match &outcome {
-                Ok(response) => match status_of(response) {
-                    Some(status) if is_busy(status) => Failure::Busy,
-                    Some(_) => return self.judged(act, request, outcome, unclear),
-                    None => Failure::Final,
-                },
+                Ok(response) if status_of(response).is_some_and(is_busy) => Failure::Busy,
+                Ok(_) => Failure::Final,
                 Err(error) => error.failure(),
             };
             unclear |= failure == Failure::Unclear;
@@ -123,11 +119,14 @@ impl Om {
                     tokio::time::sleep(after).await;
                 }
                 Next::GiveUp => {
-                    let error = match outcome {
-                        Ok(_) => return self.judged(act, request, outcome, unclear),
-                        Err(source) => Error::OmSilent { act: act.to_owned(), attempts: attempt, source },
+                    let judged = match outcome {
+                        Ok(response) => Om::judged(act, request, response),
+                        Err(source) => {
+                            let (act, source) = (act.to_owned(), Box::new(source));
+                            Err(Error::OmSilent { act, attempts: attempt, source })
+                        }
                     };
-                    return Err((error, unclear));
+                    return judged.map_err(|error| (Box::new(error), unclear));
                 }
             }
         }
@@ -141,28 +140,21 @@ impl Om {
         decode(answer.join()).map_err(|source| CallError::Garbled { peer: peer(), source })
     }
 
-    fn judged(
-        &self,
-        act: &str,
-        request: &OmRequest,
-        outcome: Result<OmResponse, CallError>,
-        unclear: bool,
-    ) -> Result<Answered, (Error, bool)> {
-        let response = outcome.map_err(|source| (Error::OmSilent { act: act.into(), attempts: 1, source }, unclear))?;
-        let answer = |why| (Error::OmAnswer { act: act.to_owned(), why }, unclear);
+    fn judged(act: &str, request: &OmRequest, response: OmResponse) -> Result<OmResponse, Error> {
+        let unusable = |why| Error::OmAnswer { act: act.to_owned(), why };
         match status_of(&response) {
             Some(status) if status.advice() == Advice::Proceed => {
-                if response.cmd_type != request.cmd_type {
-                    let why = format!("it answers command {} instead of {}", response.cmd_type, request.cmd_type);
-                    return Err(answer(why));
+                let (asked, answered) = (request.cmd_type, response.cmd_type);
+                match asked == answered {
+                    true => Ok(response),
+                    false => Err(unusable(format!("it answers command {answered} instead of {asked}"))),
                 }
-                Ok(Answered { response, unclear })
             }
             Some(status) => {
                 let message = response.message.unwrap_or_default();
-                Err((Error::Refused { act: act.to_owned(), status, message }, unclear))
+                Err(Error::Refused { act: act.to_owned(), status, message })
             }
-            None => Err(answer(format!("its status {} names nothing", response.status))),
+            None => Err(unusable(format!("its status {} names nothing", response.status))),
         }
     }
 }

@@ -64,8 +64,11 @@ impl KeyPath {
     const FORM: &'static str = "/volume/bucket/key";
 }
 
-/// The host that a URI names (`None` for a plain path and for `o3:///`), and the path behind it.
-pub(crate) fn split_uri(text: &str) -> Result<(Option<Address>, &str), PathError> {
+/// The host that a URI names (`None` for a plain path and for `o3:///`; port 0 where none stands), and the path behind it.
+///
+/// # Errors
+/// [`PathError`] for another scheme, or a host that is none.
+pub fn split_uri(text: &str) -> Result<(Option<Address>, &str), PathError> {
     let Some((scheme, rest)) = text.split_once("://") else { return Ok((None, text)) };
     let refused = |why| PathError { text: text.to_owned(), why, form: "o3://host:port/volume/bucket/key" };
     if scheme != "o3" {

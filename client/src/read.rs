@@ -64,7 +64,12 @@ enum Source {
 }
 
 impl KeyReader {
-    pub(crate) fn new(client: Client, path: KeyPath, key: Key, range: Range<u64>) -> Result<KeyReader, Error> {
+    pub(crate) fn new(
+        client: Client,
+        path: KeyPath,
+        key: Key,
+        range: Range<u64>,
+    ) -> Result<KeyReader, Error> {
         if range.start > range.end || range.end > key.len {
             return Err(Error::NotInKey { key: path, start: range.start, end: range.end, len: key.len });
         }
@@ -212,14 +217,16 @@ impl KeyReader {
         self.failures += 1;
         let since = *self.failing_since.get_or_insert_with(Instant::now);
         let policy = self.client.config().read_retry;
-        let Next::Again { after, .. } = policy.next(Failure::Unclear, self.failures, since.elapsed(), 1.0) else {
+        let Next::Again { after, .. } = policy.next(Failure::Unclear, self.failures, since.elapsed(), 1.0)
+        else {
             return Err(error);
         };
         tokio::time::sleep(after).await;
         let use_hostname = self.client.config().use_datanode_hostname;
         let key = self.client.om().key(&self.path, true, use_hostname).await?;
         // Another key of that name has other blocks; its bytes must not follow this one's.
-        let blocks = |key: &Key| key.locations.iter().map(|l| (l.block.container, l.block.local)).collect::<Vec<_>>();
+        let blocks =
+            |key: &Key| key.locations.iter().map(|l| (l.block.container, l.block.local)).collect::<Vec<_>>();
         if key.len != self.key.len || blocks(&key) != blocks(&self.key) {
             return Err(error);
         }
@@ -243,7 +250,10 @@ fn parts_of(key: &Key, range: &Range<u64>) -> VecDeque<(usize, Range<u64>)> {
         let end = start + location.len;
         let wanted = range.start.max(start)..range.end.min(end);
         if !wanted.is_empty() {
-            parts.push_back((at, location.offset + wanted.start - start..location.offset + wanted.end - start));
+            parts.push_back((
+                at,
+                location.offset + wanted.start - start..location.offset + wanted.end - start,
+            ));
         }
         start = end;
     }

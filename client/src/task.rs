@@ -31,7 +31,9 @@ impl<T> Future for Task<T> {
             Ok(value) => value,
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),
-                Err(_) => unreachable!("a task is only stopped when its owner is dropped, and its owner is waiting"),
+                Err(_) => {
+                    unreachable!("a task is only stopped when its owner is dropped, and its owner is waiting")
+                }
             },
         })
     }

@@ -30,7 +30,8 @@ impl ReplicationFields {
         use hdds::ReplicationType as Wire;
         let factor = || {
             let number = self.factor.unwrap_or(0);
-            ReplicationFactor::from_wire(number).ok_or_else(|| format!("replication factor {number} is unknown"))
+            ReplicationFactor::from_wire(number)
+                .ok_or_else(|| format!("replication factor {number} is unknown"))
         };
         match Wire::try_from(self.kind) {
             Ok(Wire::Ratis) => factor().map(ReplicationConfig::Ratis),
@@ -53,7 +54,11 @@ pub(crate) fn replication_of_key(info: &om::KeyInfo) -> Result<ReplicationConfig
 
 pub(crate) fn default_replication(config: ReplicationConfig) -> hdds::DefaultReplicationConfig {
     let fields = ReplicationFields::of(config);
-    hdds::DefaultReplicationConfig { r#type: fields.kind, factor: fields.factor, ec_replication_config: fields.ec }
+    hdds::DefaultReplicationConfig {
+        r#type: fields.kind,
+        factor: fields.factor,
+        ec_replication_config: fields.ec,
+    }
 }
 
 /// Metadata and tags, in the order of their names.

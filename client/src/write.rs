@@ -35,7 +35,7 @@ pub struct KeyWriter {
 
 #[derive(Debug)]
 enum Form {
-    Replicated(ReplicatedWriter),
+    Replicated(Box<ReplicatedWriter>),
     Striped(Box<StripedWriter>),
 }
 
@@ -54,7 +54,7 @@ impl KeyWriter {
     pub(crate) fn new(client: Client, session: Session, announced: Option<u64>) -> Result<KeyWriter, Error> {
         let form = match session.replication {
             ReplicationConfig::StandAlone(ReplicationFactor::One) => {
-                Form::Replicated(ReplicatedWriter::new(client.config()))
+                Form::Replicated(Box::new(ReplicatedWriter::new(client.config())))
             }
             ReplicationConfig::Ec(ec) => Form::Striped(Box::new(StripedWriter::new(client.config(), ec))),
             ReplicationConfig::StandAlone(ReplicationFactor::Three) => {
@@ -98,7 +98,9 @@ impl KeyWriter {
             return Err(Error::Length { key: self.key().clone(), announced, written: self.written });
         }
         match &mut self.form {
-            Form::Replicated(writer) => writer.write(&self.client, &mut self.blocks, Rope::from(bytes)).await?,
+            Form::Replicated(writer) => {
+                writer.write(&self.client, &mut self.blocks, Rope::from(bytes)).await?
+            }
             Form::Striped(writer) => writer.write(&self.client, &mut self.blocks, Rope::from(bytes)).await?,
         }
         self.failed = false;

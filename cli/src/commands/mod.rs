@@ -5,6 +5,7 @@
 
 mod genconf;
 mod getconf;
+mod sh;
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -41,6 +42,8 @@ enum Command {
     Getconf(getconf::Getconf),
     /// Print a settings file with every setting, its default and its meaning.
     Genconf,
+    /// Work with volumes, buckets and keys, in the grammar of `ozone sh`.
+    Sh(sh::Sh),
 }
 
 impl Allotrope {
@@ -50,6 +53,7 @@ impl Allotrope {
         match self.command {
             Command::Getconf(command) => command.run(&settings),
             Command::Genconf => genconf::run(),
+            Command::Sh(command) => command.run(&settings),
         }
     }
 }

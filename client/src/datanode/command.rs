@@ -8,7 +8,8 @@ use allotrope_proto::bulk::Bulky;
 use allotrope_proto::checksum::{ChecksumKind, Checksums};
 use allotrope_proto::container::{
     BlockData, ChecksumData, ChecksumType, ChunkInfo, ContainerCommandRequestProto, DatanodeBlockId,
-    GetBlockRequestProto, PutBlockRequestProto, ReadChunkRequestProto, ReadChunkVersion, Type, WriteChunkRequestProto,
+    GetBlockRequestProto, PutBlockRequestProto, ReadChunkRequestProto, ReadChunkVersion, Type,
+    WriteChunkRequestProto,
 };
 use allotrope_types::{Bcsid, BlockId};
 use bytes::Bytes;
@@ -72,7 +73,12 @@ impl BlockAt {
 
 impl Datanodes {
     /// Writes a chunk's bytes into the block file; they are part of the block once it is put.
-    pub(crate) async fn write_chunk(&self, at: &BlockAt, chunk: ChunkInfo, data: Rope) -> Result<(), DatanodeError> {
+    pub(crate) async fn write_chunk(
+        &self,
+        at: &BlockAt,
+        chunk: ChunkInfo,
+        data: Rope,
+    ) -> Result<(), DatanodeError> {
         let mut message = at.request(Type::WriteChunk);
         message.write_chunk = Some(WriteChunkRequestProto {
             block_id: at.id(),
@@ -127,7 +133,8 @@ impl Datanodes {
                 return Err(at.nonsense(Type::GetBlock, why));
             }
             let next = end.checked_add(chunk.len).filter(|&end| end <= i64::MAX as u64);
-            end = next.ok_or_else(|| at.nonsense(Type::GetBlock, "its chunks are longer than a block can be"))?;
+            end =
+                next.ok_or_else(|| at.nonsense(Type::GetBlock, "its chunks are longer than a block can be"))?;
         }
         Ok(chunks)
     }
@@ -145,7 +152,9 @@ impl Datanodes {
         let mut data = Rope::new();
         answer.bulk.into_iter().for_each(|piece| data.append(piece));
         if data.len() as u64 != len {
-            return Err(at.nonsense(Type::ReadChunk, format!("it gives {} bytes instead of {len}", data.len())));
+            return Err(
+                at.nonsense(Type::ReadChunk, format!("it gives {} bytes instead of {len}", data.len()))
+            );
         }
         Ok(data)
     }

@@ -49,7 +49,8 @@ async fn read_part(
     let guard = Guard::of(chunk).map_err(nonsense)?;
     let in_chunk = wanted.start - chunk.offset..wanted.end - chunk.offset;
     let whole = guard.windows_around(&in_chunk, chunk.len);
-    let part = ChunkInfo { offset: chunk.offset + whole.start, len: whole.end - whole.start, ..chunk.clone() };
+    let part =
+        ChunkInfo { offset: chunk.offset + whole.start, len: whole.end - whole.start, ..chunk.clone() };
     let mut data = datanodes.read_chunk(at, part).await?;
     guard.verify(whole.start, &data).map_err(|error| match error {
         Unverified::Damaged(source) => {

@@ -65,7 +65,8 @@ impl Bucket {
         let layout = BucketLayout::from_number(layout)
             .ok_or_else(|| unusable(format!("bucket layout {layout} is unknown")))?;
         let replication = info.default_replication_config.map(|config| {
-            ReplicationFields { kind: config.r#type, factor: config.factor, ec: config.ec_replication_config }.read()
+            ReplicationFields { kind: config.r#type, factor: config.factor, ec: config.ec_replication_config }
+                .read()
         });
         Ok(Bucket {
             path: BucketPath::new(info.volume_name, info.bucket_name),
@@ -108,10 +109,8 @@ impl Om {
     pub(crate) async fn bucket(&self, path: &BucketPath) -> Result<Bucket, Error> {
         let act = format!("look up bucket {path}");
         let mut request = self.request(Type::InfoBucket);
-        request.info_bucket_request = Some(InfoBucketRequest {
-            volume_name: path.volume.clone(),
-            bucket_name: path.bucket.clone(),
-        });
+        request.info_bucket_request =
+            Some(InfoBucketRequest { volume_name: path.volume.clone(), bucket_name: path.bucket.clone() });
         let response = self.submit(&act, &request).await?;
         let info = response.info_bucket_response.and_then(|response| response.bucket_info);
         Bucket::read(&act, part(&act, info, "the bucket")?)
@@ -119,10 +118,8 @@ impl Om {
 
     pub(crate) async fn delete_bucket(&self, path: &BucketPath) -> Result<(), Error> {
         let mut request = self.request(Type::DeleteBucket);
-        request.delete_bucket_request = Some(DeleteBucketRequest {
-            volume_name: path.volume.clone(),
-            bucket_name: path.bucket.clone(),
-        });
+        request.delete_bucket_request =
+            Some(DeleteBucketRequest { volume_name: path.volume.clone(), bucket_name: path.bucket.clone() });
         self.submit(&format!("delete bucket {path}"), &request).await.map(drop)
     }
 

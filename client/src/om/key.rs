@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use allotrope_proto::hdds::{ExcludeListProto, PipelineId};
 use allotrope_proto::om::{
-    AllocateBlockRequest, CommitKeyRequest, CreateKeyRequest, DeleteKeyRequest, GetKeyInfoRequest, KeyArgs, KeyInfo,
-    KeyLocation, RenameKeyRequest, Type,
+    AllocateBlockRequest, CommitKeyRequest, CreateKeyRequest, DeleteKeyRequest, GetKeyInfoRequest, KeyArgs,
+    KeyInfo, KeyLocation, RenameKeyRequest, Type,
 };
 use allotrope_types::{ContainerId, DatanodeId, OmStatus, ReplicationConfig};
 
@@ -156,7 +156,9 @@ impl Om {
         let locations = latest
             .into_iter()
             .map(|raw| BlockLocation::read(raw, use_hostname).map_err(unusable))
-            .filter(|read| read.as_ref().map_or(true, |block| block.create_version().is_none_or(|v| v == version)))
+            .filter(|read| {
+                read.as_ref().map_or(true, |block| block.create_version().is_none_or(|v| v == version))
+            })
             .collect::<Result<_, _>>()?;
         Ok(Session { key: key.clone(), id, replication, locations, metadata: options.metadata })
     }
@@ -182,7 +184,12 @@ impl Om {
     }
 
     /// Makes the key visible with `blocks`, `len` bytes in all.
-    pub(crate) async fn commit(&self, session: &Session, blocks: Vec<KeyLocation>, len: u64) -> Result<(), Error> {
+    pub(crate) async fn commit(
+        &self,
+        session: &Session,
+        blocks: Vec<KeyLocation>,
+        len: u64,
+    ) -> Result<(), Error> {
         let act = format!("commit key {}", session.key);
         let mut key_args = replicated(args(&session.key), session.replication);
         key_args.data_size = Some(len);
@@ -201,10 +208,10 @@ impl Om {
             Err((error, true)) if error.om_status() == Some(OmStatus::KeyNotFound) => {
                 match self.is_committed(session, &blocks, len).await {
                     true => Ok(()),
-                    false => Err(error),
+                    false => Err(*error),
                 }
             }
-            Err((error, _)) => Err(error),
+            Err((error, _)) => Err(*error),
         }
     }
 
@@ -213,7 +220,7 @@ impl Om {
         let Ok(info) = self.key_info(&session.key, true).await else { return false };
         let found = info.key_location_list.into_iter().next_back().map_or(vec![], |list| list.key_locations);
         let ids = |list: &[KeyLocation]| -> Vec<_> {
-            list.iter().map(|block| block.block_id.container_block_id.clone()).collect()
+            list.iter().map(|block| block.block_id.container_block_id).collect()
         };
         info.data_size == len && !blocks.is_empty() && ids(&found) == ids(blocks)
     }
@@ -244,11 +251,8 @@ impl Om {
 
     pub(crate) async fn rename_key(&self, from: &KeyPath, to: &str) -> Result<(), Error> {
         let mut request = self.request(Type::RenameKey);
-        request.rename_key_request = Some(RenameKeyRequest {
-            key_args: args(from),
-            to_key_name: to.to_owned(),
-            ..Default::default()
-        });
+        request.rename_key_request =
+            Some(RenameKeyRequest { key_args: args(from), to_key_name: to.to_owned(), ..Default::default() });
         self.submit(&format!("rename key {from} to {to}"), &request).await.map(drop)
     }
 
@@ -257,8 +261,10 @@ impl Om {
         request.delete_key_request = Some(DeleteKeyRequest { key_args: args(key) });
         match self.submit_watching(&format!("delete key {key}"), &request).await {
             Ok(_) => Ok(Deletion::Deleted),
-            Err((error, true)) if error.om_status() == Some(OmStatus::KeyNotFound) => Ok(Deletion::AlreadyGone),
-            Err((error, _)) => Err(error),
+            Err((error, true)) if error.om_status() == Some(OmStatus::KeyNotFound) => {
+                Ok(Deletion::AlreadyGone)
+            }
+            Err((error, _)) => Err(*error),
         }
     }
 }
@@ -267,8 +273,10 @@ impl Key {
     fn read(info: KeyInfo, use_hostname: bool) -> Result<Key, String> {
         let replication = replication_of_key(&info)?;
         let latest = info.key_location_list.into_iter().next_back().map_or(vec![], |list| list.key_locations);
-        let locations =
-            latest.into_iter().map(|raw| BlockLocation::read(raw, use_hostname)).collect::<Result<Vec<_>, _>>()?;
+        let locations = latest
+            .into_iter()
+            .map(|raw| BlockLocation::read(raw, use_hostname))
+            .collect::<Result<Vec<_>, _>>()?;
         let located = locations.iter().try_fold(0u64, |sum, block| sum.checked_add(block.len));
         if located != Some(info.data_size) {
             return Err(format!("its {} bytes do not fill its blocks' {located:?}", info.data_size));

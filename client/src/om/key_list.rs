@@ -109,16 +109,19 @@ impl KeyListing {
                 let Some((directory, seen)) = open.last() else { return Ok(false) };
                 let page = self.client.om().list_directory_page(&self.bucket, directory, seen).await?;
                 // The server starts with the name it was given, which was seen already.
-                let fresh: Vec<KeyEntry> = page.into_iter().filter(|entry| entry.name.trim_end_matches('/') != seen).collect();
+                let fresh: Vec<KeyEntry> =
+                    page.into_iter().filter(|entry| entry.name.trim_end_matches('/') != seen).collect();
                 let Some(last) = fresh.last().map(|entry| entry.name.trim_end_matches('/').to_owned()) else {
                     open.pop();
                     return Ok(true);
                 };
                 open.last_mut().expect("it was there before the await").1 = last;
                 // A directory is listed after the page it stands on; deeper ones first.
-                let directories = fresh.iter().filter(|entry| !entry.is_file && self.prefix_meets(&entry.name));
-                let directories: Vec<_> =
-                    directories.map(|entry| (entry.name.trim_end_matches('/').to_owned(), String::new())).collect();
+                let directories =
+                    fresh.iter().filter(|entry| !entry.is_file && self.prefix_meets(&entry.name));
+                let directories: Vec<_> = directories
+                    .map(|entry| (entry.name.trim_end_matches('/').to_owned(), String::new()))
+                    .collect();
                 let wanted: Vec<_> = fresh.into_iter().filter(|entry| self.is_wanted(&entry.name)).collect();
                 if let Walk::Tree { open } = &mut self.walk {
                     open.extend(directories.into_iter().rev());
@@ -198,7 +201,8 @@ impl KeyEntry {
         let name = part(act, info.key_name, "a key's name")?;
         // Directories have no replication of their own; neither has anything whose type says "none".
         let kind = info.r#type.filter(|&kind| kind != hdds::ReplicationType::None as i32);
-        let fields = kind.map(|kind| ReplicationFields { kind, factor: info.factor, ec: info.ec_replication_config });
+        let fields =
+            kind.map(|kind| ReplicationFields { kind, factor: info.factor, ec: info.ec_replication_config });
         let replication = fields.map(ReplicationFields::read).transpose();
         Ok(KeyEntry {
             name,

@@ -89,7 +89,12 @@ impl StripedGroup {
     }
 
     /// The bytes `range`, which lies in one stripe.
-    pub(super) async fn read(&self, client: &Client, key: &KeyPath, range: Range<u64>) -> Result<Rope, Error> {
+    pub(super) async fn read(
+        &self,
+        client: &Client,
+        key: &KeyPath,
+        range: Range<u64>,
+    ) -> Result<Rope, Error> {
         let mut runs = Runs::new();
         loop {
             let plan = self.plan(key, &range)?;
@@ -131,7 +136,7 @@ impl StripedGroup {
         plan.map_err(|stripe| Error::UnreadableGroup {
             key: key.clone(),
             block: self.block,
-            source: UnreadableStripe { stripe, source: why },
+            source: Box::new(UnreadableStripe { stripe, source: why }),
         })
     }
 
@@ -192,11 +197,13 @@ impl StripedGroup {
             .iter()
             .map(|cell| {
                 let stored = plan.shape().stored(cell, &columns);
-                let bytes = if stored.is_empty() { Bytes::new() } else { columns_of(runs, cell, &stored).join() };
+                let bytes =
+                    if stored.is_empty() { Bytes::new() } else { columns_of(runs, cell, &stored).join() };
                 (cell, bytes)
             })
             .collect();
-        let sources: Vec<(CellIndex, &[u8])> = sources.iter().map(|(cell, bytes)| (*cell, &bytes[..])).collect();
+        let sources: Vec<(CellIndex, &[u8])> =
+            sources.iter().map(|(cell, bytes)| (*cell, &bytes[..])).collect();
         let mut made: Vec<(CellIndex, Vec<u8>)> =
             plan.missing().iter().map(|cell| (cell, vec![0; columns.len()])).collect();
         let mut targets: Vec<(CellIndex, &mut [u8])> =

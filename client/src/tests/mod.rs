@@ -1,1 +1,7 @@
-//! The client against servers in this process that speak the wire.
+//! The client against servers in this process that speak the wire: what it sends, and what it makes of faults.
+
+mod om_calls;
+mod reads;
+mod server;
+mod world;
+mod writes;

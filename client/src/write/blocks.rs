@@ -81,7 +81,7 @@ impl Blocks {
         let exclude = &self.exclude;
         self.ahead.retain(|location| !exclude.cover(location));
         if self.in_a_row >= client.config().write_attempts_max {
-            let source = errors.into_iter().next().expect("a block fails by an error");
+            let source = Box::new(errors.into_iter().next().expect("a block fails by an error"));
             return Err(Error::Unwritable { key: self.key().clone(), attempts: self.in_a_row, source });
         }
         Ok(())

@@ -62,7 +62,12 @@ impl ReplicatedWriter {
         }
     }
 
-    pub(super) async fn write(&mut self, client: &Client, blocks: &mut Blocks, bytes: Rope) -> Result<(), Error> {
+    pub(super) async fn write(
+        &mut self,
+        client: &Client,
+        blocks: &mut Blocks,
+        bytes: Rope,
+    ) -> Result<(), Error> {
         self.gathered.append(bytes);
         while let Some(chunk) = self.gathered.split_to(self.chunk_len) {
             self.held.push_back(chunk);
@@ -94,7 +99,8 @@ impl ReplicatedWriter {
                 Err(error) => {
                     self.flying = None;
                     self.sent = 0;
-                    let block = self.open.take().expect("it was opened above, and only a full block is closed");
+                    let block =
+                        self.open.take().expect("it was opened above, and only a full block is closed");
                     blocks.close(&block.location, block.put_len, block.bcsid);
                     blocks.failed(client, &block.location, vec![error])?;
                 }
@@ -103,7 +109,12 @@ impl ReplicatedWriter {
     }
 
     /// The next thing to do with the open block; true when nothing is left.
-    async fn step(&mut self, client: &Client, blocks: &mut Blocks, until: Until) -> Result<bool, DatanodeError> {
+    async fn step(
+        &mut self,
+        client: &Client,
+        blocks: &mut Blocks,
+        until: Until,
+    ) -> Result<bool, DatanodeError> {
         let block = self.open.as_mut().expect("drive opens a block first");
         if let Some(flying) = &mut self.flying {
             let landed = flying.await;
@@ -163,7 +174,12 @@ impl OpenBlock {
     }
 
     /// Starts to write `data` behind what is there.
-    fn send(&self, client: &Client, data: Rope, spec: ChecksumSpec) -> Task<Result<ChunkInfo, DatanodeError>> {
+    fn send(
+        &self,
+        client: &Client,
+        data: Rope,
+        spec: ChecksumSpec,
+    ) -> Task<Result<ChunkInfo, DatanodeError>> {
         let (client, at) = (client.clone(), self.at.clone());
         let (number, offset) = (self.chunks.len() + 1, self.len);
         Task::spawn(async move {

@@ -62,7 +62,12 @@ impl StripedWriter {
         }
     }
 
-    pub(super) async fn write(&mut self, client: &Client, blocks: &mut Blocks, bytes: Rope) -> Result<(), Error> {
+    pub(super) async fn write(
+        &mut self,
+        client: &Client,
+        blocks: &mut Blocks,
+        bytes: Rope,
+    ) -> Result<(), Error> {
         self.gathered.append(bytes);
         let stripe_len = usize::try_from(self.layout.stripe_len()).expect("a stripe fits memory");
         while let Some(stripe) = self.gathered.split_to(stripe_len) {
@@ -113,10 +118,11 @@ impl StripedWriter {
         if self.putting.is_none() && self.written > 0 {
             self.putting = Some((self.written, group.put(client)));
         }
-        if self.writing.is_none() && !group.is_full() {
-            if let Some(stripe) = self.held.get(self.written) {
-                self.writing = Some(group.write(client, stripe.clone()));
-            }
+        if self.writing.is_none()
+            && !group.is_full()
+            && let Some(stripe) = self.held.get(self.written)
+        {
+            self.writing = Some(group.write(client, stripe.clone()));
         }
     }
 

@@ -50,8 +50,9 @@ impl OpenGroup {
         for member in &location.members {
             let at = member.replica.map_or(usize::MAX, |index| index.position());
             let free = members.get_mut(at).filter(|member| member.is_none());
-            *free.ok_or_else(|| unusable("has a replica index twice, or one that its scheme does not have".into()))? =
-                Some(member.clone());
+            *free.ok_or_else(|| {
+                unusable("has a replica index twice, or one that its scheme does not have".into())
+            })? = Some(member.clone());
         }
         let replicas = members.into_iter().flatten().map(|member| {
             let at = BlockAt { block: location.block, member };
@@ -133,7 +134,8 @@ impl OpenGroup {
         // The last data cell of a short stripe is short, so it ends the group.
         let eof = self.is_full() || !self.len.is_multiple_of(self.layout.stripe_len());
         let len = self.len;
-        let puts: Vec<_> = self.replicas.iter().map(|replica| (replica.at.clone(), replica.chunks.clone())).collect();
+        let puts: Vec<_> =
+            self.replicas.iter().map(|replica| (replica.at.clone(), replica.chunks.clone())).collect();
         let client = client.clone();
         Task::spawn(async move {
             let puts = puts.into_iter().map(|(at, chunks)| {

@@ -34,7 +34,8 @@ impl Summing {
             ChecksumKind::Crc32c => (Crc::Crc32c, ChecksumType::Crc32c),
             _ => (Crc::Crc32, ChecksumType::Crc32),
         };
-        let len = NonZeroUsize::new(spec.bytes_per_checksum() as usize).expect("a CRC's windows are not empty");
+        let len =
+            NonZeroUsize::new(spec.bytes_per_checksum() as usize).expect("a CRC's windows are not empty");
         Summing { windows: Windows::new(crc, len), kind }
     }
 

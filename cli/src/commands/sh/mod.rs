@@ -1,0 +1,180 @@
+//! `allotrope sh`: volumes, buckets and keys, in the grammar of `ozone sh`. One file a noun.
+//!
+//! Results are JSON with the fields that `ozone sh` prints. A command that only does something prints nothing.
+
+mod bucket;
+mod json;
+mod key;
+mod out;
+mod transfer;
+mod volume;
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use allotrope_client::{Address, Client, Config, split_uri};
+use allotrope_types::{Advice, ReplicationConfig, ReplicationType};
+use clap::{Args, Subcommand};
+
+use crate::config::Settings;
+
+#[derive(Debug, Args)]
+pub(super) struct Sh {
+    #[command(subcommand)]
+    noun: Noun,
+}
+
+#[derive(Debug, Subcommand)]
+enum Noun {
+    /// Volumes: /volume.
+    #[command(subcommand, visible_alias = "vol")]
+    Volume(volume::Volume),
+    /// Buckets: /volume/bucket.
+    #[command(subcommand)]
+    Bucket(bucket::Bucket),
+    /// Keys: /volume/bucket/key.
+    #[command(subcommand)]
+    Key(key::Key),
+}
+
+/// What a command of the shell comes to.
+type Done = Result<(), Box<dyn Error>>;
+
+/// Exit code of a command that was interrupted, as shells have it.
+const INTERRUPTED: u8 = 130;
+
+impl Sh {
+    pub(super) fn run(self, settings: &Settings) -> Result<ExitCode, Box<dyn Error>> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let code = runtime.block_on(async {
+            tokio::select! {
+                done = self.noun.run(settings) => done.map(|()| ExitCode::SUCCESS),
+                _ = tokio::signal::ctrl_c() => Ok(ExitCode::from(INTERRUPTED)),
+            }
+        });
+        // A thread may wait for a terminal or a pipe that gives nothing any more.
+        runtime.shutdown_timeout(Duration::from_millis(100));
+        match code {
+            Err(error) if out::is_closed_pipe(&*error) => Ok(ExitCode::SUCCESS),
+            code => code.map_err(|error| explained(&*error).into()),
+        }
+    }
+}
+
+impl Noun {
+    async fn run(self, settings: &Settings) -> Done {
+        match self {
+            Noun::Volume(command) => command.run(settings).await,
+            Noun::Bucket(command) => command.run(settings).await,
+            Noun::Key(command) => command.run(settings).await,
+        }
+    }
+}
+
+/// The error and its causes in one line, and what to do about it in the next.
+fn explained(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let _ = write!(text, ": {error}");
+        cause = error.source();
+    }
+    let client_error = error.downcast_ref::<allotrope_client::Error>();
+    let hint = match client_error.map(|error| (error, error.advice())) {
+        Some((allotrope_client::Error::OmSilent { .. }, _)) => {
+            Some("is OM running? ozone.om.address and ozone.om.grpc.port say where it is looked for")
+        }
+        Some((_, Advice::RetryLater)) => Some("try again in a while"),
+        Some((_, Advice::CallOperator)) => Some("OM's log says more"),
+        _ => None,
+    };
+    if let Some(hint) = hint {
+        let _ = write!(text, "\n  {hint}");
+    }
+    text
+}
+
+/// A client of the OM that `uri` names, or else the settings.
+fn connect(settings: &Settings, uri: &str) -> Result<Client, Box<dyn Error>> {
+    let (named, _) = split_uri(uri)?;
+    let (host, _) = settings.address("ozone.om.address", 9862)?;
+    let host = named.map_or(host, |address| address.host().to_owned());
+    // OM listens on all addresses when none is set; a client on the same machine reaches it at this one.
+    let host = if host == "0.0.0.0" { "127.0.0.1".to_owned() } else { host };
+    let port = settings.port("ozone.om.grpc.port")?;
+    let om = vec![Address::new(&host, port)];
+    Ok(Client::new(Config { om, user: user(), ..Config::at(host, port) })?)
+}
+
+/// The caller's name as Ozone's clients find it.
+fn user() -> String {
+    let names = ["HADOOP_USER_NAME", "USER", "LOGNAME"];
+    let found = names.iter().filter_map(|name| std::env::var(name).ok()).find(|name| !name.is_empty());
+    found.unwrap_or_else(|| "anonymous".to_owned())
+}
+
+/// `--type` and `--replication`, as commands take them that make a bucket or a key.
+#[derive(Debug, Args)]
+struct Replication {
+    /// Replication type: EC, STAND_ALONE or RATIS. Needs --replication.
+    #[arg(short = 't', long = "type", value_name = "TYPE", requires = "replication")]
+    kind: Option<String>,
+    /// ONE or THREE; for EC a scheme such as rs-3-2-1024k.
+    #[arg(short, long, value_name = "REPLICATION")]
+    replication: Option<String>,
+}
+
+impl Replication {
+    fn config(&self) -> Result<Option<ReplicationConfig>, Box<dyn Error>> {
+        let Some(replication) = &self.replication else { return Ok(None) };
+        let Some(kind) = &self.kind else { return Ok(Some(replication.parse()?)) };
+        let kind = match kind.to_ascii_uppercase().as_str() {
+            "RATIS" => ReplicationType::Ratis,
+            "STAND_ALONE" | "STANDALONE" => ReplicationType::StandAlone,
+            "EC" => ReplicationType::Ec,
+            _ => {
+                return Err(format!(
+                    "--type {kind:?} is no replication type\n  try: EC, STAND_ALONE or RATIS"
+                )
+                .into());
+            }
+        };
+        Ok(Some(ReplicationConfig::of_type(kind, replication)?))
+    }
+}
+
+/// What all listings take.
+#[derive(Debug, Args)]
+struct ListArgs {
+    /// Most entries to list.
+    #[arg(short, long, value_name = "COUNT", default_value_t = 100)]
+    length: usize,
+    /// List what stands behind this name.
+    #[arg(short, long, value_name = "NAME", default_value = "")]
+    start: String,
+    /// List names that begin with this.
+    #[arg(short, long, value_name = "PREFIX", default_value = "")]
+    prefix: String,
+    /// List everything, however much it is.
+    #[arg(short, long)]
+    all: bool,
+}
+
+impl ListArgs {
+    fn count_max(&self) -> usize {
+        if self.all { usize::MAX } else { self.length }
+    }
+}
+
+/// Quotas, as commands take them that make a volume or a bucket.
+#[derive(Debug, Args)]
+struct Quotas {
+    /// Most bytes, with a binary unit: 10GB.
+    #[arg(long, value_name = "SIZE")]
+    space_quota: Option<allotrope_types::ByteCount>,
+    /// Most buckets of a volume, or keys of a bucket.
+    #[arg(long, value_name = "COUNT")]
+    namespace_quota: Option<u64>,
+}

@@ -1,0 +1,99 @@
+//! `allotrope sh volume`.
+
+use allotrope_client::VolumeOptions;
+use clap::Subcommand;
+
+use super::{Done, ListArgs, Quotas, connect, json, out, user};
+use crate::config::Settings;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Volume {
+    /// Make a volume.
+    Create {
+        /// /volume
+        uri: String,
+        /// Whose it is to be.
+        #[arg(short, long, value_name = "NAME")]
+        user: Option<String>,
+        #[command(flatten)]
+        quotas: Quotas,
+    },
+    /// Show a volume.
+    Info {
+        /// /volume
+        uri: String,
+    },
+    /// List volumes.
+    #[command(visible_alias = "ls")]
+    List {
+        /// o3://host, where OM is not the one of the settings.
+        #[arg(default_value = "/")]
+        uri: String,
+        #[command(flatten)]
+        list: ListArgs,
+        /// Only those that this user may list.
+        #[arg(short, long, value_name = "NAME")]
+        user: Option<String>,
+    },
+    /// Delete an empty volume.
+    Delete {
+        /// /volume
+        uri: String,
+    },
+}
+
+/// The one name in `/volume`.
+fn name(uri: &str) -> Result<String, String> {
+    let refused = |why| format!("{uri:?} {why}; the form is /volume");
+    let (_, path) = allotrope_client::split_uri(uri).map_err(|error| error.to_string())?;
+    let name = path.trim_matches('/');
+    match name {
+        "" => Err(refused("names no volume")),
+        _ if name.contains('/') => Err(refused("names more than a volume")),
+        _ => Ok(name.to_owned()),
+    }
+}
+
+impl Volume {
+    pub(super) async fn run(self, settings: &Settings) -> Done {
+        match self {
+            Volume::Create { uri, user, quotas } => {
+                let options = VolumeOptions {
+                    owner: user,
+                    quota_bytes: quotas.space_quota.map(|quota| quota.as_u64()),
+                    quota_namespace: quotas.namespace_quota,
+                };
+                connect(settings, &uri)?.create_volume(&name(&uri)?, options).await?;
+            }
+            Volume::Info { uri } => {
+                let volume = connect(settings, &uri)?.volume(&name(&uri)?).await?;
+                out::json(&json::volume(&volume))?;
+            }
+            Volume::List { uri, list, user: of } => {
+                // As with Ozone, `--all` lists every volume, else those of the caller.
+                let of = if list.all { of } else { Some(of.unwrap_or_else(user)) };
+                let client = connect(settings, &uri)?;
+                let found =
+                    client.list_volumes(of.as_deref(), &list.prefix, &list.start, list.count_max()).await?;
+                out::json(&found.iter().map(json::volume).collect())?;
+            }
+            Volume::Delete { uri } => connect(settings, &uri)?.delete_volume(&name(&uri)?).await?,
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_volume_is_one_name() {
+        for uri in ["/vol1", "vol1", "/vol1/", "o3://om:9862/vol1"] {
+            assert_eq!(name(uri).unwrap(), "vol1");
+        }
+        for uri in ["", "/", "/a/b", "s3://a"] {
+            assert!(name(uri).is_err(), "{uri}");
+        }
+    }
+}
