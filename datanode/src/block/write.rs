@@ -197,8 +197,9 @@ pub async fn committed(
         return Ok(Some(block));
     }
     let Some(block) = stored(container, local).await?.whole().map(Rc::new) else { return Ok(None) };
-    // A put that ended meanwhile has cached something newer.
-    if store.cached(container.id(), local).is_none() && container.state().is_sealed() {
+    // A put that ended meanwhile has cached something newer, a deletion has taken the container away.
+    let same = store.find(container.id()).is_some_and(|found| std::ptr::eq(&raw const *found, container));
+    if same && store.cached(container.id(), local).is_none() && container.state().is_sealed() {
         store.cache(container.id(), local, block.clone());
     }
     Ok(Some(block))

@@ -4,5 +4,7 @@
 
 mod ask;
 mod faults;
+mod kill;
 mod rules;
+mod wire;
 mod world;
