@@ -1,0 +1,115 @@
+//! What a datanode reports, taken in as a whole: disks, containers, queue, actions.
+//!
+//! Law     one node's report is applied under one lock, the full container report before the incremental ones: a datanode
+//!         drops the changes that it had queued when it makes a full report.
+//! Source  wire facts: scm.md 1.5, 1.6, 1.8.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use allotrope_proto::heartbeat::{
+    ContainerActionsProto, ContainerReplicaProto, ContainerReportsProto, IncrementalContainerReportProto, NodeReportProto,
+    PipelineReportsProto,
+};
+use allotrope_types::{ContainerEvent, ContainerId, ContainerState, DatanodeId};
+
+use super::{Cluster, Now};
+use crate::container::report::{self, Applied};
+use crate::node::Usage;
+use crate::replicated::command::{Change, Step};
+use crate::wire;
+
+/// The parts of a registration or heartbeat that say something of the node's contents.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Its disks.
+    pub node: Option<NodeReportProto>,
+    /// All containers it holds.
+    pub full: Option<ContainerReportsProto>,
+    /// Containers that have changed, in order.
+    pub incremental: Vec<IncrementalContainerReportProto>,
+    /// What it wants done about containers.
+    pub actions: Option<ContainerActionsProto>,
+    /// The Raft groups it is in.
+    pub pipelines: Option<PipelineReportsProto>,
+    /// Commands it has queued, by type.
+    pub queued: Option<BTreeMap<i32, u32>>,
+}
+
+/// What came of a report.
+#[derive(Debug, Default)]
+pub struct Heard {
+    /// What a leader has to propose.
+    pub changes: Vec<Change>,
+    /// Entries that could not be true.
+    pub dropped: usize,
+}
+
+impl Cluster {
+    /// Takes in what `node` reports. `leads` says whether this SCM decides: a follower only remembers.
+    pub fn report(&mut self, node: DatanodeId, report: &Report, leads: bool, now: Now) -> Heard {
+        if let Some(disks) = &report.node {
+            self.nodes.reported_usage(node, Usage::of(disks));
+            self.count_serving();
+        }
+        if let Some(queued) = &report.queued {
+            self.nodes.reported_queue(node, queued.clone());
+        }
+        let mut applied = Applied::default();
+        let mut take = |more: Applied| {
+            applied.touched.extend(more.touched);
+            applied.dropped += more.dropped;
+        };
+        let blocks = &self.blocks;
+        let config = |id: ContainerId| blocks.container(id).map(|container| container.config);
+        if let Some(full) = &report.full {
+            take(report::full(&mut self.replicas, node, &full.reports, config));
+        }
+        for change in &report.incremental {
+            let entries: &[ContainerReplicaProto] = &change.report;
+            take(report::incremental(&mut self.replicas, node, entries, config));
+        }
+        for container in &applied.touched {
+            self.blocks.take_figures(*container, self.replicas.of(*container));
+            self.nodes.arrived(node, *container);
+        }
+        if self.safe_mode.is_on() && (report.full.is_some() || !applied.touched.is_empty()) {
+            self.look_at_safe_mode();
+        }
+        let mut changes = Vec::new();
+        if leads && !self.safe_mode.is_on() {
+            changes.extend(self.asked_to_close(report.actions.as_ref()));
+            for container in &applied.touched {
+                changes.extend(self.advance(*container, now));
+            }
+            self.unknown_pipelines(node, report.pipelines.as_ref(), now);
+        }
+        Heard { changes, dropped: applied.dropped }
+    }
+
+    /// The containers that a datanode wants closed: they are full, or something is wrong with them there.
+    fn asked_to_close(&self, actions: Option<&ContainerActionsProto>) -> Vec<Change> {
+        let asked: BTreeSet<ContainerId> = actions
+            .iter()
+            .flat_map(|actions| &actions.container_actions)
+            .filter_map(|action| ContainerId::try_from(action.container_id).ok())
+            .collect();
+        let open = asked.into_iter().filter_map(|id| self.blocks.container(id));
+        open.filter(|container| container.state == ContainerState::Open)
+            .map(|c| {
+                let (used, keys) = (c.used.as_u64(), c.keys);
+                Change::Step(Step::new(c.id, ContainerEvent::Finalize, c.sequence.as_u64(), used, keys))
+            })
+            .collect()
+    }
+
+    /// Raft groups that SCM does not know are to be forgotten.
+    fn unknown_pipelines(&mut self, node: DatanodeId, pipelines: Option<&PipelineReportsProto>, now: Now) {
+        for report in pipelines.into_iter().flat_map(|p| &p.pipeline_report) {
+            if let Ok(id) = wire::pipeline_id_of(&report.pipeline_id)
+                && self.blocks.pipeline(id).is_none()
+            {
+                self.commands.close_pipeline(node, id, now.monotonic_ms);
+            }
+        }
+    }
+}

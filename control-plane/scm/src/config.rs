@@ -1,0 +1,186 @@
+//! What SCM is told when it starts. The command line maps Ozone's property names to these fields.
+//!
+//! Units   times are `Duration`s, sizes `ByteCount`s; the defaults are Ozone's unless a line says otherwise.
+//! Errors  [`ConfigError`] names the field, its value and the fix.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use allotrope_types::ByteCount;
+
+use crate::node::Thresholds;
+
+/// SCM's settings. [`Config::new`] gives the defaults.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where its VERSION file, Raft log and tables lie (`ozone.scm.db.dirs`).
+    pub dir: PathBuf,
+    /// Where datanodes report (`ozone.scm.datanode.address`; port 9861). Port 0 takes a free one.
+    pub datanode_address: SocketAddr,
+    /// Where OM asks for blocks (`ozone.scm.block.client.address`; port 9863).
+    pub block_address: SocketAddr,
+    /// Where administrators, OM and Recon ask about containers (`ozone.scm.client.address`; port 9860).
+    pub client_address: SocketAddr,
+    /// The name and address this SCM gives in answers about roles and in not-leader errors.
+    pub host_name: String,
+    /// Seed of placement and of ids that need not be secret; draw it anew at each start.
+    pub seed: u64,
+    /// Size of a container (`ozone.scm.container.size`). Default 5 GiB.
+    pub container_size: ByteCount,
+    /// Size of a block as clients ask for it (`ozone.scm.block.size`). Default 256 MiB. A container without room for
+    /// one more is closed.
+    pub block_size: ByteCount,
+    /// Share of a container's size at which it is closed (`hdds.container.close.threshold`). Default 0.9.
+    pub close_threshold: f64,
+    /// Open EC pipelines a config has at least (`ozone.scm.ec.pipeline.minimum`). Default 5.
+    pub ec_pipelines_min: usize,
+    /// Open pipelines wanted for each healthy volume, divided by the nodes of one pipeline
+    /// (`ozone.scm.ec.pipeline.per.volume.factor`). Default 1.0.
+    pub pipelines_per_volume: f64,
+    /// How long a container is CLOSING before its replicas are told to close, so that writes in flight land
+    /// (`ozone.scm.close.container.wait.duration`). Default 150 s.
+    pub close_wait: Duration,
+    /// How long after a command was sent it is sent again while nothing has changed. Default 60 s.
+    pub command_resend: Duration,
+    /// A CLOSING container that no datanode holds is CLOSED, empty, after this long. Default 25 min (Ozone: five
+    /// intervals of its replication manager).
+    pub closing_empty_wait: Duration,
+    /// How long a container promised to a datanode occupies a slot there without being reported
+    /// (`ozone.scm.pending.container.roll.interval`, twice). Default 10 min.
+    pub slot_wait: Duration,
+    /// When silence makes a node stale and dead, and how often that is looked at.
+    pub nodes: Thresholds,
+    /// Datanodes that must have registered before SCM leaves safe mode (`hdds.scm.safemode.min.datanode`). Default 3.
+    pub safe_mode_datanodes_min: usize,
+    /// Share of containers that must have been reported (`hdds.scm.safemode.threshold.pct`). Default 0.99.
+    pub safe_mode_containers: f64,
+    /// Whether there is a safe mode at all (`hdds.scm.safemode.enabled`). Default true.
+    pub safe_mode: bool,
+    /// How often blocks to delete are sent out (`ozone.block.deleting.service.interval`). Default 60 s.
+    pub deletion_interval: Duration,
+    /// How long a datanode has to acknowledge a deletion before it is sent again. Default 300 s.
+    pub deletion_resend: Duration,
+    /// Blocks in one round of deletions (`hdds.scm.block.deletion.per-interval.max`). Default 500,000.
+    pub deletion_blocks_max: usize,
+    /// How often the containers that are on their way to another state are looked at. Default 3 s.
+    pub sweep_interval: Duration,
+    /// The layout version that datanodes must have (`2.2`: 10); others are refused, as Ozone does.
+    pub layout_version: u32,
+    /// Whether datanodes with an older or newer layout version are let in all the same. Default false.
+    pub layout_lenient: bool,
+    /// Racks by datanode host name or address; a node that is not named is in `/default-rack`.
+    pub racks: std::collections::BTreeMap<String, String>,
+}
+
+/// A value that cannot work.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("{field} is {value}: {fix}")]
+pub struct ConfigError {
+    /// The field of [`Config`].
+    pub field: &'static str,
+    /// What it holds.
+    pub value: String,
+    /// What to do.
+    pub fix: &'static str,
+}
+
+impl Config {
+    /// The defaults, for an SCM that lives in `dir` and listens on Ozone's ports of the loopback address.
+    pub fn new(dir: impl Into<PathBuf>) -> Config {
+        let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        Config {
+            dir: dir.into(),
+            datanode_address: at(9861),
+            block_address: at(9863),
+            client_address: at(9860),
+            host_name: "localhost".to_owned(),
+            seed: 0,
+            container_size: ByteCount::gib(5),
+            block_size: ByteCount::mib(256),
+            close_threshold: 0.9,
+            ec_pipelines_min: 5,
+            pipelines_per_volume: 1.0,
+            close_wait: Duration::from_secs(150),
+            command_resend: Duration::from_secs(60),
+            closing_empty_wait: Duration::from_secs(25 * 60),
+            slot_wait: Duration::from_secs(600),
+            nodes: Thresholds::default(),
+            safe_mode_datanodes_min: 3,
+            safe_mode_containers: 0.99,
+            safe_mode: true,
+            deletion_interval: Duration::from_secs(60),
+            deletion_resend: Duration::from_secs(300),
+            deletion_blocks_max: 500_000,
+            sweep_interval: Duration::from_secs(3),
+            layout_version: 10,
+            layout_lenient: false,
+            racks: std::collections::BTreeMap::new(),
+        }
+    }
+
+    /// Refuses values that cannot work together.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let wrong = |field, value: String, fix| Err(ConfigError { field, value, fix });
+        if self.container_size.is_zero() {
+            return wrong("container_size", self.container_size.to_string(), "give a size such as 5GB");
+        }
+        if self.block_size.is_zero() || self.block_size > self.container_size {
+            let fix = "a block has to fit a container: lower ozone.scm.block.size or raise ozone.scm.container.size";
+            return wrong("block_size", self.block_size.to_string(), fix);
+        }
+        for (field, share) in
+            [("close_threshold", self.close_threshold), ("safe_mode_containers", self.safe_mode_containers)]
+        {
+            if !(0.0..=1.0).contains(&share) {
+                return wrong(field, share.to_string(), "give a share between 0 and 1");
+            }
+        }
+        if !self.pipelines_per_volume.is_finite() || self.pipelines_per_volume < 0.0 {
+            return wrong(
+                "pipelines_per_volume",
+                self.pipelines_per_volume.to_string(),
+                "give a number from 0 on",
+            );
+        }
+        let Thresholds { check, stale, dead } = self.nodes;
+        if check.is_zero() || stale <= check || dead <= stale {
+            let fix =
+                "the interval of the check has to be below the stale interval, and that below the dead one";
+            return wrong("nodes", format!("{check:?}, {stale:?}, {dead:?}"), fix);
+        }
+        Ok(())
+    }
+
+    /// Bytes at which a container takes no further blocks.
+    pub(crate) fn close_at(&self) -> ByteCount {
+        // A share of a size below 2^53 bytes: the product is exact enough for a threshold.
+        ByteCount::new((self.container_size.as_u64() as f64 * self.close_threshold) as u64)
+    }
+}
+
+/// A duration in milliseconds, as the pure parts count them.
+pub(crate) fn ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_hold_together_and_wrong_values_name_their_field() {
+        assert_eq!(Config::new("/tmp/scm").check(), Ok(()));
+        let mut config = Config::new("/tmp/scm");
+        config.block_size = ByteCount::gib(6);
+        let error = config.check().unwrap_err();
+        assert_eq!(error.field, "block_size");
+        assert!(error.to_string().contains("ozone.scm.block.size"), "{error}");
+        let mut config = Config::new("/tmp/scm");
+        config.nodes.dead = config.nodes.stale;
+        assert_eq!(config.check().unwrap_err().field, "nodes");
+        let mut config = Config::new("/tmp/scm");
+        config.close_threshold = f64::NAN;
+        assert_eq!(config.check().unwrap_err().field, "close_threshold");
+    }
+}

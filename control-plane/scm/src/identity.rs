@@ -1,0 +1,145 @@
+//! Who this SCM is: the VERSION file that `--init` writes once.
+//!
+//! Shape   `<dir>/scm/current/VERSION`, a Java properties file: `nodeType`, `clusterID`, `scmUuid`, `cTime`, `layoutVersion`.
+//! Law     written whole beside its place, synced, renamed; an SCM that has one keeps it.
+//! Source  wire facts: scm.md 4.1.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "one small file, read and written at start and init")]
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// Which cluster, and which SCM of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// `CID-` and a UUID.
+    pub cluster_id: String,
+    /// A UUID.
+    pub scm_id: String,
+    /// When the cluster was made, in ms since 1970.
+    pub created_ms: u64,
+}
+
+/// Why the VERSION file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// There is none.
+    #[error("{} does not exist: this SCM was never initialised; run `allotrope scm --init`", file.display())]
+    Missing {
+        /// Where it should be.
+        file: PathBuf,
+    },
+    /// It cannot be read or written.
+    #[error("{} cannot be read or written", file.display())]
+    File {
+        /// Where it is.
+        file: PathBuf,
+        /// What the file system says.
+        source: io::Error,
+    },
+    /// It lacks something, or says something else.
+    #[error("{} says {what}", file.display())]
+    Wrong {
+        /// Where it is.
+        file: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+}
+
+fn file_of(dir: &Path) -> PathBuf {
+    dir.join("scm").join("current").join("VERSION")
+}
+
+/// Makes `wanted` the identity of the SCM in `dir`, and returns it; an SCM that has one already keeps it, unless it belongs
+/// to another cluster.
+pub fn init(dir: &Path, wanted: &Identity, layout_version: u32) -> Result<Identity, IdentityError> {
+    let file = file_of(dir);
+    match read(dir) {
+        Ok(found) if found.cluster_id == wanted.cluster_id || wanted.cluster_id.is_empty() => return Ok(found),
+        Ok(found) => {
+            let what = format!("cluster {}, not {}", found.cluster_id, wanted.cluster_id);
+            return Err(IdentityError::Wrong { file, what });
+        }
+        Err(IdentityError::Missing { .. }) => {}
+        Err(other) => return Err(other),
+    }
+    let text = format!(
+        "nodeType=SCM\nclusterID={}\nscmUuid={}\ncTime={}\nlayoutVersion={layout_version}\n",
+        wanted.cluster_id, wanted.scm_id, wanted.created_ms
+    );
+    write(&file, text.as_bytes()).map_err(|source| IdentityError::File { file, source })?;
+    Ok(wanted.clone())
+}
+
+fn write(file: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = file.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)?;
+    let beside = file.with_extension("new");
+    let mut out = OpenOptions::new().create(true).truncate(true).write(true).open(&beside)?;
+    out.write_all(bytes)?;
+    out.sync_all()?;
+    fs::rename(&beside, file)?;
+    for folder in folder.ancestors().take(3) {
+        fs::File::open(folder)?.sync_all()?;
+    }
+    Ok(())
+}
+
+/// The identity of the SCM in `dir`.
+pub fn read(dir: &Path) -> Result<Identity, IdentityError> {
+    let file = file_of(dir);
+    let text = match fs::read_to_string(&file) {
+        Ok(text) => text,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(IdentityError::Missing { file }),
+        Err(source) => return Err(IdentityError::File { file, source }),
+    };
+    let pairs = || text.lines().filter(|l| !l.starts_with(['#', '!'])).filter_map(|l| l.split_once('='));
+    let get = |name: &str| {
+        let found = pairs().find(|(key, _)| key.trim() == name).map(|(_, value)| value.trim().to_owned());
+        found.filter(|value| !value.is_empty()).ok_or_else(|| IdentityError::Wrong {
+            file: file.clone(),
+            what: format!("no {name}; restore it from another SCM or a backup"),
+        })
+    };
+    if get("nodeType")? != "SCM" {
+        let what = format!("nodeType={}: the folder belongs to another role", get("nodeType")?);
+        return Err(IdentityError::Wrong { file, what });
+    }
+    Ok(Identity {
+        cluster_id: get("clusterID")?,
+        scm_id: get("scmUuid")?,
+        created_ms: get("cTime").ok().and_then(|text| text.parse().ok()).unwrap_or(0),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(n: u8) -> Identity {
+        Identity { cluster_id: format!("CID-{n}"), scm_id: format!("scm-{n}"), created_ms: 7 }
+    }
+
+    #[test]
+    fn an_identity_is_given_once_and_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(matches!(read(dir.path()), Err(IdentityError::Missing { .. })));
+        assert_eq!(init(dir.path(), &identity(1), 10).unwrap(), identity(1));
+        assert_eq!(read(dir.path()).unwrap(), identity(1));
+        let again = Identity { scm_id: "another".into(), ..identity(1) };
+        assert_eq!(init(dir.path(), &again, 10).unwrap(), identity(1), "the first one stays");
+        let other = init(dir.path(), &identity(2), 10).unwrap_err();
+        assert!(other.to_string().contains("cluster CID-1, not CID-2"), "{other}");
+    }
+
+    #[test]
+    fn a_file_that_lacks_something_is_refused_by_name() {
+        let dir = tempfile::tempdir().unwrap();
+        init(dir.path(), &identity(1), 10).unwrap();
+        fs::write(file_of(dir.path()), "nodeType=SCM\nclusterID=CID-1\n").unwrap();
+        assert!(read(dir.path()).unwrap_err().to_string().contains("no scmUuid"));
+        fs::write(file_of(dir.path()), "nodeType=OM\nclusterID=CID-1\nscmUuid=x\n").unwrap();
+        assert!(read(dir.path()).unwrap_err().to_string().contains("another role"));
+    }
+}

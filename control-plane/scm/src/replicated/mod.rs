@@ -1,0 +1,2 @@
+//! What survives: the commands that change SCM's tables.
+pub mod command;

@@ -1,0 +1,103 @@
+//! SCM's tables: Ozone's column families of `scm.db`, with Ozone's keys and values.
+//!
+//! ```text
+//! containers    container id, 8 bytes, highest first      ContainerInfoProto
+//! pipelines     pipeline id, 16 bytes: most, least half   Pipeline
+//! sequenceId    name, UTF-8                               the last id given out, 8 bytes, highest first
+//! deletedBlocks transaction id, 8 bytes, highest first    DeletedBlocksTransaction
+//! meta          name, UTF-8                               UTF-8
+//! ```
+//!
+//! Source  docs/formats/scm-tables.md.
+
+use allotrope_consensus::{Be64, Codec, CodecError, KeyCodec, Proto, Table, Utf8};
+use allotrope_proto::{hdds, heartbeat};
+use allotrope_types::PipelineId;
+
+/// Containers by id.
+pub const CONTAINERS: Table<Be64, Proto<hdds::ContainerInfoProto>> = Table::new("containers");
+/// Pipelines by id.
+pub const PIPELINES: Table<PipelineKey, Proto<hdds::Pipeline>> = Table::new("pipelines");
+/// The last id given out, by the sequence's name.
+pub const SEQUENCES: Table<Utf8, Be64> = Table::new("sequenceId");
+/// Blocks to be deleted, by transaction.
+pub const DELETIONS: Table<Be64, Proto<heartbeat::DeletedBlocksTransaction>> = Table::new("deletedBlocks");
+/// Small facts by name.
+pub const META: Table<Utf8, Utf8> = Table::new("meta");
+
+/// Every column family of Ozone's `scm.db`: those that we do not use yet are made all the same, so that Ozone's own
+/// tools open the database.
+pub const FAMILIES: [&str; 10] = [
+    "containers",
+    "pipelines",
+    "sequenceId",
+    "deletedBlocks",
+    "meta",
+    "validCerts",
+    "validSCMCerts",
+    "scmTransactionInfos",
+    "move",
+    "statefulServiceConfig",
+];
+
+/// Names of the sequences in [`SEQUENCES`].
+pub mod sequence {
+    /// Blocks within containers.
+    pub const LOCAL: &str = "localId";
+    /// Containers.
+    pub const CONTAINER: &str = "containerId";
+    /// Deletion transactions.
+    pub const DELETION: &str = "delTxnId";
+}
+
+/// A pipeline's id: its 16 bytes, most significant first.
+#[derive(Clone, Copy, Debug)]
+pub struct PipelineKey;
+
+impl Codec for PipelineKey {
+    type Item = PipelineId;
+
+    fn encode(item: &PipelineId, out: &mut Vec<u8>) {
+        out.extend_from_slice(item.as_bytes());
+    }
+
+    fn decode(bytes: &[u8]) -> Result<PipelineId, CodecError> {
+        let bytes: [u8; 16] =
+            bytes.try_into().map_err(|_| CodecError::new("a pipeline id", format!("{} bytes", bytes.len())))?;
+        Ok(PipelineId::from_bytes(bytes))
+    }
+}
+
+impl KeyCodec for PipelineKey {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn pipeline_keys_come_back_and_keep_their_order(a: [u8; 16], b: [u8; 16]) {
+            let (x, y) = (PipelineId::from_bytes(a), PipelineId::from_bytes(b));
+            prop_assert_eq!(PipelineKey::decode(&PipelineKey::to_bytes(&x)).unwrap(), x);
+            prop_assert_eq!(PipelineKey::to_bytes(&x).cmp(&PipelineKey::to_bytes(&y)), x.cmp(&y));
+        }
+    }
+
+    #[test]
+    fn keys_are_ozones_bytes() {
+        assert_eq!(Be64::to_bytes(&258), [0, 0, 0, 0, 0, 0, 1, 2]);
+        let id: PipelineId = "00112233-4455-6677-8899-aabbccddeeff".parse().unwrap();
+        let bytes = [0, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff];
+        assert_eq!(PipelineKey::to_bytes(&id), bytes);
+        assert_eq!(Utf8::to_bytes(&sequence::LOCAL.to_owned()), b"localId");
+        assert!(PipelineKey::decode(&bytes[1..]).is_err());
+    }
+
+    #[test]
+    fn every_table_is_among_the_families() {
+        for name in [CONTAINERS.name(), PIPELINES.name(), SEQUENCES.name(), DELETIONS.name(), META.name()] {
+            assert!(FAMILIES.contains(&name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! SCM's services: one function from request message to response message for each protocol, whatever the transport.
+//!
+//! Owns    [`datanode`] (port 9861), [`block`] (9863), [`location`] (9860).
+//! Source  wire facts: scm.md 1, 2.1, 2.2; docs/scm-operations.md lists every operation with its test.
+
+pub(crate) mod block;
+pub(crate) mod datanode;
+pub(crate) mod location;
+
+use allotrope_proto::rpc::Fault;
+
+use crate::scm::ProposeFault;
+
+/// A request whose `cmdType` names a sub-message that is not there.
+pub(crate) fn lacks(payload: &str) -> Fault {
+    Fault::io(format!("the request lacks {payload}, which its cmdType announces"))
+}
+
+/// What a client is told about a change that was not made.
+pub(crate) fn not_made(why: &ProposeFault) -> Fault {
+    use allotrope_consensus::ProposeError;
+    match why {
+        ProposeFault::Log(ProposeError::Busy) => Fault::overloaded(why.to_string()),
+        ProposeFault::Log(_) => Fault::io(why.to_string()),
+        ProposeFault::Refused(_) => Fault::application(crate::scm::class::SCM, why.to_string()),
+    }
+}
