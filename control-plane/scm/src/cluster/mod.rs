@@ -17,7 +17,7 @@ use allotrope_proto::hdds;
 use allotrope_types::{ByteCount, ContainerId, ContainerState, DatanodeId, PipelineId, ReplicationConfig};
 
 pub use blocks::{Blocks, OpenKey};
-pub use commands::{CommandKey, Commands};
+pub use commands::{CommandKey, Commands, reregister};
 pub use reported::{Heard, Report};
 
 use crate::Config;

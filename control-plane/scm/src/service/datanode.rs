@@ -18,7 +18,7 @@ use allotrope_types::{ContainerId, DatanodeId};
 
 use super::lacks;
 use crate::audit::{self, Act};
-use crate::cluster::{self, Cluster, Now, Report};
+use crate::cluster::{Cluster, Now, Report, reregister};
 use crate::node::{Layout, OperationalState, Usage};
 use crate::scm::Scm;
 use crate::wire;
@@ -135,7 +135,7 @@ impl DatanodeService {
         let heard = {
             let mut cluster = scm.cluster();
             let Some(before) = cluster.nodes.heard(id, layout, now.unix_ms) else {
-                answer.commands = vec![cluster::reregister()];
+                answer.commands = vec![reregister()];
                 stamp(&mut answer, term);
                 return Ok(answer);
             };

@@ -4,7 +4,7 @@
 //!         lead" and a request that does not make sense are exceptions.
 //! Source  wire facts: scm.md 2.2.
 
-mod allocate;
+pub(crate) mod allocate;
 mod delete;
 mod sort;
 

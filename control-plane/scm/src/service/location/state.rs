@@ -1,0 +1,34 @@
+//! SCM's own state: safe mode with its rules.
+
+use allotrope_proto::scm_container::{
+    ForceExitSafeModeResponseProto, GetSafeModeRuleStatusesResponseProto,
+    InSafeModeResponseProto, ReplicationManagerStatusResponseProto, SafeModeRuleStatusProto,
+};
+
+use crate::safe_mode;
+use crate::scm::Scm;
+
+pub(super) fn in_safe_mode(scm: &Scm) -> InSafeModeResponseProto {
+    InSafeModeResponseProto { in_safe_mode: scm.cluster().safe_mode.is_on() }
+}
+
+pub(super) fn force_exit(scm: &Scm) -> ForceExitSafeModeResponseProto {
+    let exited = scm.cluster().force_exit_safe_mode();
+    tracing::warn!(exited, "an administrator ends safe mode");
+    ForceExitSafeModeResponseProto { exited_safe_mode: true }
+}
+
+pub(super) fn rules(scm: &Scm) -> GetSafeModeRuleStatusesResponseProto {
+    let rules = safe_mode::rules(&scm.cluster().safe_mode_counts());
+    let message = |rule: safe_mode::Rule| SafeModeRuleStatusProto {
+        rule_name: rule.name.to_owned(),
+        validate: rule.holds,
+        status_text: rule.text,
+    };
+    GetSafeModeRuleStatusesResponseProto { safe_mode_rule_statuses_proto: rules.into_iter().map(message).collect() }
+}
+
+/// There is none yet: nothing copies replicas that were lost.
+pub(super) fn replication_manager() -> ReplicationManagerStatusResponseProto {
+    ReplicationManagerStatusResponseProto { is_running: false }
+}

@@ -1,0 +1,176 @@
+//! Starting and stopping an SCM.
+//!
+//! Owns    the listeners, the replica, the loops; [`Running`] is the handle to all of them.
+//! Errors  [`StartError`] says what did not start; nothing is left running then.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use allotrope_consensus::network::memory::MemoryNetwork;
+use allotrope_consensus::{Beginning, ClusterId, Member, MemberId, Replica, ReplicaConfig, RocksShared, Surroundings};
+use allotrope_proto::hadoop_rpc::{HadoopServer, HadoopServerConfig};
+use allotrope_proto::net::{AcceptLimits, Drain, Plain};
+use allotrope_proto::rpc::Methods;
+use allotrope_proto::rpc::catalog::{DatanodeHeartbeat, ScmBlockSend, ScmContainerSubmit};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+use crate::clock::Clock;
+use crate::cluster::{Cluster, Now};
+use crate::config::{Config, ConfigError};
+use crate::identity::{self, Identity, IdentityError};
+use crate::loops;
+use crate::replicated::ScmMachine;
+use crate::scm::Scm;
+use crate::service::block::BlockService;
+use crate::service::datanode::DatanodeService;
+use crate::service::location::LocationService;
+
+/// Changes that wait to be proposed; more are found again by the next sweep.
+const CHANGES_WAITING_MAX: usize = 10_000;
+
+/// Why an SCM did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A setting cannot work.
+    #[error("SCM's configuration is wrong")]
+    Config(#[from] ConfigError),
+    /// It does not know who it is.
+    #[error("SCM does not know who it is")]
+    Identity(#[from] IdentityError),
+    /// Its log or tables do not open.
+    #[error("SCM's database does not open")]
+    Replica(#[from] allotrope_consensus::StartError),
+    /// A port cannot be listened on.
+    #[error("SCM cannot listen on {address} for {what}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// For whom.
+        what: &'static str,
+        /// What the socket says.
+        source: io::Error,
+    },
+    /// The services do not fit together.
+    #[error("SCM's services cannot be served: {0}")]
+    Services(String),
+}
+
+/// A running SCM.
+pub struct Running {
+    /// Where datanodes report.
+    pub datanode_address: SocketAddr,
+    /// Where OM asks for blocks.
+    pub block_address: SocketAddr,
+    /// Where administrators ask.
+    pub client_address: SocketAddr,
+    scm: Arc<Scm>,
+    drain: Drain,
+}
+
+/// The wall clock of the log's stamps.
+struct Stamps(Arc<dyn Clock>);
+
+impl allotrope_consensus::Clock for Stamps {
+    fn unix_ms(&self) -> u64 {
+        self.0.unix_ms()
+    }
+}
+
+/// Starts the SCM that was initialised in `config.dir`. `rocks` is what the process's databases share.
+///
+/// It answers at once; it leads, and leaves safe mode, somewhat later.
+pub async fn start(config: Config, rocks: RocksShared, clock: Arc<dyn Clock>) -> Result<Running, StartError> {
+    config.check()?;
+    let identity = identity::read(&config.dir)?;
+    let datanodes = bind(config.datanode_address, "datanodes").await?;
+    let blocks = bind(config.block_address, "OM").await?;
+    let clients = bind(config.client_address, "administrators").await?;
+
+    let cluster = Arc::new(Mutex::new(Cluster::new(&config, Now::of(&*clock))));
+    let network = MemoryNetwork::default();
+    let me = MemberId(1);
+    let member = Member { name: config.host_name.clone(), address: format!("{}:9894", config.host_name) };
+    let replica = ReplicaConfig::new(
+        config.dir.join("scm.db"),
+        ClusterId(identity.cluster_id.clone()),
+        me,
+        Beginning::Found(BTreeMap::from([(me, member)])),
+    );
+    let surroundings =
+        Surroundings { rocks, network: Arc::new(network.clone()), clock: Arc::new(Stamps(Arc::clone(&clock))) };
+    let raft = Replica::start(replica, surroundings, ScmMachine::new(Arc::clone(&cluster))).await?;
+    network.join(me, &raft.service());
+
+    let drain = Drain::new();
+    let (changes, proposed) = mpsc::channel(CHANGES_WAITING_MAX);
+    let addresses = [datanodes.1, blocks.1, clients.1];
+    let config = Config {
+        datanode_address: addresses[0],
+        block_address: addresses[1],
+        client_address: addresses[2],
+        ..config
+    };
+    let scm = Arc::new(Scm::new(config, identity, clock, cluster, raft, changes));
+    let unfit = |why: &dyn std::fmt::Display| StartError::Services(why.to_string());
+    let datanode_methods = Methods::new()
+        .serve::<DatanodeHeartbeat, _>(&Arc::new(DatanodeService(Arc::clone(&scm))))
+        .map_err(|why| unfit(&why))?;
+    let block_methods = Methods::new()
+        .serve::<ScmBlockSend, _>(&Arc::new(BlockService(Arc::clone(&scm))))
+        .map_err(|why| unfit(&why))?;
+    let client_methods = Methods::new()
+        .serve::<ScmContainerSubmit, _>(&Arc::new(LocationService(Arc::clone(&scm))))
+        .map_err(|why| unfit(&why))?;
+    for ((listener, _), methods) in
+        [(datanodes, datanode_methods), (blocks, block_methods), (clients, client_methods)]
+    {
+        let server = HadoopServer::new(HadoopServerConfig::default(), Arc::new(methods)).map_err(|why| unfit(&why))?;
+        let drain = drain.clone();
+        tokio::spawn(async move { server.serve(listener, Plain, AcceptLimits::default(), &drain).await });
+    }
+    tokio::spawn(loops::follow_leadership(Arc::clone(&scm), drain.clone()));
+    tokio::spawn(loops::propose_changes(Arc::clone(&scm), proposed, drain.clone()));
+    tokio::spawn(loops::watch(Arc::clone(&scm), drain.clone()));
+    let [datanode_address, block_address, client_address] = addresses;
+    tracing::info!(%datanode_address, %block_address, %client_address, cluster = scm.identity.cluster_id, "SCM runs");
+    Ok(Running { datanode_address, block_address, client_address, scm, drain })
+}
+
+async fn bind(address: SocketAddr, what: &'static str) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |source| StartError::Listen { address, what, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+impl Running {
+    /// Who this SCM is.
+    pub fn identity(&self) -> &Identity {
+        &self.scm.identity
+    }
+
+    /// Whether it allocates and deletes nothing yet.
+    pub fn in_safe_mode(&self) -> bool {
+        self.scm.cluster().safe_mode.is_on()
+    }
+
+    /// Whether it decides.
+    pub fn leads(&self) -> bool {
+        self.scm.term().is_some()
+    }
+
+    /// Its figures, as Prometheus' text format.
+    pub fn metrics(&self) -> String {
+        self.scm.metrics.text(&self.scm.cluster(), self.leads())
+    }
+
+    /// Stops accepting, answers what was asked, for `deadline` at most, then closes the tables.
+    pub async fn shutdown(self, deadline: Duration) {
+        self.drain.finish(deadline).await;
+        self.scm.raft.shutdown(deadline).await;
+    }
+}
