@@ -14,7 +14,12 @@ pub(crate) enum Act {
 }
 
 /// The audit line of one call.
-pub(crate) fn line(context: &CallContext, op: &str, params: &[(&str, String)], failed: Option<&str>) -> String {
+pub(crate) fn line(
+    context: &CallContext,
+    op: &str,
+    params: &[(&str, String)],
+    failed: Option<&str>,
+) -> String {
     let user = context.caller.user.as_deref().unwrap_or("null");
     let ip = context.caller.remote.ip().to_canonical();
     let params: Vec<String> =
@@ -22,7 +27,9 @@ pub(crate) fn line(context: &CallContext, op: &str, params: &[(&str, String)], f
     let params = params.join(",");
     match failed {
         None => format!("user={user} | ip={ip} | op={op} {{{params}}} | ret=SUCCESS"),
-        Some(why) => format!("user={user} | ip={ip} | op={op} {{{params}}} | ret=FAILURE | {}", why.escape_default()),
+        Some(why) => {
+            format!("user={user} | ip={ip} | op={op} {{{params}}} | ret=FAILURE | {}", why.escape_default())
+        }
     }
 }
 

@@ -83,12 +83,19 @@ impl Deletions {
 
     /// `node` was told of a transaction.
     pub fn sent(&mut self, transaction: u64, container: ContainerId, node: DatanodeId, now_ms: u64) {
-        let (_, progress) = self.progress.entry(transaction).or_insert_with(|| (container, Progress::default()));
+        let (_, progress) =
+            self.progress.entry(transaction).or_insert_with(|| (container, Progress::default()));
         progress.sent.insert(node, now_ms);
     }
 
     /// `node` says that it has carried a transaction out, or could not.
-    pub fn acknowledged(&mut self, transaction: u64, container: ContainerId, node: DatanodeId, success: bool) {
+    pub fn acknowledged(
+        &mut self,
+        transaction: u64,
+        container: ContainerId,
+        node: DatanodeId,
+        success: bool,
+    ) {
         let Some((of, progress)) = self.progress.get_mut(&transaction) else { return };
         if *of != container {
             return;
@@ -174,7 +181,11 @@ mod tests {
         deletions.acknowledged(9, closed.id, node(2), false);
         deletions.acknowledged(9, ContainerId::new(2), node(3), true);
         assert_eq!(look(&deletions, 299), Verdict::Send(vec![node(2)]), "it failed there");
-        assert_eq!(look(&deletions, 300), Verdict::Send(vec![node(2), node(3)]), "the third may not have heard");
+        assert_eq!(
+            look(&deletions, 300),
+            Verdict::Send(vec![node(2), node(3)]),
+            "the third may not have heard"
+        );
         deletions.acknowledged(9, closed.id, node(2), true);
         deletions.acknowledged(9, closed.id, node(3), true);
         assert_eq!(look(&deletions, 300), Verdict::Remove);

@@ -3,7 +3,11 @@
 //! Shape   `<dir>/scm/current/VERSION`, a Java properties file: `nodeType`, `clusterID`, `scmUuid`, `cTime`, `layoutVersion`.
 //! Law     written whole beside its place, synced, renamed; an SCM that has one keeps it.
 //! Source  wire facts: scm.md 4.1.
-#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "one small file, read and written at start and init")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "one small file, read and written at start and init"
+)]
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -56,7 +60,9 @@ fn file_of(dir: &Path) -> PathBuf {
 pub fn init(dir: &Path, wanted: &Identity, layout_version: u32) -> Result<Identity, IdentityError> {
     let file = file_of(dir);
     match read(dir) {
-        Ok(found) if found.cluster_id == wanted.cluster_id || wanted.cluster_id.is_empty() => return Ok(found),
+        Ok(found) if found.cluster_id == wanted.cluster_id || wanted.cluster_id.is_empty() => {
+            return Ok(found);
+        }
         Ok(found) => {
             let what = format!("cluster {}, not {}", found.cluster_id, wanted.cluster_id);
             return Err(IdentityError::Wrong { file, what });

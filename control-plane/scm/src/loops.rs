@@ -2,7 +2,10 @@
 //!
 //! Shape   one follows who leads, one proposes changes, one looks at silence, sweeps and sends deletions as time passes.
 //!         Each ends when the drain starts.
-#![allow(clippy::disallowed_methods, reason = "the loops tick on tokio's timer; every decision gets its time by parameter")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the loops tick on tokio's timer; every decision gets its time by parameter"
+)]
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -41,7 +44,9 @@ pub(crate) async fn follow_leadership(scm: Arc<Scm>, drain: Drain) {
     loop {
         let status = watch.now();
         if status.role == Role::Leader {
-            if scm.term().map(|term| term.as_u64()) != Some(status.term) && scm.raft.read(|_| ()).await.is_ok() {
+            if scm.term().map(|term| term.as_u64()) != Some(status.term)
+                && scm.raft.read(|_| ()).await.is_ok()
+            {
                 scm.cluster().caught_up = true;
                 scm.set_leading(Some(status.term));
                 scm.cluster().look_at_safe_mode();
@@ -84,7 +89,10 @@ pub(crate) async fn propose_changes(scm: Arc<Scm>, mut changes: mpsc::Receiver<C
         }
         while let Some(done) = together.join_next().await {
             if let Ok(Err(error)) = done {
-                tracing::warn!(error = &error as &dyn std::error::Error, "a change was not made; the next sweep looks again");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "a change was not made; the next sweep looks again"
+                );
             }
         }
     }
@@ -147,9 +155,11 @@ fn send_deletions(scm: &Scm) -> Vec<Change> {
             Verdict::Remove => done.push(id),
             Verdict::Send(nodes) => {
                 for node in nodes {
-                    let queued = cluster.nodes.get(node).filter(|n| n.serves()).map(|n| {
-                        n.queued.get(&(Type::DeleteBlocksCommand as i32)).copied().unwrap_or(0)
-                    });
+                    let queued = cluster
+                        .nodes
+                        .get(node)
+                        .filter(|n| n.serves())
+                        .map(|n| n.queued.get(&(Type::DeleteBlocksCommand as i32)).copied().unwrap_or(0));
                     let waiting = cluster.commands.waiting(node, Type::DeleteBlocksCommand);
                     let takes = queued.is_some_and(|queued| queued < DELETE_COMMANDS_QUEUED_MAX);
                     if takes && waiting < DELETE_COMMANDS_WAITING_MAX {
@@ -163,7 +173,9 @@ fn send_deletions(scm: &Scm) -> Vec<Change> {
         for transactions in pieces(transactions) {
             let told: Vec<(u64, ContainerId)> = transactions
                 .iter()
-                .filter_map(|t| Some((u64::try_from(t.tx_id).ok()?, ContainerId::try_from(t.container_id).ok()?)))
+                .filter_map(|t| {
+                    Some((u64::try_from(t.tx_id).ok()?, ContainerId::try_from(t.container_id).ok()?))
+                })
                 .collect();
             if cluster.commands.delete_blocks(node, transactions) {
                 for (id, container) in told {

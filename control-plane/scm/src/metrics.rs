@@ -50,14 +50,34 @@ impl Metrics {
         };
         let one = |value: u64| vec![(String::new(), value)];
         let counters = [
-            ("scm_heartbeats_total", &self.heartbeats, "Heartbeats taken in; stands still when datanodes cannot reach SCM."),
-            ("scm_registrations_total", &self.registrations, "Registrations accepted; grows when datanodes or SCM restart."),
-            ("scm_report_entries_dropped_total", &self.report_entries_dropped, "Entries of container reports that cannot be true; any is a fault of a datanode."),
+            (
+                "scm_heartbeats_total",
+                &self.heartbeats,
+                "Heartbeats taken in; stands still when datanodes cannot reach SCM.",
+            ),
+            (
+                "scm_registrations_total",
+                &self.registrations,
+                "Registrations accepted; grows when datanodes or SCM restart.",
+            ),
+            (
+                "scm_report_entries_dropped_total",
+                &self.report_entries_dropped,
+                "Entries of container reports that cannot be true; any is a fault of a datanode.",
+            ),
             ("scm_commands_sent_total", &self.commands_sent, "Commands handed to datanodes."),
             ("scm_blocks_allocated_total", &self.blocks_allocated, "Blocks handed out."),
-            ("scm_block_allocations_failed_total", &self.allocations_failed, "Requests for blocks that were refused; grows in safe mode and when datanodes are missing or full."),
+            (
+                "scm_block_allocations_failed_total",
+                &self.allocations_failed,
+                "Requests for blocks that were refused; grows in safe mode and when datanodes are missing or full.",
+            ),
             ("scm_blocks_to_delete_total", &self.blocks_to_delete, "Blocks that OM gave to be deleted."),
-            ("scm_changes_postponed_total", &self.changes_postponed, "Changes left to the next sweep because the log was behind."),
+            (
+                "scm_changes_postponed_total",
+                &self.changes_postponed,
+                "Changes left to the next sweep because the log was behind.",
+            ),
         ];
         for (name, counter, help) in counters {
             put(name, "counter", help, &one(counter.get()));

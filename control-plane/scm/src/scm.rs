@@ -32,9 +32,11 @@ pub(crate) mod class {
     /// A failure of SCM's with a code of its own.
     pub(crate) const SCM: &str = "org.apache.hadoop.hdds.scm.exceptions.SCMException";
     /// No such container.
-    pub(crate) const CONTAINER_NOT_FOUND: &str = "org.apache.hadoop.hdds.scm.container.ContainerNotFoundException";
+    pub(crate) const CONTAINER_NOT_FOUND: &str =
+        "org.apache.hadoop.hdds.scm.container.ContainerNotFoundException";
     /// No such pipeline.
-    pub(crate) const PIPELINE_NOT_FOUND: &str = "org.apache.hadoop.hdds.scm.pipeline.PipelineNotFoundException";
+    pub(crate) const PIPELINE_NOT_FOUND: &str =
+        "org.apache.hadoop.hdds.scm.pipeline.PipelineNotFoundException";
 }
 
 /// A change that was not made, or of which nothing is known.
@@ -170,7 +172,9 @@ impl Scm {
             let take = TakeIds { sequence: sequence::LOCAL.to_owned(), count: LOCAL_IDS_AT_A_TIME };
             match self.propose(Change::TakeIds(take)).await? {
                 Outcome::Ids(Ids { first, last }) => self.cluster().local_ids = first..=last,
-                other => return Err(ProposeFault::Refused(format!("ids were asked for, and {other:?} came"))),
+                other => {
+                    return Err(ProposeFault::Refused(format!("ids were asked for, and {other:?} came")));
+                }
             }
         }
     }

@@ -10,7 +10,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use allotrope_consensus::network::memory::MemoryNetwork;
-use allotrope_consensus::{Beginning, ClusterId, Member, MemberId, Replica, ReplicaConfig, RocksShared, Surroundings};
+use allotrope_consensus::{
+    Beginning, ClusterId, Member, MemberId, Replica, ReplicaConfig, RocksShared, Surroundings,
+};
 use allotrope_proto::hadoop_rpc::{HadoopServer, HadoopServerConfig};
 use allotrope_proto::net::{AcceptLimits, Drain, Plain};
 use allotrope_proto::rpc::Methods;
@@ -100,8 +102,11 @@ pub async fn start(config: Config, rocks: RocksShared, clock: Arc<dyn Clock>) ->
         me,
         Beginning::Found(BTreeMap::from([(me, member)])),
     );
-    let surroundings =
-        Surroundings { rocks, network: Arc::new(network.clone()), clock: Arc::new(Stamps(Arc::clone(&clock))) };
+    let surroundings = Surroundings {
+        rocks,
+        network: Arc::new(network.clone()),
+        clock: Arc::new(Stamps(Arc::clone(&clock))),
+    };
     let raft = Replica::start(replica, surroundings, ScmMachine::new(Arc::clone(&cluster))).await?;
     network.join(me, &raft.service());
 
@@ -128,7 +133,8 @@ pub async fn start(config: Config, rocks: RocksShared, clock: Arc<dyn Clock>) ->
     for ((listener, _), methods) in
         [(datanodes, datanode_methods), (blocks, block_methods), (clients, client_methods)]
     {
-        let server = HadoopServer::new(HadoopServerConfig::default(), Arc::new(methods)).map_err(|why| unfit(&why))?;
+        let server =
+            HadoopServer::new(HadoopServerConfig::default(), Arc::new(methods)).map_err(|why| unfit(&why))?;
         let drain = drain.clone();
         tokio::spawn(async move { server.serve(listener, Plain, AcceptLimits::default(), &drain).await });
     }

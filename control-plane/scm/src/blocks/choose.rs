@@ -115,7 +115,9 @@ pub fn choose(
     match (placed, found) {
         (Some(Ok(nodes)), or_else) => return Ok(Choice::Create { nodes, or_else }),
         (_, Some(found)) => return Ok(Choice::Use(found)),
-        (Some(Err(source)), None) if config.ec().is_some() => return Err(AllocateError::Nodes { config, source }),
+        (Some(Err(source)), None) if config.ec().is_some() => {
+            return Err(AllocateError::Nodes { config, source });
+        }
         (None, None) if config.ec().is_some() => return Err(AllocateError::NoRoom { config, size, open }),
         _ => {}
     }

@@ -32,7 +32,10 @@ impl World {
     fn register(&mut self, n: u8, remaining: u64) {
         let volume = Volume { remaining, capacity: 1 << 41, ..Volume::default() };
         let usage = Usage { volumes: vec![volume], metadata_volumes: 1 };
-        let details = allotrope_proto::hdds::DatanodeDetailsProto { host_name: format!("dn-{n}"), ..Default::default() };
+        let details = allotrope_proto::hdds::DatanodeDetailsProto {
+            host_name: format!("dn-{n}"),
+            ..Default::default()
+        };
         let layout = Layout { metadata: 10, software: 10 };
         let peer = std::net::Ipv4Addr::LOCALHOST.into();
         self.cluster.nodes.register(node(n), details, peer, layout, usage, 0).unwrap();
@@ -99,7 +102,9 @@ fn an_ec_block_needs_a_node_for_each_replica() {
     assert_eq!(error.status(), allotrope_types::ScmStatus::FailedToFindSuitableNode);
     assert!(error.to_string().contains("5 datanodes are needed and 4"), "{error}");
     world.register(4, 1 << 40);
-    assert!(matches!(world.choose("rs-3-2-1024k", &Excluded::default()), Ok(Choice::Create { nodes, .. }) if nodes.len() == 5));
+    assert!(
+        matches!(world.choose("rs-3-2-1024k", &Excluded::default()), Ok(Choice::Create { nodes, .. }) if nodes.len() == 5)
+    );
 }
 
 #[test]
@@ -186,7 +191,7 @@ fn nodes_that_are_silent_or_full_get_nothing() {
 fn a_block_larger_than_a_container_is_refused() {
     let mut world = World::of(1);
     let key = ("STANDALONE/ONE".parse().unwrap(), "om".to_owned());
-    let error =
-        choose(&mut world.cluster, &key, ByteCount::gib(6), &Excluded::default(), &world.settings).unwrap_err();
+    let error = choose(&mut world.cluster, &key, ByteCount::gib(6), &Excluded::default(), &world.settings)
+        .unwrap_err();
     assert_eq!(error.status(), allotrope_types::ScmStatus::InvalidBlockSize);
 }

@@ -39,7 +39,9 @@ pub enum AllocateError {
     #[error("the replication of the block cannot be read: {0}")]
     Replication(crate::wire::NotOurs),
     /// The replication config is one that this SCM has no pipelines for.
-    #[error("{config} has no pipelines on this cluster; use STANDALONE/ONE or an EC config such as rs-3-2-1024k")]
+    #[error(
+        "{config} has no pipelines on this cluster; use STANDALONE/ONE or an EC config such as rs-3-2-1024k"
+    )]
     Unsupported {
         /// What was asked for.
         config: ReplicationConfig,
@@ -76,7 +78,9 @@ impl AllocateError {
         match self {
             AllocateError::SafeMode { .. } => ScmStatus::SafeModeException,
             AllocateError::Size { .. } => ScmStatus::InvalidBlockSize,
-            AllocateError::Count { .. } | AllocateError::NoRoom { .. } => ScmStatus::FailedToAllocateEnoughBlocks,
+            AllocateError::Count { .. } | AllocateError::NoRoom { .. } => {
+                ScmStatus::FailedToAllocateEnoughBlocks
+            }
             AllocateError::Replication(_) | AllocateError::Exclude(_) | AllocateError::Unsupported { .. } => {
                 ScmStatus::UnsupportedOperation
             }

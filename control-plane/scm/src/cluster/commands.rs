@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use allotrope_proto::heartbeat::{
-    self as hb, CloseContainerCommandProto, DeleteBlocksCommandProto, DeleteContainerCommandProto, ReregisterCommandProto,
-    ScmCommandProto, SetNodeOperationalStateCommandProto, scm_command_proto::Type,
+    self as hb, CloseContainerCommandProto, DeleteBlocksCommandProto, DeleteContainerCommandProto,
+    ReregisterCommandProto, ScmCommandProto, SetNodeOperationalStateCommandProto, scm_command_proto::Type,
 };
 use allotrope_types::{ContainerId, DatanodeId, PipelineId, ReplicaIndex};
 
@@ -120,7 +120,13 @@ impl Commands {
     }
 
     /// Tells `node` to take an operational state.
-    pub fn set_operational(&mut self, node: DatanodeId, state: OperationalState, until_s: i64, now_ms: u64) -> bool {
+    pub fn set_operational(
+        &mut self,
+        node: DatanodeId,
+        state: OperationalState,
+        until_s: i64,
+        now_ms: u64,
+    ) -> bool {
         self.queue(node, CommandKey::Operational, now_ms, |cmd_id| ScmCommandProto {
             command_type: Type::SetNodeOperationalStateCommand as i32,
             set_node_operational_state_command_proto: Some(SetNodeOperationalStateCommandProto {
@@ -145,7 +151,11 @@ impl Commands {
     }
 
     /// Tells `node` to delete blocks. Who sends it knows when it was sent before.
-    pub fn delete_blocks(&mut self, node: DatanodeId, transactions: Vec<hb::DeletedBlocksTransaction>) -> bool {
+    pub fn delete_blocks(
+        &mut self,
+        node: DatanodeId,
+        transactions: Vec<hb::DeletedBlocksTransaction>,
+    ) -> bool {
         let cmd_id = self.id();
         let waiting = self.waiting.entry(node).or_default();
         if waiting.len() >= WAITING_MAX {

@@ -82,8 +82,7 @@ impl Cluster {
             safe_mode: SafeMode::new(config.safe_mode),
             commands: Commands::new(crate::config::ms(config.command_resend), now.unix_ms),
             rng: fastrand::Rng::with_seed(config.seed),
-            #[allow(clippy::reversed_empty_ranges, reason = "no ids have been taken yet")]
-            local_ids: 1..=0,
+            local_ids: std::ops::RangeInclusive::new(1, 0),
             caught_up: false,
             serving: (0, 0),
             closed_pipelines: BTreeMap::new(),
@@ -118,9 +117,8 @@ impl Cluster {
     /// Counts the nodes that serve again; to be called when a node may have begun or ceased to.
     pub fn count_serving(&mut self) {
         let serving = self.nodes.all().filter(|node| node.serves());
-        self.serving = serving.fold((0, 0), |(volumes, nodes), node| {
-            (volumes + node.usage.healthy_volumes(), nodes + 1)
-        });
+        self.serving = serving
+            .fold((0, 0), |(volumes, nodes), node| (volumes + node.usage.healthy_volumes(), nodes + 1));
     }
 
     /// What the safe mode rules look at, counted now: a walk over all containers while they are few reports away.
@@ -178,7 +176,8 @@ impl Cluster {
     pub fn advance(&mut self, container: ContainerId, now: Now) -> Vec<Change> {
         let Some(info) = self.blocks.container(container) else { return Vec::new() };
         let pipeline = info.pipeline.and_then(|id| self.blocks.pipeline(id));
-        let members: Vec<DatanodeId> = pipeline.iter().flat_map(|p| p.members.iter().map(|m| m.node)).collect();
+        let members: Vec<DatanodeId> =
+            pipeline.iter().flat_map(|p| p.members.iter().map(|m| m.node)).collect();
         let room_for_one = self.config.container_size.saturating_minus(self.config.block_size);
         let facts = lifecycle::Facts {
             container: info,
@@ -205,7 +204,8 @@ impl Cluster {
                     self.commands.close_container(node, container, pipeline, force, now.monotonic_ms);
                 }
                 lifecycle::Action::DeleteReplica { node, force } => {
-                    let index = self.replicas.of(container).iter().find(|r| r.node == node).and_then(|r| r.index);
+                    let index =
+                        self.replicas.of(container).iter().find(|r| r.node == node).and_then(|r| r.index);
                     self.commands.delete_container(node, container, index, force, now.monotonic_ms);
                 }
             }

@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use allotrope_proto::heartbeat::{
-    ContainerActionsProto, ContainerReplicaProto, ContainerReportsProto, IncrementalContainerReportProto, NodeReportProto,
-    PipelineReportsProto,
+    ContainerActionsProto, ContainerReplicaProto, ContainerReportsProto, IncrementalContainerReportProto,
+    NodeReportProto, PipelineReportsProto,
 };
 use allotrope_types::{ContainerEvent, ContainerId, ContainerState, DatanodeId};
 

@@ -102,7 +102,8 @@ impl Cluster {
             self.walk_from = Some(ContainerId::new(0));
         }
         let Some(from) = self.walk_from else { return Vec::new() };
-        let page: Vec<ContainerId> = self.blocks.containers_from(from).take(WALK_PAGE).map(|c| c.id).collect();
+        let page: Vec<ContainerId> =
+            self.blocks.containers_from(from).take(WALK_PAGE).map(|c| c.id).collect();
         self.walked_at_ms = now.monotonic_ms;
         self.walk_from = match page.last() {
             Some(last) if page.len() == WALK_PAGE => Some(ContainerId::new(last.as_u64() + 1)),

@@ -215,7 +215,8 @@ mod tests {
     #[test]
     fn commands_of_the_first_release_are_read_for_ever() {
         use prost::Message;
-        let step = Command::from(Change::Step(Step::new(ContainerId::new(5), ContainerEvent::Close, 7, 8, 9)));
+        let step =
+            Command::from(Change::Step(Step::new(ContainerId::new(5), ContainerEvent::Close, 7, 8, 9)));
         let bytes = [0x1a, 10, 8, 5, 16, 3, 24, 7, 32, 8, 40, 9];
         assert_eq!(step.encode_to_vec(), bytes);
         assert_eq!(Command::decode(&bytes[..]).unwrap(), step);

@@ -7,8 +7,8 @@ use allotrope_proto::{hdds, heartbeat};
 use allotrope_types::{Bcsid, ByteCount, ContainerId, ContainerState, PipelineId};
 
 use super::command::{
-    AddContainer, AddDeletions, Answer, Change, Command, Ids, OnPipeline, Outcome, RemoveDeletions, SetPipelineState,
-    Step, TakeIds, event_of,
+    AddContainer, AddDeletions, Answer, Change, Command, Ids, OnPipeline, Outcome, RemoveDeletions,
+    SetPipelineState, Step, TakeIds, event_of,
 };
 use super::tables::{CONTAINERS, DELETIONS, FAMILIES, PIPELINES, SEQUENCES, sequence};
 use crate::cluster::Cluster;
@@ -104,7 +104,12 @@ impl ScmMachine {
         Ok(Answer::done())
     }
 
-    fn close_pipeline(&self, batch: &mut Batch<'_>, on: &OnPipeline, time: LogTime) -> Result<Answer, TableError> {
+    fn close_pipeline(
+        &self,
+        batch: &mut Batch<'_>,
+        on: &OnPipeline,
+        time: LogTime,
+    ) -> Result<Answer, TableError> {
         let (id, mut pipeline) = match read_pipeline(batch, &on.pipeline)? {
             Ok(found) => found,
             Err(refused) => return Ok(refused),
@@ -141,7 +146,11 @@ impl ScmMachine {
         Ok(Answer::done())
     }
 
-    fn set_pipeline_state(&self, batch: &mut Batch<'_>, set: &SetPipelineState) -> Result<Answer, TableError> {
+    fn set_pipeline_state(
+        &self,
+        batch: &mut Batch<'_>,
+        set: &SetPipelineState,
+    ) -> Result<Answer, TableError> {
         let (id, mut pipeline) = match read_pipeline(batch, &set.pipeline)? {
             Ok(found) => found,
             Err(refused) => return Ok(refused),
@@ -157,7 +166,12 @@ impl ScmMachine {
         Ok(Answer::done())
     }
 
-    fn add_deletions(&self, batch: &mut Batch<'_>, add: AddDeletions, time: LogTime) -> Result<Answer, TableError> {
+    fn add_deletions(
+        &self,
+        batch: &mut Batch<'_>,
+        add: AddDeletions,
+        time: LogTime,
+    ) -> Result<Answer, TableError> {
         let Some(ids) = take_some(batch, sequence::DELETION, add.transactions.len(), time)? else {
             return Ok(Answer::done());
         };
@@ -168,7 +182,11 @@ impl ScmMachine {
         Ok(Answer { outcome: Some(Outcome::Ids(ids)) })
     }
 
-    fn remove_deletions(&self, batch: &mut Batch<'_>, remove: &RemoveDeletions) -> Result<Answer, TableError> {
+    fn remove_deletions(
+        &self,
+        batch: &mut Batch<'_>,
+        remove: &RemoveDeletions,
+    ) -> Result<Answer, TableError> {
         for id in &remove.transactions {
             DELETIONS.delete(batch, id)?;
         }
@@ -187,7 +205,12 @@ fn take_ids(batch: &mut Batch<'_>, name: &str, count: u64, time: LogTime) -> Res
     Ok(ids)
 }
 
-fn take_some(batch: &mut Batch<'_>, name: &str, count: usize, time: LogTime) -> Result<Option<Ids>, TableError> {
+fn take_some(
+    batch: &mut Batch<'_>,
+    name: &str,
+    count: usize,
+    time: LogTime,
+) -> Result<Option<Ids>, TableError> {
     if count == 0 { Ok(None) } else { take_ids(batch, name, count as u64, time).map(Some) }
 }
 
@@ -228,18 +251,25 @@ impl StateMachine for ScmMachine {
         cluster.blocks.clear();
         for pair in PIPELINES.all(view)? {
             let (id, message) = pair?;
-            let pipeline = Pipeline::of_message(&message).map_err(|why| damaged(PIPELINES.name(), &id, &why))?;
+            let pipeline =
+                Pipeline::of_message(&message).map_err(|why| damaged(PIPELINES.name(), &id, &why))?;
             cluster.blocks.put_pipeline(pipeline);
         }
         for pair in CONTAINERS.all(view)? {
             let (id, message) = pair?;
-            let container = Container::of_message(&message).map_err(|why| damaged(CONTAINERS.name(), &id, &why))?;
+            let container =
+                Container::of_message(&message).map_err(|why| damaged(CONTAINERS.name(), &id, &why))?;
             cluster.blocks.put_container(container);
         }
         Ok(())
     }
 
-    fn apply(&mut self, batch: &mut Batch<'_>, command: Command, time: LogTime) -> Result<Answer, TableError> {
+    fn apply(
+        &mut self,
+        batch: &mut Batch<'_>,
+        command: Command,
+        time: LogTime,
+    ) -> Result<Answer, TableError> {
         match command.change {
             Some(Change::AddContainer(add)) => self.add_container(batch, add, time),
             Some(Change::TakeIds(TakeIds { sequence, count })) => {
@@ -254,7 +284,10 @@ impl StateMachine for ScmMachine {
             Some(Change::AddDeletions(add)) => self.add_deletions(batch, add, time),
             Some(Change::RemoveDeletions(remove)) => self.remove_deletions(batch, &remove),
             None => Err(TableError::Command {
-                source: allotrope_consensus::CodecError::new("a change of SCM's tables", "a newer version wrote it"),
+                source: allotrope_consensus::CodecError::new(
+                    "a change of SCM's tables",
+                    "a newer version wrote it",
+                ),
             }),
         }
     }

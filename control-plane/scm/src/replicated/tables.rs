@@ -62,8 +62,9 @@ impl Codec for PipelineKey {
     }
 
     fn decode(bytes: &[u8]) -> Result<PipelineId, CodecError> {
-        let bytes: [u8; 16] =
-            bytes.try_into().map_err(|_| CodecError::new("a pipeline id", format!("{} bytes", bytes.len())))?;
+        let bytes: [u8; 16] = bytes
+            .try_into()
+            .map_err(|_| CodecError::new("a pipeline id", format!("{} bytes", bytes.len())))?;
         Ok(PipelineId::from_bytes(bytes))
     }
 }
@@ -88,7 +89,8 @@ mod tests {
     fn keys_are_ozones_bytes() {
         assert_eq!(Be64::to_bytes(&258), [0, 0, 0, 0, 0, 0, 1, 2]);
         let id: PipelineId = "00112233-4455-6677-8899-aabbccddeeff".parse().unwrap();
-        let bytes = [0, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff];
+        let bytes =
+            [0, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff];
         assert_eq!(PipelineKey::to_bytes(&id), bytes);
         assert_eq!(Utf8::to_bytes(&sequence::LOCAL.to_owned()), b"localId");
         assert!(PipelineKey::decode(&bytes[1..]).is_err());

@@ -7,12 +7,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use allotrope_proto::hdds::KeyValue;
 use allotrope_proto::heartbeat::{
     self as hb, CommandStatusReportsProto, ScmDatanodeRequest, ScmDatanodeResponse, ScmHeartbeatRequestProto,
-    ScmHeartbeatResponseProto, ScmRegisterRequestProto, ScmRegisteredResponseProto, ScmVersionResponseProto, Status, Type,
-    scm_registered_response_proto::ErrorCode,
+    ScmHeartbeatResponseProto, ScmRegisterRequestProto, ScmRegisteredResponseProto, ScmVersionResponseProto,
+    Status, Type, scm_registered_response_proto::ErrorCode,
 };
-use allotrope_proto::hdds::KeyValue;
 use allotrope_proto::rpc::{CallContext, Fault, Service, catalog::DatanodeHeartbeat};
 use allotrope_types::{ContainerId, DatanodeId};
 
@@ -27,7 +27,11 @@ use crate::wire;
 pub(crate) struct DatanodeService(pub(crate) Arc<Scm>);
 
 impl Service<DatanodeHeartbeat> for DatanodeService {
-    async fn call(&self, context: CallContext, request: ScmDatanodeRequest) -> Result<ScmDatanodeResponse, Fault> {
+    async fn call(
+        &self,
+        context: CallContext,
+        request: ScmDatanodeRequest,
+    ) -> Result<ScmDatanodeResponse, Fault> {
         let mut response = ScmDatanodeResponse {
             cmd_type: request.cmd_type,
             trace_id: request.trace_id,
@@ -42,7 +46,8 @@ impl Service<DatanodeHeartbeat> for DatanodeService {
                 response.register_response = Some(self.register(&context, register)?);
             }
             Ok(Type::SendHeartbeat) => {
-                let heartbeat = request.send_heartbeat_request.ok_or_else(|| lacks("sendHeartbeatRequest"))?;
+                let heartbeat =
+                    request.send_heartbeat_request.ok_or_else(|| lacks("sendHeartbeatRequest"))?;
                 response.send_heartbeat_response = Some(self.heartbeat(&heartbeat)?);
             }
             Err(_) => return Err(Fault::io(format!("{} is no request of a datanode", request.cmd_type))),
@@ -160,8 +165,10 @@ impl DatanodeService {
     /// Takes in which deletions a node has carried out.
     fn acknowledge(&self, id: DatanodeId, reports: &[CommandStatusReportsProto]) {
         let statuses = reports.iter().flat_map(|report| &report.cmd_status);
-        let acks: Vec<_> =
-            statuses.filter_map(|status| status.block_deletion_ack.as_ref()).flat_map(|ack| &ack.results).collect();
+        let acks: Vec<_> = statuses
+            .filter_map(|status| status.block_deletion_ack.as_ref())
+            .flat_map(|ack| &ack.results)
+            .collect();
         if acks.is_empty() {
             return;
         }

@@ -4,12 +4,15 @@
 //!         given to this member alone.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 
 use allotrope_proto::hdds;
 use allotrope_proto::rpc::Fault;
-use allotrope_proto::scm_block::{AllocateBlockResponse, AllocateScmBlockRequestProto, AllocateScmBlockResponseProto};
-use allotrope_types::{Bcsid, ByteCount, ContainerId, ContainerState, DatanodeId, PipelineId, ReplicationConfig};
+use allotrope_proto::scm_block::{
+    AllocateBlockResponse, AllocateScmBlockRequestProto, AllocateScmBlockResponseProto,
+};
+use allotrope_types::{
+    Bcsid, ByteCount, ContainerId, ContainerState, DatanodeId, PipelineId, ReplicationConfig,
+};
 
 use super::{Failed, sort};
 use crate::blocks::choose::{Choice, Excluded, choose};
@@ -48,9 +51,8 @@ impl From<ProposeFault> for Trouble {
 pub(super) async fn answer(
     scm: &Scm,
     asked: AllocateScmBlockRequestProto,
-    caller: IpAddr,
 ) -> Result<Result<AllocateScmBlockResponseProto, Failed>, Fault> {
-    match blocks(scm, &asked, caller).await {
+    match blocks(scm, &asked).await {
         Ok(blocks) => {
             scm.metrics.blocks_allocated.add(blocks.len() as u64);
             Ok(Ok(AllocateScmBlockResponseProto { blocks }))
@@ -66,7 +68,6 @@ pub(super) async fn answer(
 async fn blocks(
     scm: &Scm,
     asked: &AllocateScmBlockRequestProto,
-    caller: IpAddr,
 ) -> Result<Vec<AllocateBlockResponse>, Trouble> {
     check_safe_mode(scm)?;
     let count = usize::try_from(asked.num_blocks).unwrap_or(usize::MAX);
@@ -85,11 +86,13 @@ async fn blocks(
         let cluster = scm.cluster();
         let pipeline = cluster.blocks.container(container).and_then(|c| c.pipeline);
         let Some(pipeline) = pipeline.and_then(|id| cluster.blocks.pipeline(id)) else {
-            return Err(AllocateError::Refused(format!("container {container} lost its pipeline meanwhile")).into());
+            return Err(
+                AllocateError::Refused(format!("container {container} lost its pipeline meanwhile")).into()
+            );
         };
         let mut message = cluster.pipeline_message(pipeline);
         if let Some(client) = client {
-            message.member_orders = sort::orders(&cluster, client, caller, &message.members);
+            message.member_orders = sort::orders(&cluster, client, &message.members);
         }
         only_client_ports(&mut message);
         let id = hdds::ContainerBlockId { container_id: container.to_wire(), local_id: local.to_wire() };
@@ -134,7 +137,11 @@ async fn container_for(
 }
 
 /// Opens a container with a pipeline of its own on `nodes`.
-pub(crate) async fn open_container(scm: &Scm, key: &OpenKey, nodes: &[DatanodeId]) -> Result<Container, Trouble> {
+pub(crate) async fn open_container(
+    scm: &Scm,
+    key: &OpenKey,
+    nodes: &[DatanodeId],
+) -> Result<Container, Trouble> {
     let now = scm.now();
     let pipeline = new_pipeline(scm, key.0, nodes);
     let container = Container {
@@ -150,10 +157,8 @@ pub(crate) async fn open_container(scm: &Scm, key: &OpenKey, nodes: &[DatanodeId
         delete_transaction: 0,
         suppressed: false,
     };
-    let add = AddContainer {
-        container: container.to_message(),
-        pipeline: Some(pipeline.to_message(|_| None)),
-    };
+    let add =
+        AddContainer { container: container.to_message(), pipeline: Some(pipeline.to_message(|_| None)) };
     let added = match scm.propose(Change::AddContainer(add)).await? {
         Outcome::Container(message) => Container::of_message(&message),
         other => return Err(AllocateError::Refused(format!("{other:?} came back")).into()),

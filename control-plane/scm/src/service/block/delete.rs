@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use allotrope_proto::hdds::BlockId;
 use allotrope_proto::heartbeat::DeletedBlocksTransaction;
 use allotrope_proto::scm_block::{
-    DeleteKeyBlocksResultProto, DeleteScmBlockResult, DeleteScmKeyBlocksRequestProto, DeleteScmKeyBlocksResponseProto,
-    delete_scm_block_result,
+    DeleteKeyBlocksResultProto, DeleteScmBlockResult, DeleteScmKeyBlocksRequestProto,
+    DeleteScmKeyBlocksResponseProto, delete_scm_block_result,
 };
 
 use crate::replicated::command::{AddDeletions, Change};
@@ -17,7 +17,10 @@ const BLOCKS_IN_TRANSACTION: usize = 10_000;
 /// Blocks in one log entry.
 const BLOCKS_IN_COMMAND: usize = 50_000;
 
-pub(super) async fn answer(scm: &Scm, asked: DeleteScmKeyBlocksRequestProto) -> DeleteScmKeyBlocksResponseProto {
+pub(super) async fn answer(
+    scm: &Scm,
+    asked: DeleteScmKeyBlocksRequestProto,
+) -> DeleteScmKeyBlocksResponseProto {
     use delete_scm_block_result::Result::{SafeMode, Success, UnknownFailure};
     let result = if scm.cluster().safe_mode.is_on() {
         SafeMode
@@ -121,7 +124,8 @@ mod tests {
             ],
         };
         let all = transactions(&asked);
-        let seen: Vec<_> = all.iter().map(|t| (t.container_id, t.local_id.clone(), t.total_block_size)).collect();
+        let seen: Vec<_> =
+            all.iter().map(|t| (t.container_id, t.local_id.clone(), t.total_block_size)).collect();
         assert_eq!(seen, [(1, vec![10, 11], Some(100)), (2, vec![20], Some(200))]);
     }
 

@@ -49,20 +49,23 @@ impl Service<ScmBlockSend> for BlockService {
         }
         let failed = match kind {
             Type::AllocateScmBlock => {
-                let asked = request.allocate_scm_block_request.ok_or_else(|| lacks("allocateScmBlockRequest"))?;
+                let asked =
+                    request.allocate_scm_block_request.ok_or_else(|| lacks("allocateScmBlockRequest"))?;
                 let params = [
                     ("owner", asked.owner.clone()),
                     ("size", asked.size.to_string()),
                     ("num", asked.num_blocks.to_string()),
                 ];
-                let allocated = allocate::answer(scm, asked, context.caller.remote.ip()).await?;
+                let allocated = allocate::answer(scm, asked).await?;
                 let why = allocated.as_ref().err().map(|failed| failed.message.clone());
                 let why = why.as_ref().map(|why| why as &dyn std::fmt::Display);
                 audit::write(Act::Write, &context, "ALLOCATE_BLOCK", &params, why);
                 allocated.map(|answer| response.allocate_scm_block_response = Some(answer)).err()
             }
             Type::DeleteScmKeyBlocks => {
-                let asked = request.delete_scm_key_blocks_request.ok_or_else(|| lacks("deleteScmKeyBlocksRequest"))?;
+                let asked = request
+                    .delete_scm_key_blocks_request
+                    .ok_or_else(|| lacks("deleteScmKeyBlocksRequest"))?;
                 let params = [("keys", asked.key_blocks.len().to_string())];
                 response.delete_scm_key_blocks_response = Some(delete::answer(scm, asked).await);
                 audit::write(Act::Write, &context, "DELETE_KEY_BLOCK", &params, None);

@@ -3,21 +3,23 @@
 //! Units   0 on the client's own machine, 2 in its rack, 4 elsewhere: hops in a tree of racks and nodes.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 use allotrope_proto::hdds::{ChildrenMap, DatanodeDetailsProto, InnerNode, NetworkNode, NodeTopology};
-use allotrope_proto::scm_block::{GetClusterTreeResponseProto, SortDatanodesRequestProto, SortDatanodesResponseProto};
+use allotrope_proto::scm_block::{
+    GetClusterTreeResponseProto, SortDatanodesRequestProto, SortDatanodesResponseProto,
+};
 
 use crate::cluster::Cluster;
 use crate::node::Node;
 use crate::scm::Scm;
 
-/// Where a client is: the node it runs on, or the rack of the host it names.
+/// The rack of the node that the client names as its own; `None` if it runs on no datanode.
 fn client_rack<'a>(cluster: &'a Cluster, client: &str, caller: Option<IpAddr>) -> Option<&'a str> {
     let caller = caller.map(|ip| ip.to_canonical().to_string());
     let is = |node: &&Node| {
         let here = [node.details.host_name.as_str(), node.details.ip_address.as_str()];
-        here.contains(&client) || caller.as_deref().is_some_and(|caller| client.is_empty() && here.contains(&caller))
+        here.contains(&client)
+            || caller.as_deref().is_some_and(|caller| client.is_empty() && here.contains(&caller))
     };
     cluster.nodes.all().find(is).map(Node::rack)
 }
@@ -32,7 +34,12 @@ fn distance(details: &DatanodeDetailsProto, client: &str, rack: Option<&str>) ->
 }
 
 /// The positions of `members` from the nearest to the farthest; nodes equally far stay in their order.
-pub(super) fn orders(cluster: &Cluster, client: &str, caller: IpAddr, members: &[DatanodeDetailsProto]) -> Vec<u32> {
+pub(super) fn orders(
+    cluster: &Cluster,
+    client: &str,
+    caller: IpAddr,
+    members: &[DatanodeDetailsProto],
+) -> Vec<u32> {
     let rack = client_rack(cluster, client, Some(caller));
     let mut at: Vec<usize> = (0..members.len()).collect();
     at.sort_by_key(|n| distance(&members[*n], client, rack));
@@ -41,7 +48,7 @@ pub(super) fn orders(cluster: &Cluster, client: &str, caller: IpAddr, members: &
 
 pub(super) fn answer(scm: &Scm, asked: &SortDatanodesRequestProto) -> SortDatanodesResponseProto {
     let cluster = scm.cluster();
-    let rack = client_rack(&cluster, &asked.client, None);
+    let rack = client_rack(&cluster, &asked.client);
     let ids = asked.node_network_name.iter().filter_map(|name| name.parse().ok());
     let mut node: Vec<DatanodeDetailsProto> = ids.filter_map(|id| cluster.details(id)).collect();
     node.sort_by_key(|details| distance(details, &asked.client, rack));
@@ -55,7 +62,10 @@ pub(super) fn tree(scm: &Scm) -> GetClusterTreeResponseProto {
     for node in cluster.nodes.all() {
         racks.entry(node.rack().to_owned()).or_default().push(ChildrenMap {
             network_name: node.details.network_name.clone(),
-            network_node: Some(NetworkNode { datanode_details: Some(node.details.clone()), inner_node: None }),
+            network_node: Some(NetworkNode {
+                datanode_details: Some(node.details.clone()),
+                inner_node: None,
+            }),
         });
     }
     let count = |n: usize| u32::try_from(n).ok();

@@ -1,13 +1,16 @@
 //! Containers: look up, list, count, open, close.
 
-use allotrope_proto::hdds::{ContainerId as ContainerIdMessage, ContainerWithPipeline, ScmContainerReplicaProto};
+use allotrope_proto::hdds::{
+    ContainerId as ContainerIdMessage, ContainerWithPipeline, ScmContainerReplicaProto,
+};
 use allotrope_proto::rpc::Fault;
 use allotrope_proto::scm_container::{
-    ContainerRequestProto, ContainerResponseProto, GetContainerCountResponseProto, GetContainerReplicasResponseProto,
-    GetContainerRequestProto, GetContainerResponseProto, GetContainerWithPipelineBatchResponseProto,
-    GetContainerWithPipelineResponseProto, GetExistContainerWithPipelinesInBatchResponseProto,
-    ScmCloseContainerResponseProto, ScmListContainerIDsRequestProto, ScmListContainerIDsResponseProto,
-    ScmListContainerRequestProto, ScmListContainerResponseProto, Type, container_response_proto,
+    ContainerRequestProto, ContainerResponseProto, GetContainerCountResponseProto,
+    GetContainerReplicasResponseProto, GetContainerRequestProto, GetContainerResponseProto,
+    GetContainerWithPipelineBatchResponseProto, GetContainerWithPipelineResponseProto,
+    GetExistContainerWithPipelinesInBatchResponseProto, ScmCloseContainerResponseProto,
+    ScmListContainerIDsRequestProto, ScmListContainerIDsResponseProto, ScmListContainerRequestProto,
+    ScmListContainerResponseProto, Type, container_response_proto,
     scm_close_container_response_proto::Status,
 };
 use allotrope_types::{ContainerEvent, ContainerId, ContainerState};
@@ -34,8 +37,9 @@ fn find(cluster: &Cluster, id: i64) -> Result<Container, Fault> {
 }
 
 fn state_of(number: i32) -> Result<ContainerState, Fault> {
-    ContainerState::from_number(number)
-        .ok_or_else(|| Fault::io(format!("{number} is no state of a container; give 1 (OPEN) to 7 (RECOVERING)")))
+    ContainerState::from_number(number).ok_or_else(|| {
+        Fault::io(format!("{number} is no state of a container; give 1 (OPEN) to 7 (RECOVERING)"))
+    })
 }
 
 pub(super) fn get(scm: &Scm, asked: &GetContainerRequestProto) -> Result<GetContainerResponseProto, Fault> {
@@ -57,13 +61,19 @@ pub(super) fn with_pipeline(scm: &Scm, id: i64) -> Result<GetContainerWithPipeli
     Ok(GetContainerWithPipelineResponseProto { container_with_pipeline })
 }
 
-pub(super) fn with_pipelines(scm: &Scm, ids: &[i64]) -> Result<GetContainerWithPipelineBatchResponseProto, Fault> {
+pub(super) fn with_pipelines(
+    scm: &Scm,
+    ids: &[i64],
+) -> Result<GetContainerWithPipelineBatchResponseProto, Fault> {
     let mut cluster = scm.cluster();
     let container_with_pipelines = ids.iter().map(|id| join(&mut cluster, *id)).collect::<Result<_, _>>()?;
     Ok(GetContainerWithPipelineBatchResponseProto { container_with_pipelines })
 }
 
-pub(super) fn existing_with_pipelines(scm: &Scm, ids: &[i64]) -> GetExistContainerWithPipelinesInBatchResponseProto {
+pub(super) fn existing_with_pipelines(
+    scm: &Scm,
+    ids: &[i64],
+) -> GetExistContainerWithPipelinesInBatchResponseProto {
     let mut cluster = scm.cluster();
     let container_with_pipelines = ids.iter().filter_map(|id| join(&mut cluster, *id).ok()).collect();
     GetExistContainerWithPipelinesInBatchResponseProto { container_with_pipelines }
@@ -107,12 +117,20 @@ pub(super) fn list_ids(
     let start = ContainerId::new(asked.start_container_id.as_ref().map_or(0, |id| id.id));
     let count = usize::try_from(asked.count).unwrap_or(usize::MAX).min(LIST_MAX);
     let cluster = scm.cluster();
-    let page = cluster.blocks.containers_from(start).filter(|c| state.is_none_or(|state| c.state == state)).take(count);
+    let page = cluster
+        .blocks
+        .containers_from(start)
+        .filter(|c| state.is_none_or(|state| c.state == state))
+        .take(count);
     let container_i_ds = page.map(|c| ContainerIdMessage { id: c.id.as_u64() }).collect();
     Ok(ScmListContainerIDsResponseProto { container_i_ds })
 }
 
-pub(super) fn count(scm: &Scm, kind: Type, state: Option<i32>) -> Result<GetContainerCountResponseProto, Fault> {
+pub(super) fn count(
+    scm: &Scm,
+    kind: Type,
+    state: Option<i32>,
+) -> Result<GetContainerCountResponseProto, Fault> {
     let state = match kind {
         Type::GetClosedContainerCount => Some(ContainerState::Closed),
         _ => state.map(state_of).transpose()?,
@@ -140,7 +158,10 @@ pub(super) fn replicas(scm: &Scm, id: i64) -> Result<GetContainerReplicasRespons
     Ok(GetContainerReplicasResponseProto { container_replica })
 }
 
-pub(super) async fn allocate(scm: &Scm, asked: ContainerRequestProto) -> Result<ContainerResponseProto, Fault> {
+pub(super) async fn allocate(
+    scm: &Scm,
+    asked: ContainerRequestProto,
+) -> Result<ContainerResponseProto, Fault> {
     let refused = |why: &dyn std::fmt::Display| Fault::application(class::SCM, why.to_string());
     check_safe_mode(scm).map_err(|why| refused(&why))?;
     let config = wire::replication_of(

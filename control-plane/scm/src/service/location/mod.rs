@@ -50,7 +50,9 @@ fn act(kind: Type) -> Act {
     use Type::*;
     match kind {
         AllocateContainer | DeleteContainer | CloseContainer | AllocatePipeline | ActivatePipeline
-        | DeactivatePipeline | ClosePipeline | ForceExitSafeMode | RecommissionNodes | SuppressContainer => Act::Write,
+        | DeactivatePipeline | ClosePipeline | ForceExitSafeMode | RecommissionNodes | SuppressContainer => {
+            Act::Write
+        }
         _ => Act::Read,
     }
 }
@@ -105,7 +107,8 @@ impl LocationService {
             }
             Type::GetContainerWithPipeline => {
                 let asked = payload!(get_container_with_pipeline_request);
-                out.get_container_with_pipeline_response = Some(containers::with_pipeline(scm, asked.container_id)?);
+                out.get_container_with_pipeline_response =
+                    Some(containers::with_pipeline(scm, asked.container_id)?);
             }
             Type::GetContainerWithPipelineBatch => {
                 let asked = payload!(get_container_with_pipeline_batch_request);
@@ -118,7 +121,8 @@ impl LocationService {
                     Some(containers::existing_with_pipelines(scm, &asked.container_i_ds));
             }
             Type::ListContainer => {
-                out.scm_list_container_response = Some(containers::list(scm, &payload!(scm_list_container_request))?);
+                out.scm_list_container_response =
+                    Some(containers::list(scm, &payload!(scm_list_container_request))?);
             }
             Type::ListContainerIDs => {
                 let asked = payload!(scm_list_container_i_ds_request);
@@ -138,7 +142,8 @@ impl LocationService {
             }
             Type::ListPipelines => out.list_pipeline_response = Some(pipelines::list(scm)),
             Type::GetPipeline => {
-                out.get_pipeline_response = Some(pipelines::get(scm, &payload!(get_pipeline_request).pipeline_id)?);
+                out.get_pipeline_response =
+                    Some(pipelines::get(scm, &payload!(get_pipeline_request).pipeline_id)?);
             }
             Type::AllocatePipeline => {
                 out.pipeline_response = Some(pipelines::allocate(scm, &payload!(pipeline_request)).await?);
@@ -171,7 +176,9 @@ impl LocationService {
             Type::GetScmInfo => out.get_scm_info_response = Some(super::block::scm_info(scm)),
             Type::InSafeMode => out.in_safe_mode_response = Some(state::in_safe_mode(scm)),
             Type::ForceExitSafeMode => out.force_exit_safe_mode_response = Some(state::force_exit(scm)),
-            Type::GetSafeModeRuleStatuses => out.get_safe_mode_rule_statuses_response = Some(state::rules(scm)),
+            Type::GetSafeModeRuleStatuses => {
+                out.get_safe_mode_rule_statuses_response = Some(state::rules(scm))
+            }
             Type::GetReplicationManagerStatus => {
                 out.replication_manager_status_response = Some(state::replication_manager());
             }

@@ -3,8 +3,8 @@
 use allotrope_proto::hdds::{DatanodeUsageInfoProto, Node as NodeMessage};
 use allotrope_proto::rpc::Fault;
 use allotrope_proto::scm_container::{
-    DatanodeUsageInfoRequestProto, DatanodeUsageInfoResponseProto, NodeQueryRequestProto, NodeQueryResponseProto,
-    SingleNodeQueryRequestProto, SingleNodeQueryResponseProto,
+    DatanodeUsageInfoRequestProto, DatanodeUsageInfoResponseProto, NodeQueryRequestProto,
+    NodeQueryResponseProto, SingleNodeQueryRequestProto, SingleNodeQueryResponseProto,
 };
 use allotrope_types::DatanodeId;
 

@@ -17,7 +17,9 @@ use crate::wire;
 
 pub(super) fn list(scm: &Scm) -> ListPipelineResponseProto {
     let cluster = scm.cluster();
-    ListPipelineResponseProto { pipelines: cluster.blocks.pipelines().map(|p| cluster.pipeline_message(p)).collect() }
+    ListPipelineResponseProto {
+        pipelines: cluster.blocks.pipelines().map(|p| cluster.pipeline_message(p)).collect(),
+    }
 }
 
 pub(super) fn get(scm: &Scm, id: &hdds::PipelineId) -> Result<GetPipelineResponseProto, Fault> {
@@ -37,7 +39,10 @@ fn check(scm: &Scm, id: &hdds::PipelineId) -> Result<(), Fault> {
     get(scm, id).map(|_| ())
 }
 
-pub(super) async fn allocate(scm: &Scm, asked: &PipelineRequestProto) -> Result<PipelineResponseProto, Fault> {
+pub(super) async fn allocate(
+    scm: &Scm,
+    asked: &PipelineRequestProto,
+) -> Result<PipelineResponseProto, Fault> {
     let refused = |why: &dyn std::fmt::Display| Fault::application(class::SCM, why.to_string());
     let config = wire::replication_of(asked.replication_type, Some(asked.replication_factor), None);
     let config = config.map_err(|why| refused(&why))?;
@@ -62,5 +67,8 @@ pub(super) async fn set_dormant(scm: &Scm, pipeline: hdds::PipelineId, dormant: 
 
 pub(super) async fn close(scm: &Scm, pipeline: hdds::PipelineId) -> Result<(), Fault> {
     check(scm, &pipeline)?;
-    scm.propose(Change::ClosePipeline(OnPipeline { pipeline })).await.map(|_| ()).map_err(|why| not_made(&why))
+    scm.propose(Change::ClosePipeline(OnPipeline { pipeline }))
+        .await
+        .map(|_| ())
+        .map_err(|why| not_made(&why))
 }

@@ -1,8 +1,8 @@
 //! SCM's own state: safe mode with its rules.
 
 use allotrope_proto::scm_container::{
-    ForceExitSafeModeResponseProto, GetSafeModeRuleStatusesResponseProto,
-    InSafeModeResponseProto, ReplicationManagerStatusResponseProto, SafeModeRuleStatusProto,
+    ForceExitSafeModeResponseProto, GetSafeModeRuleStatusesResponseProto, InSafeModeResponseProto,
+    ReplicationManagerStatusResponseProto, SafeModeRuleStatusProto,
 };
 
 use crate::safe_mode;
@@ -25,7 +25,9 @@ pub(super) fn rules(scm: &Scm) -> GetSafeModeRuleStatusesResponseProto {
         validate: rule.holds,
         status_text: rule.text,
     };
-    GetSafeModeRuleStatusesResponseProto { safe_mode_rule_statuses_proto: rules.into_iter().map(message).collect() }
+    GetSafeModeRuleStatusesResponseProto {
+        safe_mode_rule_statuses_proto: rules.into_iter().map(message).collect(),
+    }
 }
 
 /// There is none yet: nothing copies replicas that were lost.

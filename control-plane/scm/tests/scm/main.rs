@@ -1,0 +1,8 @@
+//! SCM over its real ports, with its real tables: what datanodes, OM and administrators are promised.
+#![allow(missing_docs, reason = "tests are sentences")]
+
+mod blocks;
+mod datanodes;
+mod deletions;
+mod locations;
+mod support;

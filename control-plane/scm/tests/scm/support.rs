@@ -1,0 +1,295 @@
+//! The vocabulary of these tests: a real SCM on loopback ports, datanodes that speak its protocol over sockets.
+#![allow(clippy::disallowed_methods, reason = "these tests wait on the real clock for a real server")]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use allotrope_consensus::RocksShared;
+use allotrope_proto::hadoop_rpc::{ClientConfig, HadoopClient};
+use allotrope_proto::hdds::{self, DatanodeDetailsProto, Port};
+use allotrope_proto::heartbeat::{
+    self as hb, ContainerReplicaProto, ContainerReportsProto, LayoutVersionProto, NodeReportProto, ScmCommandProto,
+    ScmDatanodeRequest, ScmHeartbeatRequestProto, ScmHeartbeatResponseProto, ScmRegisterRequestProto,
+    ScmRegisteredResponseProto, StorageReportProto,
+};
+use allotrope_proto::net::Plain;
+use allotrope_proto::rpc::catalog::{DatanodeHeartbeat, ScmBlockSend, ScmContainerSubmit};
+use allotrope_proto::rpc::{CallError, CallOptions, ClientId, RpcClient};
+use allotrope_proto::scm_block::{self, AllocateBlockResponse, ScmBlockLocationRequest, ScmBlockLocationResponse};
+use allotrope_proto::scm_container::{self, ScmContainerLocationRequest, ScmContainerLocationResponse};
+use allotrope_scm::clock::SystemClock;
+use allotrope_scm::{Config, Identity, Running};
+use allotrope_types::{ByteCount, DatanodeId, ReplicationConfig};
+
+pub const CLUSTER: &str = "CID-3f2c8a54-9d1e-4b77-8c06-5e2f1a90b3d7";
+
+/// Settings for a laptop's disk and a test's patience.
+pub fn config(dir: &Path) -> Config {
+    let any = "127.0.0.1:0".parse().unwrap();
+    Config {
+        datanode_address: any,
+        block_address: any,
+        client_address: any,
+        container_size: ByteCount::mib(64),
+        block_size: ByteCount::mib(16),
+        close_wait: Duration::ZERO,
+        command_resend: Duration::from_millis(300),
+        safe_mode_datanodes_min: 1,
+        sweep_interval: Duration::from_millis(50),
+        deletion_interval: Duration::from_millis(50),
+        deletion_resend: Duration::from_millis(500),
+        seed: 7,
+        ..Config::new(dir)
+    }
+}
+
+pub struct World {
+    pub running: Running,
+    pub nodes: Vec<Datanode>,
+    datanode: HadoopClient<Plain>,
+    block: HadoopClient<Plain>,
+    location: HadoopClient<Plain>,
+}
+
+pub fn init(dir: &Path) {
+    let wanted = Identity { cluster_id: CLUSTER.into(), scm_id: "scm-1".into(), created_ms: 1 };
+    allotrope_scm::init(dir, &wanted, 10).unwrap();
+}
+
+fn client(address: std::net::SocketAddr, n: u8) -> HadoopClient<Plain> {
+    let config = ClientConfig { user: Some("tester".into()), ..ClientConfig::default() };
+    HadoopClient::new(address.into(), Plain, ClientId::from_bytes([n; 16]), config)
+}
+
+impl World {
+    /// An SCM on the tables in `config.dir`, once it leads.
+    pub async fn start(config: Config) -> World {
+        let rocks = RocksShared::new(8 << 20, 8 << 20).unwrap();
+        let running = allotrope_scm::start(config, rocks, Arc::new(SystemClock::new())).await.unwrap();
+        let world = World {
+            datanode: client(running.datanode_address, 1),
+            block: client(running.block_address, 2),
+            location: client(running.client_address, 3),
+            nodes: Vec::new(),
+            running,
+        };
+        world.until("SCM leads", async || world.running.leads()).await;
+        world
+    }
+
+    /// The same with `nodes` registered datanodes.
+    pub async fn with_nodes(config: Config, nodes: u8) -> World {
+        let mut world = World::start(config).await;
+        for n in 0..nodes {
+            world.join(Datanode::new(n)).await;
+        }
+        world
+    }
+
+    pub async fn stop(self) {
+        self.running.shutdown(Duration::from_secs(10)).await;
+    }
+
+    /// Waits until `holds`, for ten seconds at most.
+    pub async fn until(&self, what: &str, mut holds: impl AsyncFnMut() -> bool) {
+        for _ in 0..1000 {
+            if holds().await {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("it did not come to pass that {what}");
+    }
+
+    pub async fn join(&mut self, node: Datanode) {
+        let answer = self.register(&node).await;
+        assert_eq!(answer.error_code, 1, "{answer:?}");
+        self.nodes.push(node);
+    }
+
+    pub async fn register(&self, node: &Datanode) -> ScmRegisteredResponseProto {
+        let request = ScmDatanodeRequest {
+            cmd_type: hb::Type::Register as i32,
+            register_request: Some(ScmRegisterRequestProto {
+                extended_datanode_details: hdds::ExtendedDatanodeDetailsProto {
+                    datanode_details: node.details(),
+                    ..Default::default()
+                },
+                node_report: node.node_report(),
+                container_report: ContainerReportsProto { reports: node.replicas.clone() },
+                pipeline_reports: Default::default(),
+                data_node_layout_version: Some(node.layout),
+            }),
+            ..Default::default()
+        };
+        self.datanode_call(request).await.unwrap().register_response.unwrap()
+    }
+
+    pub async fn datanode_call(&self, request: ScmDatanodeRequest) -> Result<hb::ScmDatanodeResponse, CallError> {
+        self.datanode.call::<DatanodeHeartbeat>(&request, &CallOptions::default()).await
+    }
+
+    /// A heartbeat with what `fill` puts into it.
+    pub async fn heartbeat(
+        &self,
+        n: usize,
+        fill: impl FnOnce(&mut ScmHeartbeatRequestProto),
+    ) -> ScmHeartbeatResponseProto {
+        let node = &self.nodes[n];
+        let mut heartbeat = ScmHeartbeatRequestProto {
+            datanode_details: node.details(),
+            data_node_layout_version: Some(node.layout),
+            command_queue_report: Some(Default::default()),
+            ..Default::default()
+        };
+        fill(&mut heartbeat);
+        let request = ScmDatanodeRequest {
+            cmd_type: hb::Type::SendHeartbeat as i32,
+            send_heartbeat_request: Some(heartbeat),
+            ..Default::default()
+        };
+        self.datanode_call(request).await.unwrap().send_heartbeat_response.unwrap()
+    }
+
+    /// Node `n` says that one of its replicas has changed.
+    pub async fn report(&self, n: usize, replica: ContainerReplicaProto) -> ScmHeartbeatResponseProto {
+        let report = hb::IncrementalContainerReportProto { report: vec![replica] };
+        self.heartbeat(n, |heartbeat| heartbeat.incremental_container_report = vec![report]).await
+    }
+
+    /// The first command of that kind which node `n` gets.
+    pub async fn command(&self, n: usize, kind: hb::scm_command_proto::Type) -> ScmCommandProto {
+        for _ in 0..1000 {
+            let answer = self.heartbeat(n, |_| {}).await;
+            if let Some(command) = answer.commands.into_iter().find(|c| c.command_type == kind as i32) {
+                return command;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("node {n} never got the command {kind:?}");
+    }
+
+    pub async fn block_call(&self, request: ScmBlockLocationRequest) -> Result<ScmBlockLocationResponse, CallError> {
+        self.block.call::<ScmBlockSend>(&request, &CallOptions::default()).await
+    }
+
+    pub async fn allocate_answer(&self, config: &str, count: u32, exclude: hdds::ExcludeListProto) -> ScmBlockLocationResponse {
+        let config: ReplicationConfig = config.parse().unwrap();
+        let ec = config.ec().map(|ec| hdds::EcReplicationConfig {
+            data: i32::try_from(ec.data()).unwrap(),
+            parity: i32::try_from(ec.parity()).unwrap(),
+            codec: ec.codec().name().into(),
+            ec_chunk_size: i32::try_from(ec.cell_len().as_u64()).unwrap(),
+        });
+        let request = ScmBlockLocationRequest {
+            cmd_type: scm_block::Type::AllocateScmBlock as i32,
+            allocate_scm_block_request: Some(scm_block::AllocateScmBlockRequestProto {
+                size: 16 << 20,
+                num_blocks: count,
+                r#type: config.kind() as i32,
+                factor: config.factor().map(|factor| factor as i32),
+                owner: "om-1".into(),
+                exclude_list: Some(exclude),
+                ec_replication_config: ec,
+                client: None,
+            }),
+            ..Default::default()
+        };
+        self.block_call(request).await.unwrap()
+    }
+
+    pub async fn allocate(&self, config: &str, count: u32) -> Vec<AllocateBlockResponse> {
+        let answer = self.allocate_answer(config, count, Default::default()).await;
+        assert_eq!(answer.success, Some(true), "{:?}", answer.message);
+        answer.allocate_scm_block_response.unwrap().blocks
+    }
+
+    pub async fn location_call(
+        &self,
+        kind: scm_container::Type,
+        fill: impl FnOnce(&mut ScmContainerLocationRequest),
+    ) -> Result<ScmContainerLocationResponse, CallError> {
+        let mut request = ScmContainerLocationRequest { cmd_type: kind as i32, ..Default::default() };
+        fill(&mut request);
+        self.location.call::<ScmContainerSubmit>(&request, &CallOptions::default()).await
+    }
+
+    pub async fn container(&self, container_id: i64) -> hdds::ContainerInfoProto {
+        let asked = scm_container::GetContainerRequestProto { container_id, trace_id: None };
+        let answer = self.location_call(scm_container::Type::GetContainer, |r| r.get_container_request = Some(asked)).await;
+        answer.unwrap().get_container_response.unwrap().container_info
+    }
+
+    /// Waits until SCM says that the container is in `state`.
+    pub async fn until_container(&self, id: i64, state: hdds::LifeCycleState) {
+        let what = format!("container {id} is {state:?}");
+        self.until(&what, async || self.container(id).await.state == state as i32).await;
+    }
+}
+
+/// A datanode as SCM sees one.
+pub struct Datanode {
+    pub id: DatanodeId,
+    pub n: u8,
+    pub layout: LayoutVersionProto,
+    pub replicas: Vec<ContainerReplicaProto>,
+    pub remaining: u64,
+}
+
+impl Datanode {
+    pub fn new(n: u8) -> Datanode {
+        let layout = LayoutVersionProto { metadata_layout_version: 10, software_layout_version: 10 };
+        let id = DatanodeId::from_random_bytes([n + 1; 16]);
+        Datanode { id, n, layout, replicas: Vec::new(), remaining: 100 << 30 }
+    }
+
+    pub fn details(&self) -> DatanodeDetailsProto {
+        let (most_sig_bits, least_sig_bits) = self.id.to_halves();
+        let uuid = hdds::Uuid { most_sig_bits, least_sig_bits };
+        let port = |name: &str, value| Port { name: name.into(), value };
+        DatanodeDetailsProto {
+            uuid: Some(self.id.to_string()),
+            uuid128: Some(uuid),
+            id: Some(hdds::DatanodeIdProto { uuid }),
+            ip_address: "10.0.0.1".into(),
+            host_name: format!("dn-{}", self.n),
+            ports: vec![port("STANDALONE", 9000 + u32::from(self.n)), port("REPLICATION", 9100)],
+            ..Default::default()
+        }
+    }
+
+    pub fn node_report(&self) -> NodeReportProto {
+        let storage = StorageReportProto {
+            storage_uuid: format!("DS-{}", self.n),
+            storage_location: format!("/data/{}", self.n),
+            capacity: Some(200 << 30),
+            scm_used: Some(0),
+            remaining: Some(self.remaining),
+            ..Default::default()
+        };
+        NodeReportProto { storage_report: vec![storage], ..Default::default() }
+    }
+}
+
+/// A replica as a datanode reports it.
+pub fn replica(container_id: i64, state: hb::container_replica_proto::State, index: i32) -> ContainerReplicaProto {
+    ContainerReplicaProto {
+        container_id,
+        state: state as i32,
+        used: Some(1000),
+        key_count: Some(1),
+        replica_index: Some(index),
+        block_commit_sequence_id: Some(0),
+        ..Default::default()
+    }
+}
+
+pub fn container_of(block: &AllocateBlockResponse) -> i64 {
+    block.container_block_id.as_ref().unwrap().container_id
+}
+
+pub fn members(block: &AllocateBlockResponse) -> Vec<String> {
+    let pipeline = block.pipeline.as_ref().unwrap();
+    pipeline.members.iter().map(|member| member.uuid.clone().unwrap()).collect()
+}
