@@ -49,3 +49,35 @@ pub(crate) fn write(
         _ => tracing::info!(target: "scm_audit", "{}", line(context, op, params, failed.as_deref())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use allotrope_proto::rpc::{Caller, TransportKind};
+
+    #[test]
+    fn a_line_has_ozones_form_and_no_line_break_of_a_callers_making() {
+        let caller = Caller {
+            user: Some("om".into()),
+            real_user: None,
+            remote: "127.0.0.1:5555".parse().unwrap(),
+            host_claimed: None,
+            address_claimed: None,
+            client_id: None,
+            call_id: 1,
+            retry_count: 0,
+            note: None,
+            transport: TransportKind::HadoopRpc,
+        };
+        #[allow(clippy::disallowed_methods, reason = "a call needs some deadline")]
+        let deadline = tokio::time::Instant::now();
+        let context = CallContext { caller, deadline };
+        let params = [("owner", "o\"m\n1".to_owned()), ("num", "2".to_owned())];
+        assert_eq!(
+            line(&context, "ALLOCATE_BLOCK", &params, None),
+            r#"user=om | ip=127.0.0.1 | op=ALLOCATE_BLOCK {"owner":"o\"m\n1","num":"2"} | ret=SUCCESS"#
+        );
+        let failed = line(&context, "REGISTER", &[], Some("no\nroom"));
+        assert_eq!(failed, r"user=om | ip=127.0.0.1 | op=REGISTER {} | ret=FAILURE | no\nroom");
+    }
+}

@@ -24,6 +24,13 @@ pub struct Config {
     pub client_address: SocketAddr,
     /// The name and address this SCM gives in answers about roles and in not-leader errors.
     pub host_name: String,
+    /// Where the other SCMs of its group reach it (`ozone.scm.ratis.port`; port 9894). Not listened on when it runs alone.
+    pub raft_address: SocketAddr,
+    /// Which of `members` this is.
+    pub member: u64,
+    /// The SCMs that found the group, this one among them, the same list on each; empty when it runs alone. Read only when
+    /// its log is empty, apart from the ports that a follower's answers name.
+    pub members: Vec<ScmMember>,
     /// Seed of placement and of ids that need not be secret; draw it anew at each start.
     pub seed: u64,
     /// Size of a container (`ozone.scm.container.size`). Default 5 GiB.
@@ -73,6 +80,23 @@ pub struct Config {
     pub racks: std::collections::BTreeMap<String, String>,
 }
 
+/// One SCM of a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScmMember {
+    /// Its number in the group; never given to another.
+    pub number: u64,
+    /// Its host, as clients and the other members reach it.
+    pub host: String,
+    /// Its port for the other members.
+    pub raft_port: u16,
+    /// Its port for datanodes.
+    pub datanode_port: u16,
+    /// Its port for OM.
+    pub block_port: u16,
+    /// Its port for administrators.
+    pub client_port: u16,
+}
+
 /// A value that cannot work.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{field} is {value}: {fix}")]
@@ -95,6 +119,9 @@ impl Config {
             block_address: at(9863),
             client_address: at(9860),
             host_name: "localhost".to_owned(),
+            raft_address: at(9894),
+            member: 1,
+            members: Vec::new(),
             seed: 0,
             container_size: ByteCount::gib(5),
             block_size: ByteCount::mib(256),
@@ -179,6 +206,19 @@ mod tests {
         let mut config = Config::new("/tmp/scm");
         config.nodes.dead = config.nodes.stale;
         assert_eq!(config.check().unwrap_err().field, "nodes");
+        let mut config = Config::new("/tmp/scm");
+        let member = |number| ScmMember {
+            number,
+            host: "a".into(),
+            raft_port: 1,
+            datanode_port: 2,
+            block_port: 3,
+            client_port: 4,
+        };
+        config.members = vec![member(2), member(3)];
+        assert_eq!(config.check().unwrap_err().field, "members", "this one is number 1");
+        config.members = vec![member(1), member(1)];
+        assert_eq!(config.check().unwrap_err().field, "members");
         let mut config = Config::new("/tmp/scm");
         config.close_threshold = f64::NAN;
         assert_eq!(config.check().unwrap_err().field, "close_threshold");

@@ -27,7 +27,7 @@ mod service;
 mod start;
 mod wire;
 
-pub use config::{Config, ConfigError};
+pub use config::{Config, ConfigError, ScmMember};
 pub use identity::{Identity, IdentityError, init, read as identity};
 pub use start::{Running, StartError, start};
 pub use wire::NotOurs;

@@ -85,7 +85,13 @@ pub(crate) async fn propose_changes(scm: Arc<Scm>, mut changes: mpsc::Receiver<C
         let mut together = JoinSet::new();
         for change in gathered.drain(..) {
             let scm = Arc::clone(&scm);
-            together.spawn(async move { scm.propose(change).await });
+            together.spawn(async move {
+                let removed = match &change {
+                    Change::RemoveDeletions(remove) => remove.transactions.clone(),
+                    _ => Vec::new(),
+                };
+                scm.propose(change).await.map(|_| scm.deletions().removed(&removed))
+            });
         }
         while let Some(done) = together.join_next().await {
             if let Ok(Err(error)) = done {
@@ -115,6 +121,7 @@ pub(crate) async fn watch(scm: Arc<Scm>, drain: Drain) {
             () = &mut ended => return,
             _ = silence.tick() => scm.cluster().silence(scm.now()),
             _ = sweep.tick() => {
+                scm.cluster().look_at_safe_mode();
                 if scm.term().is_some() { scm.cluster().sweep(scm.now()) } else { Vec::new() }
             }
             _ = deletions.tick() => send_deletions(&scm),
@@ -184,7 +191,6 @@ fn send_deletions(scm: &Scm) -> Vec<Change> {
             }
         }
     }
-    deletions.removed(&done);
     match done.is_empty() {
         true => Vec::new(),
         false => vec![Change::RemoveDeletions(RemoveDeletions { transactions: done })],

@@ -39,7 +39,7 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     /// All figures as Prometheus' text format.
-    pub(crate) fn text(&self, cluster: &Cluster, leads: bool) -> String {
+    pub(crate) fn text(&self, cluster: &Cluster, deletions: usize, leads: bool) -> String {
         let mut out = String::new();
         let mut put = |name: &str, kind: &str, help: &str, values: &[(String, u64)]| {
             // Writing to a String cannot fail.
@@ -91,6 +91,9 @@ impl Metrics {
             .collect();
         put("scm_containers", "gauge", "Containers by state.", &containers);
         put("scm_replicas", "gauge", "Replicas known from reports.", &one(cluster.replicas.len() as u64));
+        let help =
+            "Deletions that datanodes were told of and that are not done; grows while a replica is missing.";
+        put("scm_deletions_under_way", "gauge", help, &one(deletions as u64));
         let safe_mode = u64::from(cluster.safe_mode.is_on());
         put("scm_safe_mode", "gauge", "1 while SCM allocates and deletes nothing.", &one(safe_mode));
         put("scm_leader", "gauge", "1 on the SCM that decides.", &one(u64::from(leads)));
@@ -109,7 +112,7 @@ mod tests {
         let cluster = Cluster::new(&crate::Config::new("/unused"), now);
         let metrics = Metrics::default();
         metrics.blocks_allocated.add(3);
-        let text = metrics.text(&cluster, true);
+        let text = metrics.text(&cluster, 0, true);
         assert!(text.contains("scm_blocks_allocated_total 3\n"), "{text}");
         assert!(text.contains("scm_datanodes{health=\"healthy\"} 0\n"), "{text}");
         assert!(text.contains("scm_containers{state=\"quasi_closed\"} 0\n"), "{text}");

@@ -12,9 +12,9 @@ use allotrope_proto::rpc::Fault;
 use allotrope_types::{LocalId, Term};
 use tokio::sync::{Mutex as AsyncMutex, mpsc};
 
-use crate::Config;
 use crate::clock::Clock;
 use crate::cluster::{Cluster, Now, OpenKey};
+use crate::config::{Config, ScmMember};
 use crate::deletion::Deletions;
 use crate::identity::Identity;
 use crate::metrics::Metrics;
@@ -127,14 +127,15 @@ impl Scm {
         }
     }
 
-    /// Whether this member leads; else what its client is told, in words that Ozone's clients parse.
-    pub(crate) fn leading(&self, port: u16) -> Result<Term, Fault> {
+    /// Whether this member leads; else what its client is told, in words that Ozone's clients parse. `port` picks the port
+    /// of the leader's that serves the same protocol.
+    pub(crate) fn leading(&self, port: impl Fn(&ScmMember) -> u16) -> Result<Term, Fault> {
         self.term().ok_or_else(|| {
-            let status = self.raft.status().now();
-            let leader = status.leader.and_then(|id| status.members.get(&id)).map(|member| {
-                let host = member.address.rsplit_once(':').map_or(member.address.as_str(), |(host, _)| host);
-                format!("{host}:{port}")
-            });
+            let leader = self.raft.status().now().leader;
+            let leader = self.config.members.iter().find(|m| Some(m.number) == leader.map(|id| id.0));
+            // A leader that has just been elected, or has just lost its majority, does not name itself.
+            let leader = leader.filter(|member| member.number != self.config.member);
+            let leader = leader.map(|member| format!("{}:{}", member.host, port(member)));
             not_leader(&self.identity.scm_id, &self.config.host_name, leader.as_deref())
         })
     }

@@ -10,19 +10,21 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use allotrope_consensus::network::memory::MemoryNetwork;
+use allotrope_consensus::network::tcp::{self, TcpNetwork};
 use allotrope_consensus::{
     Beginning, ClusterId, Member, MemberId, Replica, ReplicaConfig, RocksShared, Surroundings,
 };
+use allotrope_proto::grpc::{GrpcServer, GrpcServerConfig};
 use allotrope_proto::hadoop_rpc::{HadoopServer, HadoopServerConfig};
-use allotrope_proto::net::{AcceptLimits, Drain, Plain};
+use allotrope_proto::net::{AcceptLimits, Drain, Plain, Port, listen};
 use allotrope_proto::rpc::Methods;
 use allotrope_proto::rpc::catalog::{DatanodeHeartbeat, ScmBlockSend, ScmContainerSubmit};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::clock::Clock;
 use crate::cluster::{Cluster, Now};
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, ScmMember};
 use crate::identity::{self, Identity, IdentityError};
 use crate::loops;
 use crate::replicated::ScmMachine;
@@ -71,6 +73,7 @@ pub struct Running {
     pub client_address: SocketAddr,
     scm: Arc<Scm>,
     drain: Drain,
+    stop_raft: watch::Sender<bool>,
 }
 
 /// The wall clock of the log's stamps.
@@ -88,27 +91,34 @@ impl allotrope_consensus::Clock for Stamps {
 pub async fn start(config: Config, rocks: RocksShared, clock: Arc<dyn Clock>) -> Result<Running, StartError> {
     config.check()?;
     let identity = identity::read(&config.dir)?;
-    let datanodes = bind(config.datanode_address, "datanodes").await?;
-    let blocks = bind(config.block_address, "OM").await?;
-    let clients = bind(config.client_address, "administrators").await?;
+    let datanodes = bind(config.datanode_address, "datanodes")?;
+    let blocks = bind(config.block_address, "OM")?;
+    let clients = bind(config.client_address, "administrators")?;
 
     let cluster = Arc::new(Mutex::new(Cluster::new(&config, Now::of(&*clock))));
-    let network = MemoryNetwork::default();
-    let me = MemberId(1);
-    let member = Member { name: config.host_name.clone(), address: format!("{}:9894", config.host_name) };
+    let (me, founders) = founders(&config);
     let replica = ReplicaConfig::new(
         config.dir.join("scm.db"),
         ClusterId(identity.cluster_id.clone()),
         me,
-        Beginning::Found(BTreeMap::from([(me, member)])),
+        Beginning::Found(founders),
     );
-    let surroundings = Surroundings {
-        rocks,
-        network: Arc::new(network.clone()),
-        clock: Arc::new(Stamps(Arc::clone(&clock))),
+    let machine = ScmMachine::new(Arc::clone(&cluster));
+    let stamps = Arc::new(Stamps(Arc::clone(&clock)));
+    let (stop_raft, stopped) = watch::channel(false);
+    let raft = if config.members.is_empty() {
+        let network = MemoryNetwork::default();
+        let surroundings = Surroundings { rocks, network: Arc::new(network.clone()), clock: stamps };
+        let raft = Replica::start(replica, surroundings, machine).await?;
+        network.join(me, &raft.service());
+        raft
+    } else {
+        let others = bind(config.raft_address, "the other SCMs")?.0;
+        let surroundings = Surroundings { rocks, network: Arc::new(TcpNetwork::default()), clock: stamps };
+        let raft = Replica::start(replica, surroundings, machine).await?;
+        tokio::spawn(tcp::serve(others, raft.service(), stopped));
+        raft
     };
-    let raft = Replica::start(replica, surroundings, ScmMachine::new(Arc::clone(&cluster))).await?;
-    network.join(me, &raft.service());
 
     let drain = Drain::new();
     let (changes, proposed) = mpsc::channel(CHANGES_WAITING_MAX);
@@ -133,22 +143,38 @@ pub async fn start(config: Config, rocks: RocksShared, clock: Arc<dyn Clock>) ->
     for ((listener, _), methods) in
         [(datanodes, datanode_methods), (blocks, block_methods), (clients, client_methods)]
     {
-        let server =
-            HadoopServer::new(HadoopServerConfig::default(), Arc::new(methods)).map_err(|why| unfit(&why))?;
+        let methods = Arc::new(methods);
+        let hadoop = HadoopServer::new(HadoopServerConfig::default(), Arc::clone(&methods));
+        let grpc = GrpcServer::new(GrpcServerConfig::default(), methods);
+        let port = Port::new(hadoop.map_err(|why| unfit(&why))?, grpc, AcceptLimits::default());
         let drain = drain.clone();
-        tokio::spawn(async move { server.serve(listener, Plain, AcceptLimits::default(), &drain).await });
+        tokio::spawn(async move { port.serve(listener, Plain, &drain).await });
     }
     tokio::spawn(loops::follow_leadership(Arc::clone(&scm), drain.clone()));
     tokio::spawn(loops::propose_changes(Arc::clone(&scm), proposed, drain.clone()));
     tokio::spawn(loops::watch(Arc::clone(&scm), drain.clone()));
     let [datanode_address, block_address, client_address] = addresses;
     tracing::info!(%datanode_address, %block_address, %client_address, cluster = scm.identity.cluster_id, "SCM runs");
-    Ok(Running { datanode_address, block_address, client_address, scm, drain })
+    Ok(Running { datanode_address, block_address, client_address, scm, drain, stop_raft })
 }
 
-async fn bind(address: SocketAddr, what: &'static str) -> Result<(TcpListener, SocketAddr), StartError> {
+/// Which member this is, and who founds the group with it.
+fn founders(config: &Config) -> (MemberId, BTreeMap<MemberId, Member>) {
+    let me = MemberId(config.member);
+    if config.members.is_empty() {
+        let address = config.raft_address.to_string();
+        return (me, BTreeMap::from([(me, Member { name: config.host_name.clone(), address })]));
+    }
+    let member = |m: &ScmMember| {
+        let member = Member { name: m.host.clone(), address: format!("{}:{}", m.host, m.raft_port) };
+        (MemberId(m.number), member)
+    };
+    (me, config.members.iter().map(member).collect())
+}
+
+fn bind(address: SocketAddr, what: &'static str) -> Result<(TcpListener, SocketAddr), StartError> {
     let failed = |source| StartError::Listen { address, what, source };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let listener = listen(address).map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))
 }
@@ -171,12 +197,14 @@ impl Running {
 
     /// Its figures, as Prometheus' text format.
     pub fn metrics(&self) -> String {
-        self.scm.metrics.text(&self.scm.cluster(), self.leads())
+        let deletions = self.scm.deletions().under_way();
+        self.scm.metrics.text(&self.scm.cluster(), deletions, self.leads())
     }
 
     /// Stops accepting, answers what was asked, for `deadline` at most, then closes the tables.
     pub async fn shutdown(self, deadline: Duration) {
         self.drain.finish(deadline).await;
         self.scm.raft.shutdown(deadline).await;
+        self.stop_raft.send_replace(true);
     }
 }

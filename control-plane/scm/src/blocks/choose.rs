@@ -5,7 +5,7 @@
 //!         containers out; a replicated block goes to excluded nodes when there are no others, an EC block never.
 //! Source  wire facts: scm.md 2.3.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use allotrope_types::{ByteCount, ContainerId, DatanodeId, PipelineId, ReplicationConfig, ReplicationFactor};
 
@@ -76,16 +76,42 @@ pub fn candidates(cluster: &Cluster, container_size: ByteCount) -> Vec<Candidate
         .collect()
 }
 
-/// Nodes for a new container of `config`, none of them excluded.
+/// Nodes for a new container for `key`, none of them excluded.
+///
+/// A replicated container goes to those that have the fewest open ones for the same key: each disk is to be written. An EC
+/// container takes many nodes, and racks come first.
 pub fn place(
     cluster: &mut Cluster,
-    config: ReplicationConfig,
+    key: &OpenKey,
     excluded: &BTreeSet<DatanodeId>,
     settings: &Config,
 ) -> Result<Vec<DatanodeId>, NotEnough> {
-    let able = candidates(cluster, settings.container_size);
+    let config = key.0;
+    let mut able = candidates(cluster, settings.container_size);
+    if config.ec().is_none() {
+        let open = open_by_node(cluster, key);
+        let of = |c: &Candidate| open.get(&c.node).copied().unwrap_or(0);
+        let fit = |c: &&Candidate| c.slots > 0 && !excluded.contains(&c.node);
+        let mut counts: Vec<usize> = able.iter().filter(fit).map(of).collect();
+        counts.sort_unstable();
+        if let Some(most) = counts.get(config.required_nodes() - 1) {
+            able.retain(|c| of(c) <= *most);
+        }
+    }
     let wish = Wish { count: config.required_nodes(), excluded: excluded.clone(), ..Wish::default() };
     policy(config).choose(&wish, &able, &mut cluster.rng)
+}
+
+/// How many open containers for `key` each node writes.
+fn open_by_node(cluster: &Cluster, key: &OpenKey) -> BTreeMap<DatanodeId, usize> {
+    let mut counts = BTreeMap::new();
+    for id in cluster.blocks.open_for(key) {
+        let pipeline = cluster.blocks.container(*id).and_then(|c| c.pipeline);
+        for member in pipeline.and_then(|id| cluster.blocks.pipeline(id)).iter().flat_map(|p| &p.members) {
+            *counts.entry(member.node).or_default() += 1;
+        }
+    }
+    counts
 }
 
 /// Where a block of `size` for `key` goes.
@@ -111,7 +137,7 @@ pub fn choose(
         return Ok(Choice::Use(found));
     }
     let may_create = open < 2 * wanted.max(nodes);
-    let placed = if may_create { Some(place(cluster, config, &excluded.nodes, settings)) } else { None };
+    let placed = if may_create { Some(place(cluster, key, &excluded.nodes, settings)) } else { None };
     match (placed, found) {
         (Some(Ok(nodes)), or_else) => return Ok(Choice::Create { nodes, or_else }),
         (_, Some(found)) => return Ok(Choice::Use(found)),
@@ -129,7 +155,7 @@ pub fn choose(
     if !may_create {
         return Err(AllocateError::NoRoom { config, size, open });
     }
-    match place(cluster, config, &BTreeSet::new(), settings) {
+    match place(cluster, key, &BTreeSet::new(), settings) {
         Ok(nodes) => Ok(Choice::Create { nodes, or_else: None }),
         Err(source) => Err(AllocateError::Nodes { config, source }),
     }

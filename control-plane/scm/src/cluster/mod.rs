@@ -56,6 +56,9 @@ pub struct Cluster {
     config: Config,
 }
 
+/// Containers up to which the safe mode rules are looked at with each report.
+const GLANCE_CONTAINERS_MAX: usize = 1_000;
+
 /// The moment at which something is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Now {
@@ -152,6 +155,13 @@ impl Cluster {
             *reported += usize::from(readable);
         }
         counts
+    }
+
+    /// After a report: looks at the rules at once where that is cheap, and leaves it to the next sweep where it is not.
+    pub fn glance_at_safe_mode(&mut self) {
+        if self.blocks.len() <= GLANCE_CONTAINERS_MAX {
+            self.look_at_safe_mode();
+        }
     }
 
     /// Leaves safe mode if the rules allow it; then every container is looked at again.

@@ -73,7 +73,7 @@ impl Cluster {
             self.nodes.arrived(node, *container);
         }
         if self.safe_mode.is_on() && (report.full.is_some() || !applied.touched.is_empty()) {
-            self.look_at_safe_mode();
+            self.glance_at_safe_mode();
         }
         let mut changes = Vec::new();
         if leads && !self.safe_mode.is_on() {

@@ -55,7 +55,6 @@ impl Cluster {
     ///
     /// For a leader outside safe mode; in safe mode nothing is closed or deleted.
     pub fn sweep(&mut self, now: Now) -> Vec<Change> {
-        self.look_at_safe_mode();
         if self.safe_mode.is_on() {
             return Vec::new();
         }

@@ -101,7 +101,7 @@ impl DatanodeService {
             }
             cluster.count_serving();
             let heard = cluster.report(id, &report, leads, now);
-            cluster.look_at_safe_mode();
+            cluster.glance_at_safe_mode();
             if let Some(node) = cluster.nodes.get(id) {
                 answer.hostname = Some(node.details.host_name.clone());
                 answer.ip_address = Some(node.details.ip_address.clone());

@@ -2,7 +2,8 @@
 
 use crate::support::{CLUSTER, Datanode, World, config, init, replica};
 use allotrope_proto::heartbeat::{
-    self as hb, LayoutVersionProto, ScmDatanodeRequest, container_replica_proto::State, scm_command_proto::Type,
+    self as hb, LayoutVersionProto, ScmDatanodeRequest, container_replica_proto::State,
+    scm_command_proto::Type,
 };
 use allotrope_proto::rpc::CallError;
 
@@ -52,7 +53,10 @@ async fn strangers_and_unfit_datanodes_are_told_what_to_do_and_change_nothing() 
 
     let empty = ScmDatanodeRequest { cmd_type: hb::Type::Register as i32, ..Default::default() };
     let error = world.datanode_call(empty).await.unwrap_err();
-    assert!(matches!(&error, CallError::Remote { message, .. } if message.contains("registerRequest")), "{error:?}");
+    assert!(
+        matches!(&error, CallError::Remote { message, .. } if message.contains("registerRequest")),
+        "{error:?}"
+    );
     world.stop().await;
 }
 
@@ -62,7 +66,11 @@ async fn impossible_entries_of_a_report_are_dropped_and_counted_while_the_rest_s
     init(dir.path());
     let world = World::with_nodes(config(dir.path()), 1).await;
     let report = hb::ContainerReportsProto {
-        reports: vec![replica(i64::MIN, State::Open, 0), replica(77, State::Open, 99), replica(78, State::Open, 0)],
+        reports: vec![
+            replica(i64::MIN, State::Open, 0),
+            replica(77, State::Open, 99),
+            replica(78, State::Open, 0),
+        ],
     };
     world.heartbeat(0, |heartbeat| heartbeat.container_report = Some(report)).await;
     let metrics = world.running.metrics();
@@ -83,7 +91,9 @@ async fn a_datanode_that_falls_silent_loses_its_pipelines_and_then_its_replicas(
     let id = crate::support::container_of(&block);
     world.report(0, replica(id, State::Open, 0)).await;
     world.until_container(id, allotrope_proto::hdds::LifeCycleState::Closing).await;
-    world.until("its replica counts as lost", async || world.running.metrics().contains("scm_replicas 0\n")).await;
+    world
+        .until("its replica counts as lost", async || world.running.metrics().contains("scm_replicas 0\n"))
+        .await;
     let refused = world.allocate_answer("STANDALONE/ONE", 1, Default::default()).await;
     assert_eq!(refused.status, allotrope_types::ScmStatus::FailedToFindSuitableNode.number());
     world.heartbeat(0, |_| {}).await;

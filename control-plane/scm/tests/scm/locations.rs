@@ -44,7 +44,8 @@ async fn a_container_is_found_with_a_pipeline_to_read_it_through() {
     let id = container_of(&block);
     let with_pipeline = async |container_id| {
         let asked = m::GetContainerWithPipelineRequestProto { container_id, trace_id: None };
-        let fill = |r: &mut m::ScmContainerLocationRequest| r.get_container_with_pipeline_request = Some(asked);
+        let fill =
+            |r: &mut m::ScmContainerLocationRequest| r.get_container_with_pipeline_request = Some(asked);
         let answer = world.location_call(Type::GetContainerWithPipeline, fill).await?;
         Ok::<_, CallError>(answer.get_container_with_pipeline_response.unwrap().container_with_pipeline)
     };
@@ -72,12 +73,16 @@ async fn a_container_is_found_with_a_pipeline_to_read_it_through() {
     let batch = async |kind, ids: Vec<i64>| {
         world
             .location_call(kind, |r| {
-                r.get_container_with_pipeline_batch_request = Some(
-                    m::GetContainerWithPipelineBatchRequestProto { container_i_ds: ids.clone(), trace_id: None },
-                );
-                r.get_exist_container_with_pipelines_in_batch_request = Some(
-                    m::GetExistContainerWithPipelinesInBatchRequestProto { container_i_ds: ids, trace_id: None },
-                );
+                r.get_container_with_pipeline_batch_request =
+                    Some(m::GetContainerWithPipelineBatchRequestProto {
+                        container_i_ds: ids.clone(),
+                        trace_id: None,
+                    });
+                r.get_exist_container_with_pipelines_in_batch_request =
+                    Some(m::GetExistContainerWithPipelinesInBatchRequestProto {
+                        container_i_ds: ids,
+                        trace_id: None,
+                    });
             })
             .await
     };
@@ -85,7 +90,10 @@ async fn a_container_is_found_with_a_pipeline_to_read_it_through() {
     assert_eq!(both.get_container_with_pipeline_batch_response.unwrap().container_with_pipelines.len(), 2);
     assert!(batch(Type::GetContainerWithPipelineBatch, vec![id, 4711]).await.is_err());
     let known = batch(Type::GetExistContainerWithPipelinesInBatch, vec![id, 4711]).await.unwrap();
-    assert_eq!(known.get_exist_container_with_pipelines_in_batch_response.unwrap().container_with_pipelines.len(), 1);
+    assert_eq!(
+        known.get_exist_container_with_pipelines_in_batch_response.unwrap().container_with_pipelines.len(),
+        1
+    );
 
     // A client that predates erasure coding is not given what it would misread.
     let asked = m::GetContainerWithPipelineRequestProto { container_id: id, trace_id: None };
@@ -118,7 +126,10 @@ async fn containers_are_opened_listed_counted_and_closed() {
             owner: "admin".into(),
             ..Default::default()
         };
-        let answer = world.location_call(Type::AllocateContainer, |r| r.container_request = Some(asked)).await.unwrap();
+        let answer = world
+            .location_call(Type::AllocateContainer, |r| r.container_request = Some(asked))
+            .await
+            .unwrap();
         let made = answer.container_response.unwrap().container_with_pipeline;
         assert_eq!((made.container_info.owner.as_str(), made.pipeline.members.len()), ("admin", 1));
         ids.push(made.container_info.container_id);
@@ -126,7 +137,13 @@ async fn containers_are_opened_listed_counted_and_closed() {
     let close = async |container_id| {
         let asked = m::ScmCloseContainerRequestProto { container_id, trace_id: None };
         let fill = |r: &mut m::ScmContainerLocationRequest| r.scm_close_container_request = Some(asked);
-        world.location_call(Type::CloseContainer, fill).await.unwrap().scm_close_container_response.unwrap().status
+        world
+            .location_call(Type::CloseContainer, fill)
+            .await
+            .unwrap()
+            .scm_close_container_response
+            .unwrap()
+            .status
     };
     assert_eq!(close(ids[1]).await, Some(1));
     assert_eq!(close(ids[1]).await, Some(3), "CONTAINER_ALREADY_CLOSING");
@@ -139,7 +156,12 @@ async fn containers_are_opened_listed_counted_and_closed() {
             ..Default::default()
         };
         let fill = |r: &mut m::ScmContainerLocationRequest| r.scm_list_container_request = Some(asked);
-        let answer = world.location_call(Type::ListContainer, fill).await.unwrap().scm_list_container_response.unwrap();
+        let answer = world
+            .location_call(Type::ListContainer, fill)
+            .await
+            .unwrap()
+            .scm_list_container_response
+            .unwrap();
         (answer.containers.iter().map(|c| c.container_id).collect::<Vec<_>>(), answer.container_count)
     };
     assert_eq!(list(0, 10, None).await, (ids.clone(), Some(3)));
@@ -167,7 +189,8 @@ async fn pipelines_are_made_listed_set_aside_and_closed_with_their_containers() 
     let block = world.allocate("STANDALONE/ONE", 1).await.remove(0);
     let (id, pipeline_id) = (container_of(&block), block.pipeline.unwrap().id);
     let asked = m::PipelineRequestProto { replication_type: 2, replication_factor: 1, ..Default::default() };
-    let made = world.location_call(Type::AllocatePipeline, |r| r.pipeline_request = Some(asked)).await.unwrap();
+    let made =
+        world.location_call(Type::AllocatePipeline, |r| r.pipeline_request = Some(asked)).await.unwrap();
     let made = made.pipeline_response.unwrap().pipeline.unwrap();
     let list = async || {
         let answer = world.location_call(Type::ListPipelines, |_| {}).await.unwrap();
@@ -180,7 +203,10 @@ async fn pipelines_are_made_listed_set_aside_and_closed_with_their_containers() 
         Ok::<_, CallError>(answer.get_pipeline_response.unwrap().pipeline)
     };
     let asked = m::DeactivatePipelineRequestProto { pipeline_id: made.id.clone(), trace_id: None };
-    world.location_call(Type::DeactivatePipeline, |r| r.deactivate_pipeline_request = Some(asked)).await.unwrap();
+    world
+        .location_call(Type::DeactivatePipeline, |r| r.deactivate_pipeline_request = Some(asked))
+        .await
+        .unwrap();
     assert_eq!(get(made.id.clone()).await.unwrap().state, Some(3), "DORMANT");
     let asked = m::ActivatePipelineRequestProto { pipeline_id: made.id.clone(), trace_id: None };
     world.location_call(Type::ActivatePipeline, |r| r.activate_pipeline_request = Some(asked)).await.unwrap();
@@ -193,7 +219,8 @@ async fn pipelines_are_made_listed_set_aside_and_closed_with_their_containers() 
     let error = get(unknown).await.unwrap_err();
     assert_eq!(class(&error), "org.apache.hadoop.hdds.scm.pipeline.PipelineNotFoundException");
     let ratis = m::PipelineRequestProto { replication_type: 1, replication_factor: 3, ..Default::default() };
-    let error = world.location_call(Type::AllocatePipeline, |r| r.pipeline_request = Some(ratis)).await.unwrap_err();
+    let error =
+        world.location_call(Type::AllocatePipeline, |r| r.pipeline_request = Some(ratis)).await.unwrap_err();
     assert!(error.to_string().contains("use STANDALONE/ONE or an EC config"), "{error}");
     world.stop().await;
 }
@@ -206,30 +233,43 @@ async fn datanodes_are_listed_with_their_states_and_their_room() {
     world.join(Datanode { remaining: 10 << 30, ..Datanode::new(2) }).await;
     let query = async |state| {
         let asked = m::NodeQueryRequestProto { state, scope: 1, ..Default::default() };
-        let answer = world.location_call(Type::QueryNode, |r| r.node_query_request = Some(asked)).await.unwrap();
+        let answer =
+            world.location_call(Type::QueryNode, |r| r.node_query_request = Some(asked)).await.unwrap();
         answer.node_query_response.unwrap().datanodes
     };
     assert_eq!(query(None).await.len(), 3);
     let healthy = query(Some(1)).await;
-    assert_eq!((healthy[0].node_states.clone(), healthy[0].node_operational_states.clone()), (vec![1], vec![1]));
+    assert_eq!(
+        (healthy[0].node_states.clone(), healthy[0].node_operational_states.clone()),
+        (vec![1], vec![1])
+    );
     assert_eq!((healthy[0].total_volume_count, healthy[0].healthy_volume_count), (Some(1), Some(1)));
     assert_eq!(query(Some(3)).await.len(), 0, "nobody is dead");
     let (most_sig_bits, least_sig_bits) = world.nodes[1].id.to_halves();
     let asked = m::SingleNodeQueryRequestProto { uuid: hdds::Uuid { most_sig_bits, least_sig_bits } };
-    let one = world.location_call(Type::SingleNodeQuery, |r| r.single_node_query_request = Some(asked)).await.unwrap();
+    let one = world
+        .location_call(Type::SingleNodeQuery, |r| r.single_node_query_request = Some(asked))
+        .await
+        .unwrap();
     let one = one.single_node_query_response.unwrap().datanode.unwrap();
     assert_eq!(one.node_id.uuid, Some(world.nodes[1].id.to_string()));
 
     let usage = async |asked: m::DatanodeUsageInfoRequestProto| {
         let fill = |r: &mut m::ScmContainerLocationRequest| r.datanode_usage_info_request = Some(asked);
         Ok::<_, CallError>(
-            world.location_call(Type::DatanodeUsageInfo, fill).await?.datanode_usage_info_response.unwrap().info,
+            world
+                .location_call(Type::DatanodeUsageInfo, fill)
+                .await?
+                .datanode_usage_info_response
+                .unwrap()
+                .info,
         )
     };
     let by_host = m::DatanodeUsageInfoRequestProto { ipaddress: Some("dn-2".into()), ..Default::default() };
     let info = usage(by_host).await.unwrap();
     assert_eq!((info.len(), info[0].remaining, info[0].capacity), (1, Some(10 << 30), Some(200 << 30)));
-    let most = m::DatanodeUsageInfoRequestProto { most_used: Some(true), count: Some(2), ..Default::default() };
+    let most =
+        m::DatanodeUsageInfoRequestProto { most_used: Some(true), count: Some(2), ..Default::default() };
     assert_eq!(usage(most).await.unwrap().len(), 2);
     assert!(usage(Default::default()).await.is_err());
     let wrong = m::DatanodeUsageInfoRequestProto { uuid: Some("dn-2".into()), ..Default::default() };

@@ -4,5 +4,6 @@
 mod blocks;
 mod datanodes;
 mod deletions;
+mod group;
 mod locations;
 mod support;

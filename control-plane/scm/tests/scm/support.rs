@@ -3,20 +3,24 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use allotrope_consensus::RocksShared;
+use allotrope_proto::grpc::{GrpcClient, GrpcClientConfig};
 use allotrope_proto::hadoop_rpc::{ClientConfig, HadoopClient};
 use allotrope_proto::hdds::{self, DatanodeDetailsProto, Port};
 use allotrope_proto::heartbeat::{
-    self as hb, ContainerReplicaProto, ContainerReportsProto, LayoutVersionProto, NodeReportProto, ScmCommandProto,
-    ScmDatanodeRequest, ScmHeartbeatRequestProto, ScmHeartbeatResponseProto, ScmRegisterRequestProto,
-    ScmRegisteredResponseProto, StorageReportProto,
+    self as hb, ContainerReplicaProto, ContainerReportsProto, LayoutVersionProto, NodeReportProto,
+    ScmCommandProto, ScmDatanodeRequest, ScmHeartbeatRequestProto, ScmHeartbeatResponseProto,
+    ScmRegisterRequestProto, ScmRegisteredResponseProto, StorageReportProto,
 };
 use allotrope_proto::net::Plain;
 use allotrope_proto::rpc::catalog::{DatanodeHeartbeat, ScmBlockSend, ScmContainerSubmit};
-use allotrope_proto::rpc::{CallError, CallOptions, ClientId, RpcClient};
-use allotrope_proto::scm_block::{self, AllocateBlockResponse, ScmBlockLocationRequest, ScmBlockLocationResponse};
+use allotrope_proto::rpc::{CallError, CallOptions, ClientId, Rpc, RpcClient};
+use allotrope_proto::scm_block::{
+    self, AllocateBlockResponse, ScmBlockLocationRequest, ScmBlockLocationResponse,
+};
 use allotrope_proto::scm_container::{self, ScmContainerLocationRequest, ScmContainerLocationResponse};
 use allotrope_scm::clock::SystemClock;
 use allotrope_scm::{Config, Identity, Running};
@@ -38,7 +42,7 @@ pub fn config(dir: &Path) -> Config {
         safe_mode_datanodes_min: 1,
         sweep_interval: Duration::from_millis(50),
         deletion_interval: Duration::from_millis(50),
-        deletion_resend: Duration::from_millis(500),
+        deletion_resend: Duration::from_secs(30),
         seed: 7,
         ..Config::new(dir)
     }
@@ -47,35 +51,66 @@ pub fn config(dir: &Path) -> Config {
 pub struct World {
     pub running: Running,
     pub nodes: Vec<Datanode>,
-    datanode: HadoopClient<Plain>,
-    block: HadoopClient<Plain>,
-    location: HadoopClient<Plain>,
+    datanode: Wires,
+    block: Wires,
+    location: Wires,
+}
+
+/// Both ways to one port. Calls take turns: whatever is asked twice is asked over Hadoop RPC and over gRPC.
+struct Wires {
+    hadoop: HadoopClient<Plain>,
+    grpc: GrpcClient,
+    calls: AtomicU64,
+}
+
+impl Wires {
+    fn to(address: std::net::SocketAddr, n: u8) -> Wires {
+        let hadoop = ClientConfig { user: Some("tester".into()), ..ClientConfig::default() };
+        let grpc = GrpcClientConfig { user: Some("tester".into()), ..GrpcClientConfig::default() };
+        let id = ClientId::from_bytes([n; 16]);
+        Wires {
+            hadoop: HadoopClient::new(address.into(), Plain, id, hadoop),
+            grpc: GrpcClient::new(address.into(), Plain, id, grpc).unwrap(),
+            calls: AtomicU64::new(0),
+        }
+    }
+
+    async fn call<R: Rpc>(&self, request: &R::Request) -> Result<R::Response, CallError> {
+        match self.calls.fetch_add(1, Ordering::Relaxed) % 2 {
+            0 => self.hadoop.call::<R>(request, &CallOptions::default()).await,
+            _ => self.grpc.call::<R>(request, &CallOptions::default()).await,
+        }
+    }
 }
 
 pub fn init(dir: &Path) {
-    let wanted = Identity { cluster_id: CLUSTER.into(), scm_id: "scm-1".into(), created_ms: 1 };
-    allotrope_scm::init(dir, &wanted, 10).unwrap();
+    init_as(dir, "scm-1");
 }
 
-fn client(address: std::net::SocketAddr, n: u8) -> HadoopClient<Plain> {
-    let config = ClientConfig { user: Some("tester".into()), ..ClientConfig::default() };
-    HadoopClient::new(address.into(), Plain, ClientId::from_bytes([n; 16]), config)
+pub fn init_as(dir: &Path, scm_id: &str) {
+    let wanted = Identity { cluster_id: CLUSTER.into(), scm_id: scm_id.into(), created_ms: 1 };
+    allotrope_scm::init(dir, &wanted, 10).unwrap();
 }
 
 impl World {
     /// An SCM on the tables in `config.dir`, once it leads.
     pub async fn start(config: Config) -> World {
-        let rocks = RocksShared::new(8 << 20, 8 << 20).unwrap();
-        let running = allotrope_scm::start(config, rocks, Arc::new(SystemClock::new())).await.unwrap();
-        let world = World {
-            datanode: client(running.datanode_address, 1),
-            block: client(running.block_address, 2),
-            location: client(running.client_address, 3),
-            nodes: Vec::new(),
-            running,
-        };
+        let world = World::start_member(config).await;
         world.until("SCM leads", async || world.running.leads()).await;
         world
+    }
+
+    /// The same without waiting: one of several.
+    pub async fn start_member(config: Config) -> World {
+        let rocks = RocksShared::new(8 << 20, 8 << 20).unwrap();
+        let running = allotrope_scm::start(config, rocks, Arc::new(SystemClock::new())).await.unwrap();
+        World {
+            datanode: Wires::to(running.datanode_address, 1),
+            block: Wires::to(running.block_address, 2),
+            location: Wires::to(running.client_address, 3),
+            nodes: Vec::new(),
+            running,
+        }
     }
 
     /// The same with `nodes` registered datanodes.
@@ -126,8 +161,11 @@ impl World {
         self.datanode_call(request).await.unwrap().register_response.unwrap()
     }
 
-    pub async fn datanode_call(&self, request: ScmDatanodeRequest) -> Result<hb::ScmDatanodeResponse, CallError> {
-        self.datanode.call::<DatanodeHeartbeat>(&request, &CallOptions::default()).await
+    pub async fn datanode_call(
+        &self,
+        request: ScmDatanodeRequest,
+    ) -> Result<hb::ScmDatanodeResponse, CallError> {
+        self.datanode.call::<DatanodeHeartbeat>(&request).await
     }
 
     /// A heartbeat with what `fill` puts into it.
@@ -170,11 +208,19 @@ impl World {
         panic!("node {n} never got the command {kind:?}");
     }
 
-    pub async fn block_call(&self, request: ScmBlockLocationRequest) -> Result<ScmBlockLocationResponse, CallError> {
-        self.block.call::<ScmBlockSend>(&request, &CallOptions::default()).await
+    pub async fn block_call(
+        &self,
+        request: ScmBlockLocationRequest,
+    ) -> Result<ScmBlockLocationResponse, CallError> {
+        self.block.call::<ScmBlockSend>(&request).await
     }
 
-    pub async fn allocate_answer(&self, config: &str, count: u32, exclude: hdds::ExcludeListProto) -> ScmBlockLocationResponse {
+    pub async fn allocate_answer(
+        &self,
+        config: &str,
+        count: u32,
+        exclude: hdds::ExcludeListProto,
+    ) -> ScmBlockLocationResponse {
         let config: ReplicationConfig = config.parse().unwrap();
         let ec = config.ec().map(|ec| hdds::EcReplicationConfig {
             data: i32::try_from(ec.data()).unwrap(),
@@ -212,12 +258,14 @@ impl World {
     ) -> Result<ScmContainerLocationResponse, CallError> {
         let mut request = ScmContainerLocationRequest { cmd_type: kind as i32, ..Default::default() };
         fill(&mut request);
-        self.location.call::<ScmContainerSubmit>(&request, &CallOptions::default()).await
+        self.location.call::<ScmContainerSubmit>(&request).await
     }
 
     pub async fn container(&self, container_id: i64) -> hdds::ContainerInfoProto {
         let asked = scm_container::GetContainerRequestProto { container_id, trace_id: None };
-        let answer = self.location_call(scm_container::Type::GetContainer, |r| r.get_container_request = Some(asked)).await;
+        let answer = self
+            .location_call(scm_container::Type::GetContainer, |r| r.get_container_request = Some(asked))
+            .await;
         answer.unwrap().get_container_response.unwrap().container_info
     }
 
@@ -273,7 +321,11 @@ impl Datanode {
 }
 
 /// A replica as a datanode reports it.
-pub fn replica(container_id: i64, state: hb::container_replica_proto::State, index: i32) -> ContainerReplicaProto {
+pub fn replica(
+    container_id: i64,
+    state: hb::container_replica_proto::State,
+    index: i32,
+) -> ContainerReplicaProto {
     ContainerReplicaProto {
         container_id,
         state: state as i32,

@@ -17,6 +17,7 @@ use allotrope_types::ScmStatus;
 
 use super::lacks;
 use crate::audit::{self, Act};
+use crate::config::ScmMember;
 use crate::scm::Scm;
 
 /// Answers OM.
@@ -45,7 +46,7 @@ impl Service<ScmBlockSend> for BlockService {
         let kind = Type::try_from(request.cmd_type)
             .map_err(|_| Fault::io(format!("{} is no request about blocks", request.cmd_type)))?;
         if kind != Type::GetScmInfo {
-            scm.leading(scm.config.block_address.port())?;
+            scm.leading(|leader| leader.block_port)?;
         }
         let failed = match kind {
             Type::AllocateScmBlock => {
@@ -98,13 +99,23 @@ impl Service<ScmBlockSend> for BlockService {
     }
 }
 
-/// Who this SCM is, and the members of its group as `host:port:ROLE:id:address`.
+/// Who this SCM is, and the members of its group as `host:port:ROLE:id:host`. Of the others only the number is known here.
 pub(crate) fn scm_info(scm: &Scm) -> GetScmInfoResponseProto {
-    let role = if scm.term().is_some() { "LEADER" } else { "FOLLOWER" };
-    let (host, id) = (&scm.config.host_name, &scm.identity.scm_id);
-    GetScmInfoResponseProto {
-        cluster_id: scm.identity.cluster_id.clone(),
-        scm_id: id.clone(),
-        peer_roles: vec![format!("{host}:9894:{role}:{id}:{host}")],
-    }
+    let (config, id) = (&scm.config, &scm.identity.scm_id);
+    let mine = if scm.term().is_some() { "LEADER" } else { "FOLLOWER" };
+    let alone = |host: &str, port: u16| vec![format!("{host}:{port}:{mine}:{id}:{host}")];
+    let leader = scm.raft.status().now().leader.map(|id| id.0);
+    let of = |member: &ScmMember| {
+        let (host, port) = (&member.host, member.raft_port);
+        if member.number == config.member {
+            return format!("{host}:{port}:{mine}:{id}:{host}");
+        }
+        let role = if leader == Some(member.number) { "LEADER" } else { "FOLLOWER" };
+        format!("{host}:{port}:{role}:{}:{host}", member.number)
+    };
+    let peer_roles = match config.members.as_slice() {
+        [] => alone(&config.host_name, config.raft_address.port()),
+        members => members.iter().map(of).collect(),
+    };
+    GetScmInfoResponseProto { cluster_id: scm.identity.cluster_id.clone(), scm_id: id.clone(), peer_roles }
 }

@@ -14,13 +14,8 @@ use crate::node::Node;
 use crate::scm::Scm;
 
 /// The rack of the node that the client names as its own; `None` if it runs on no datanode.
-fn client_rack<'a>(cluster: &'a Cluster, client: &str, caller: Option<IpAddr>) -> Option<&'a str> {
-    let caller = caller.map(|ip| ip.to_canonical().to_string());
-    let is = |node: &&Node| {
-        let here = [node.details.host_name.as_str(), node.details.ip_address.as_str()];
-        here.contains(&client)
-            || caller.as_deref().is_some_and(|caller| client.is_empty() && here.contains(&caller))
-    };
+fn client_rack<'a>(cluster: &'a Cluster, client: &str) -> Option<&'a str> {
+    let is = |node: &&Node| node.details.host_name == client || node.details.ip_address == client;
     cluster.nodes.all().find(is).map(Node::rack)
 }
 
@@ -34,13 +29,8 @@ fn distance(details: &DatanodeDetailsProto, client: &str, rack: Option<&str>) ->
 }
 
 /// The positions of `members` from the nearest to the farthest; nodes equally far stay in their order.
-pub(super) fn orders(
-    cluster: &Cluster,
-    client: &str,
-    caller: IpAddr,
-    members: &[DatanodeDetailsProto],
-) -> Vec<u32> {
-    let rack = client_rack(cluster, client, Some(caller));
+pub(super) fn orders(cluster: &Cluster, client: &str, members: &[DatanodeDetailsProto]) -> Vec<u32> {
+    let rack = client_rack(cluster, client);
     let mut at: Vec<usize> = (0..members.len()).collect();
     at.sort_by_key(|n| distance(&members[*n], client, rack));
     at.into_iter().filter_map(|n| u32::try_from(n).ok()).collect()

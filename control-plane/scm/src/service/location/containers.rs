@@ -171,9 +171,10 @@ pub(super) async fn allocate(
     );
     let config = config.map_err(|why| refused(&why))?;
     choose::check_config(config).map_err(|why| refused(&why))?;
-    let nodes = choose::place(&mut scm.cluster(), config, &Default::default(), &scm.config);
+    let key = (config, asked.owner);
+    let nodes = choose::place(&mut scm.cluster(), &key, &Default::default(), &scm.config);
     let nodes = nodes.map_err(|why| refused(&why))?;
-    let container = match open_container(scm, &(config, asked.owner), &nodes).await {
+    let container = match open_container(scm, &key, &nodes).await {
         Ok(container) => container,
         Err(Trouble::Known(why)) => return Err(refused(&why)),
         Err(Trouble::Log(why)) => return Err(not_made(&why)),

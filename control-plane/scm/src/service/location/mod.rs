@@ -95,7 +95,7 @@ impl LocationService {
             kind,
             Type::InSafeMode | Type::GetSafeModeRuleStatuses | Type::ForceExitSafeMode | Type::GetScmInfo
         ) {
-            scm.leading(scm.config.client_address.port())?;
+            scm.leading(|leader| leader.client_port)?;
         }
         match kind {
             Type::AllocateContainer => {

@@ -47,7 +47,7 @@ pub(super) async fn allocate(
     let config = wire::replication_of(asked.replication_type, Some(asked.replication_factor), None);
     let config = config.map_err(|why| refused(&why))?;
     choose::check_config(config).map_err(|why| refused(&why))?;
-    let nodes = choose::place(&mut scm.cluster(), config, &Default::default(), &scm.config);
+    let nodes = choose::place(&mut scm.cluster(), &(config, String::new()), &Default::default(), &scm.config);
     let pipeline = new_pipeline(scm, config, &nodes.map_err(|why| refused(&why))?);
     let message = pipeline.to_message(|_| None);
     scm.propose(Change::AddPipeline(message)).await.map_err(|why| not_made(&why))?;
