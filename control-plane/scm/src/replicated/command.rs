@@ -9,7 +9,7 @@ use allotrope_types::{ContainerEvent, ContainerId};
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Command {
     /// Which.
-    #[prost(oneof = "Change", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "Change", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
     pub change: Option<Change>,
 }
 
@@ -43,6 +43,9 @@ pub enum Change {
     /// A pipeline is set aside or taken up again.
     #[prost(message, tag = "9")]
     SetPipelineState(SetPipelineState),
+    /// The replication manager leaves a container alone, or takes care of it again.
+    #[prost(message, tag = "10")]
+    SetSuppressed(SetSuppressed),
 }
 
 /// See [`Change::AddContainer`].
@@ -104,6 +107,17 @@ pub struct SetPipelineState {
     /// Its new state, OPEN or DORMANT.
     #[prost(int32, required, tag = "2")]
     pub state: i32,
+}
+
+/// See [`Change::SetSuppressed`].
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct SetSuppressed {
+    /// The container.
+    #[prost(int64, required, tag = "1")]
+    pub container: i64,
+    /// Whether it is left alone.
+    #[prost(bool, required, tag = "2")]
+    pub suppressed: bool,
 }
 
 /// See [`Change::AddDeletions`].

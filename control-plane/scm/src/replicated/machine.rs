@@ -8,7 +8,7 @@ use allotrope_types::{Bcsid, ByteCount, ContainerId, ContainerState, PipelineId}
 
 use super::command::{
     AddContainer, AddDeletions, Answer, Change, Command, Ids, OnPipeline, Outcome, RemoveDeletions,
-    SetPipelineState, Step, TakeIds, event_of,
+    SetPipelineState, SetSuppressed, Step, TakeIds, event_of,
 };
 use super::tables::{CONTAINERS, DELETIONS, FAMILIES, PIPELINES, SEQUENCES, sequence};
 use crate::cluster::Cluster;
@@ -90,6 +90,17 @@ impl ScmMachine {
         container.used = ByteCount::new(step.used);
         container.keys = step.keys;
         CONTAINERS.put(batch, &id.as_u64(), &container.to_message())?;
+        self.cluster().blocks.put_container(container);
+        Ok(Answer::done())
+    }
+
+    fn set_suppressed(&self, batch: &mut Batch<'_>, set: SetSuppressed) -> Result<Answer, TableError> {
+        let id = ContainerId::try_from(set.container).ok();
+        let Some(mut container) = id.map(|id| read_container(batch, id)).transpose()?.flatten() else {
+            return Ok(Answer::refused(format!("there is no container {}", set.container)));
+        };
+        container.suppressed = set.suppressed;
+        CONTAINERS.put(batch, &container.id.as_u64(), &container.to_message())?;
         self.cluster().blocks.put_container(container);
         Ok(Answer::done())
     }
@@ -281,6 +292,7 @@ impl StateMachine for ScmMachine {
             Some(Change::ClosePipeline(on)) => self.close_pipeline(batch, &on, time),
             Some(Change::RemovePipeline(on)) => self.remove_pipeline(batch, &on),
             Some(Change::SetPipelineState(set)) => self.set_pipeline_state(batch, &set),
+            Some(Change::SetSuppressed(set)) => self.set_suppressed(batch, set),
             Some(Change::AddDeletions(add)) => self.add_deletions(batch, add, time),
             Some(Change::RemoveDeletions(remove)) => self.remove_deletions(batch, &remove),
             None => Err(TableError::Command {

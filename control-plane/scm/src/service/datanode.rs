@@ -19,7 +19,7 @@ use allotrope_types::{ContainerId, DatanodeId};
 use super::lacks;
 use crate::audit::{self, Act};
 use crate::cluster::{Cluster, Now, Report, reregister};
-use crate::node::{Layout, OperationalState, Usage};
+use crate::node::{Health, Layout, OperationalState, Usage};
 use crate::scm::Scm;
 use crate::wire;
 
@@ -144,13 +144,17 @@ impl DatanodeService {
                 stamp(&mut answer, term);
                 return Ok(answer);
             };
-            if before != crate::node::Health::Healthy {
+            if before != Health::Healthy {
                 cluster.count_serving();
             }
             let heard = cluster.report(id, &report, term.is_some(), now);
             operational(&mut cluster, id, details, term.is_some(), now);
             if term.is_some() {
                 answer.commands = cluster.commands.take(id);
+            }
+            if before == Health::Dead {
+                // What it holds was forgotten when it was given up: a registration brings a full report.
+                answer.commands.push(reregister());
             }
             heard
         };

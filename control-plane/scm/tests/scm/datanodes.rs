@@ -96,7 +96,9 @@ async fn a_datanode_that_falls_silent_loses_its_pipelines_and_then_its_replicas(
         .await;
     let refused = world.allocate_answer("STANDALONE/ONE", 1, Default::default()).await;
     assert_eq!(refused.status, allotrope_types::ScmStatus::FailedToFindSuitableNode.number());
-    world.heartbeat(0, |_| {}).await;
+    let back = world.heartbeat(0, |_| {}).await;
+    let asked: Vec<_> = back.commands.iter().map(|command| command.command_type).collect();
+    assert_eq!(asked, [Type::ReregisterCommand as i32], "what it holds is to be told anew");
     world.allocate("STANDALONE/ONE", 1).await;
     world.stop().await;
 }

@@ -70,6 +70,20 @@ async fn a_group_of_three_outlives_its_leader_and_gives_no_id_twice() {
         let hint = format!("is not the leader. Suggested leader is Server:127.0.0.1:{port}.");
         assert!(message.contains(&hint), "{message}");
     }
+    let transfer = async |world: &World, to: &str| {
+        let asked = allotrope_proto::hdds::TransferLeadershipRequestProto { new_leader_id: to.into() };
+        world
+            .location_call(Type::TransferLeadership, |r| r.transfer_scm_leadership_request = Some(asked))
+            .await
+    };
+    let unknown = transfer(&worlds[leader], "17").await.unwrap_err();
+    assert!(unknown.to_string().contains("no other SCM"), "{unknown}");
+    let heir = (leader + 1) % 3;
+    transfer(&worlds[leader], &members[heir].number.to_string()).await.unwrap();
+    let handed_over = async || worlds[heir].running.leads() && !worlds[leader].running.leads();
+    worlds[heir].until("the one that was named leads", handed_over).await;
+
+    let leader = worlds.iter().position(|w| w.running.leads()).unwrap();
     let gone = worlds.remove(leader);
     gone.stop().await;
     worlds[0].until("another leads", async || worlds.iter().any(|w| w.running.leads())).await;

@@ -168,6 +168,11 @@ async fn containers_are_opened_listed_counted_and_closed() {
     assert_eq!(list(0, 2, None).await.0, ids[..2]);
     assert_eq!(list(ids[2] as u64, 10, None).await.0, ids[2..]);
     assert_eq!(list(0, 10, Some(LifeCycleState::Closing)).await, (vec![ids[1]], Some(1)));
+    let asked = m::SuppressContainerRequestProto { container_i_ds: vec![ids[0], 4711], suppress: Some(true) };
+    let fill = |r: &mut m::ScmContainerLocationRequest| r.suppress_container_request = Some(asked);
+    let failed = world.location_call(Type::SuppressContainer, fill).await.unwrap();
+    assert_eq!(failed.suppress_container_response.unwrap().failed_container_i_ds, [4711]);
+    assert_eq!(world.container(ids[0]).await.suppressed, Some(true));
     let asked = m::ScmListContainerIDsRequestProto { count: 10, ..Default::default() };
     let fill = |r: &mut m::ScmContainerLocationRequest| r.scm_list_container_i_ds_request = Some(asked);
     let listed = world.location_call(Type::ListContainerIDs, fill).await.unwrap();

@@ -87,7 +87,9 @@ impl Service<ScmBlockSend> for BlockService {
             }
             Type::AddScm => Some(Failed {
                 status: ScmStatus::UnsupportedOperation,
-                message: "this SCM runs alone and takes no further members".to_owned(),
+                message:
+                    "this SCM takes no members while it runs; name all of them when the group is founded"
+                        .to_owned(),
             }),
         };
         if let Some(failed) = failed {

@@ -10,16 +10,16 @@ use allotrope_proto::scm_container::{
     GetContainerWithPipelineBatchResponseProto, GetContainerWithPipelineResponseProto,
     GetExistContainerWithPipelinesInBatchResponseProto, ScmCloseContainerResponseProto,
     ScmListContainerIDsRequestProto, ScmListContainerIDsResponseProto, ScmListContainerRequestProto,
-    ScmListContainerResponseProto, Type, container_response_proto,
-    scm_close_container_response_proto::Status,
+    ScmListContainerResponseProto, SuppressContainerRequestProto, SuppressContainerResponseProto, Type,
+    container_response_proto, scm_close_container_response_proto::Status,
 };
 use allotrope_types::{ContainerEvent, ContainerId, ContainerState};
 
 use crate::blocks::choose;
 use crate::cluster::Cluster;
 use crate::container::Container;
-use crate::replicated::command::{Change, Step};
-use crate::scm::{Scm, class};
+use crate::replicated::command::{Change, SetSuppressed, Step};
+use crate::scm::{ProposeFault, Scm, class};
 use crate::service::block::allocate::{Trouble, check_safe_mode, open_container};
 use crate::service::not_made;
 use crate::wire;
@@ -199,4 +199,21 @@ pub(super) async fn close(scm: &Scm, id: i64) -> Result<ScmCloseContainerRespons
         ContainerState::Closing => answer(Status::ContainerAlreadyClosing),
         _ => answer(Status::ContainerAlreadyClosed),
     }
+}
+
+/// Marks containers for the replication manager to leave alone; answers with those that are not there.
+pub(super) async fn suppress(
+    scm: &Scm,
+    asked: SuppressContainerRequestProto,
+) -> Result<SuppressContainerResponseProto, Fault> {
+    let suppressed = asked.suppress.unwrap_or(true);
+    let mut failed_container_i_ds = Vec::new();
+    for container in asked.container_i_ds {
+        match scm.propose(Change::SetSuppressed(SetSuppressed { container, suppressed })).await {
+            Ok(_) => {}
+            Err(ProposeFault::Refused(_)) => failed_container_i_ds.push(container),
+            Err(why) => return Err(not_made(&why)),
+        }
+    }
+    Ok(SuppressContainerResponseProto { failed_container_i_ds })
 }

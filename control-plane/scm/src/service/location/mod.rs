@@ -50,7 +50,7 @@ fn act(kind: Type) -> Act {
     use Type::*;
     match kind {
         AllocateContainer | DeleteContainer | CloseContainer | AllocatePipeline | ActivatePipeline
-        | DeactivatePipeline | ClosePipeline | ForceExitSafeMode | RecommissionNodes | SuppressContainer => {
+        | DeactivatePipeline | ClosePipeline | ForceExitSafeMode | SuppressContainer | TransferLeadership => {
             Act::Write
         }
         _ => Act::Read,
@@ -140,6 +140,10 @@ impl LocationService {
                 let asked = payload!(scm_close_container_request);
                 out.scm_close_container_response = Some(containers::close(scm, asked.container_id).await?);
             }
+            Type::SuppressContainer => {
+                out.suppress_container_response =
+                    Some(containers::suppress(scm, payload!(suppress_container_request)).await?);
+            }
             Type::ListPipelines => out.list_pipeline_response = Some(pipelines::list(scm)),
             Type::GetPipeline => {
                 out.get_pipeline_response =
@@ -181,6 +185,11 @@ impl LocationService {
             }
             Type::GetReplicationManagerStatus => {
                 out.replication_manager_status_response = Some(state::replication_manager());
+            }
+            Type::TransferLeadership => {
+                state::transfer_leadership(scm, &payload!(transfer_scm_leadership_request).new_leader_id)
+                    .await?;
+                out.transfer_scm_leadership_response = Some(Default::default());
             }
             other => {
                 let text = format!("{} is not served by this SCM", other.as_str_name());

@@ -1,12 +1,14 @@
-//! SCM's own state: safe mode with its rules.
+//! SCM's own state: safe mode with its rules, and who leads.
 
+use allotrope_consensus::MemberId;
+use allotrope_proto::rpc::Fault;
 use allotrope_proto::scm_container::{
     ForceExitSafeModeResponseProto, GetSafeModeRuleStatusesResponseProto, InSafeModeResponseProto,
     ReplicationManagerStatusResponseProto, SafeModeRuleStatusProto,
 };
 
 use crate::safe_mode;
-use crate::scm::Scm;
+use crate::scm::{Scm, class};
 
 pub(super) fn in_safe_mode(scm: &Scm) -> InSafeModeResponseProto {
     InSafeModeResponseProto { in_safe_mode: scm.cluster().safe_mode.is_on() }
@@ -33,4 +35,17 @@ pub(super) fn rules(scm: &Scm) -> GetSafeModeRuleStatusesResponseProto {
 /// There is none yet: nothing copies replicas that were lost.
 pub(super) fn replication_manager() -> ReplicationManagerStatusResponseProto {
     ReplicationManagerStatusResponseProto { is_running: false }
+}
+
+/// Hands leadership to the member of that number or host; to any other one if none is named.
+pub(super) async fn transfer_leadership(scm: &Scm, to: &str) -> Result<(), Fault> {
+    let others = scm.config.members.iter().filter(|member| member.number != scm.config.member);
+    let named = |m: &&crate::ScmMember| to.is_empty() || m.host == to || m.number.to_string() == to;
+    let mut fitting = others.filter(named);
+    let refused = |why: String| Fault::application(class::SCM, why);
+    let Some(member) = fitting.next() else {
+        return Err(refused(format!("no other SCM of this group has the number or host {to:?}")));
+    };
+    let number = MemberId(member.number);
+    scm.raft.transfer_leadership(number).await.map_err(|why| refused(why.to_string()))
 }
