@@ -156,6 +156,14 @@ impl Config {
             let fix = "a block has to fit a container: lower ozone.scm.block.size or raise ozone.scm.container.size";
             return wrong("block_size", self.block_size.to_string(), fix);
         }
+        let mut numbers: Vec<u64> = self.members.iter().map(|member| member.number).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        let distinct = numbers.len() == self.members.len();
+        if !self.members.is_empty() && (!distinct || !numbers.contains(&self.member)) {
+            let fix = "each member has a number of its own, and this one is among them";
+            return wrong("members", format!("{numbers:?} for member {}", self.member), fix);
+        }
         for (field, share) in
             [("close_threshold", self.close_threshold), ("safe_mode_containers", self.safe_mode_containers)]
         {

@@ -22,7 +22,7 @@ pub use reported::{Heard, Report};
 
 use crate::Config;
 use crate::container::{Container, Replicas, lifecycle};
-use crate::node::Nodes;
+use crate::node::{Health, Nodes};
 use crate::pipeline::{Pipeline, PipelineState};
 use crate::replicated::command::{Change, Step};
 use crate::safe_mode::{Counts, SafeMode};
@@ -205,6 +205,12 @@ impl Cluster {
         let (used, keys) = (info.used.as_u64(), info.keys);
         let mut changes = Vec::new();
         for action in actions {
+            if let lifecycle::Action::CloseReplica { node, .. }
+            | lifecycle::Action::DeleteReplica { node, .. } = action
+                && self.nodes.get(node).is_none_or(|node| node.health == Health::Dead)
+            {
+                continue; // when it comes back it registers, and its report leads here again
+            }
             match action {
                 lifecycle::Action::Step(event, bcsid) => {
                     let step = Step::new(container, event, bcsid.as_u64(), used, keys);

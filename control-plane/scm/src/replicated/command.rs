@@ -15,6 +15,7 @@ pub struct Command {
 
 /// The changes there are.
 #[derive(Clone, PartialEq, prost::Oneof)]
+#[allow(clippy::large_enum_variant, reason = "a change is made once and goes straight into the log")]
 pub enum Change {
     /// A new container, in a new pipeline or in one that exists. Its id is drawn when it is applied.
     #[prost(message, tag = "1")]
@@ -146,6 +147,7 @@ pub struct Answer {
 
 /// The outcomes there are.
 #[derive(Clone, PartialEq, prost::Oneof)]
+#[allow(clippy::large_enum_variant, reason = "an outcome is read once, where it arrives")]
 pub enum Outcome {
     /// It is as the command wants it.
     #[prost(message, tag = "1")]

@@ -26,10 +26,10 @@ use allotrope_scm::clock::SystemClock;
 use allotrope_scm::{Config, Identity, Running};
 use allotrope_types::{ByteCount, DatanodeId, ReplicationConfig};
 
-pub const CLUSTER: &str = "CID-3f2c8a54-9d1e-4b77-8c06-5e2f1a90b3d7";
+pub(crate) const CLUSTER: &str = "CID-3f2c8a54-9d1e-4b77-8c06-5e2f1a90b3d7";
 
 /// Settings for a laptop's disk and a test's patience.
-pub fn config(dir: &Path) -> Config {
+pub(crate) fn config(dir: &Path) -> Config {
     let any = "127.0.0.1:0".parse().unwrap();
     Config {
         datanode_address: any,
@@ -48,9 +48,9 @@ pub fn config(dir: &Path) -> Config {
     }
 }
 
-pub struct World {
-    pub running: Running,
-    pub nodes: Vec<Datanode>,
+pub(crate) struct World {
+    pub(crate) running: Running,
+    pub(crate) nodes: Vec<Datanode>,
     datanode: Wires,
     block: Wires,
     location: Wires,
@@ -83,25 +83,25 @@ impl Wires {
     }
 }
 
-pub fn init(dir: &Path) {
+pub(crate) fn init(dir: &Path) {
     init_as(dir, "scm-1");
 }
 
-pub fn init_as(dir: &Path, scm_id: &str) {
+pub(crate) fn init_as(dir: &Path, scm_id: &str) {
     let wanted = Identity { cluster_id: CLUSTER.into(), scm_id: scm_id.into(), created_ms: 1 };
     allotrope_scm::init(dir, &wanted, 10).unwrap();
 }
 
 impl World {
     /// An SCM on the tables in `config.dir`, once it leads.
-    pub async fn start(config: Config) -> World {
+    pub(crate) async fn start(config: Config) -> World {
         let world = World::start_member(config).await;
         world.until("SCM leads", async || world.running.leads()).await;
         world
     }
 
     /// The same without waiting: one of several.
-    pub async fn start_member(config: Config) -> World {
+    pub(crate) async fn start_member(config: Config) -> World {
         let rocks = RocksShared::new(8 << 20, 8 << 20).unwrap();
         let running = allotrope_scm::start(config, rocks, Arc::new(SystemClock::new())).await.unwrap();
         World {
@@ -114,7 +114,7 @@ impl World {
     }
 
     /// The same with `nodes` registered datanodes.
-    pub async fn with_nodes(config: Config, nodes: u8) -> World {
+    pub(crate) async fn with_nodes(config: Config, nodes: u8) -> World {
         let mut world = World::start(config).await;
         for n in 0..nodes {
             world.join(Datanode::new(n)).await;
@@ -122,12 +122,12 @@ impl World {
         world
     }
 
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.running.shutdown(Duration::from_secs(10)).await;
     }
 
     /// Waits until `holds`, for ten seconds at most.
-    pub async fn until(&self, what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    pub(crate) async fn until(&self, what: &str, mut holds: impl AsyncFnMut() -> bool) {
         for _ in 0..1000 {
             if holds().await {
                 return;
@@ -137,13 +137,13 @@ impl World {
         panic!("it did not come to pass that {what}");
     }
 
-    pub async fn join(&mut self, node: Datanode) {
+    pub(crate) async fn join(&mut self, node: Datanode) {
         let answer = self.register(&node).await;
         assert_eq!(answer.error_code, 1, "{answer:?}");
         self.nodes.push(node);
     }
 
-    pub async fn register(&self, node: &Datanode) -> ScmRegisteredResponseProto {
+    pub(crate) async fn register(&self, node: &Datanode) -> ScmRegisteredResponseProto {
         let request = ScmDatanodeRequest {
             cmd_type: hb::Type::Register as i32,
             register_request: Some(ScmRegisterRequestProto {
@@ -161,7 +161,7 @@ impl World {
         self.datanode_call(request).await.unwrap().register_response.unwrap()
     }
 
-    pub async fn datanode_call(
+    pub(crate) async fn datanode_call(
         &self,
         request: ScmDatanodeRequest,
     ) -> Result<hb::ScmDatanodeResponse, CallError> {
@@ -169,7 +169,7 @@ impl World {
     }
 
     /// A heartbeat with what `fill` puts into it.
-    pub async fn heartbeat(
+    pub(crate) async fn heartbeat(
         &self,
         n: usize,
         fill: impl FnOnce(&mut ScmHeartbeatRequestProto),
@@ -191,13 +191,13 @@ impl World {
     }
 
     /// Node `n` says that one of its replicas has changed.
-    pub async fn report(&self, n: usize, replica: ContainerReplicaProto) -> ScmHeartbeatResponseProto {
+    pub(crate) async fn report(&self, n: usize, replica: ContainerReplicaProto) -> ScmHeartbeatResponseProto {
         let report = hb::IncrementalContainerReportProto { report: vec![replica] };
         self.heartbeat(n, |heartbeat| heartbeat.incremental_container_report = vec![report]).await
     }
 
     /// The first command of that kind which node `n` gets.
-    pub async fn command(&self, n: usize, kind: hb::scm_command_proto::Type) -> ScmCommandProto {
+    pub(crate) async fn command(&self, n: usize, kind: hb::scm_command_proto::Type) -> ScmCommandProto {
         for _ in 0..1000 {
             let answer = self.heartbeat(n, |_| {}).await;
             if let Some(command) = answer.commands.into_iter().find(|c| c.command_type == kind as i32) {
@@ -208,14 +208,14 @@ impl World {
         panic!("node {n} never got the command {kind:?}");
     }
 
-    pub async fn block_call(
+    pub(crate) async fn block_call(
         &self,
         request: ScmBlockLocationRequest,
     ) -> Result<ScmBlockLocationResponse, CallError> {
         self.block.call::<ScmBlockSend>(&request).await
     }
 
-    pub async fn allocate_answer(
+    pub(crate) async fn allocate_answer(
         &self,
         config: &str,
         count: u32,
@@ -245,13 +245,13 @@ impl World {
         self.block_call(request).await.unwrap()
     }
 
-    pub async fn allocate(&self, config: &str, count: u32) -> Vec<AllocateBlockResponse> {
+    pub(crate) async fn allocate(&self, config: &str, count: u32) -> Vec<AllocateBlockResponse> {
         let answer = self.allocate_answer(config, count, Default::default()).await;
         assert_eq!(answer.success, Some(true), "{:?}", answer.message);
         answer.allocate_scm_block_response.unwrap().blocks
     }
 
-    pub async fn location_call(
+    pub(crate) async fn location_call(
         &self,
         kind: scm_container::Type,
         fill: impl FnOnce(&mut ScmContainerLocationRequest),
@@ -261,7 +261,7 @@ impl World {
         self.location.call::<ScmContainerSubmit>(&request).await
     }
 
-    pub async fn container(&self, container_id: i64) -> hdds::ContainerInfoProto {
+    pub(crate) async fn container(&self, container_id: i64) -> hdds::ContainerInfoProto {
         let asked = scm_container::GetContainerRequestProto { container_id, trace_id: None };
         let answer = self
             .location_call(scm_container::Type::GetContainer, |r| r.get_container_request = Some(asked))
@@ -270,29 +270,29 @@ impl World {
     }
 
     /// Waits until SCM says that the container is in `state`.
-    pub async fn until_container(&self, id: i64, state: hdds::LifeCycleState) {
+    pub(crate) async fn until_container(&self, id: i64, state: hdds::LifeCycleState) {
         let what = format!("container {id} is {state:?}");
         self.until(&what, async || self.container(id).await.state == state as i32).await;
     }
 }
 
 /// A datanode as SCM sees one.
-pub struct Datanode {
-    pub id: DatanodeId,
-    pub n: u8,
-    pub layout: LayoutVersionProto,
-    pub replicas: Vec<ContainerReplicaProto>,
-    pub remaining: u64,
+pub(crate) struct Datanode {
+    pub(crate) id: DatanodeId,
+    pub(crate) n: u8,
+    pub(crate) layout: LayoutVersionProto,
+    pub(crate) replicas: Vec<ContainerReplicaProto>,
+    pub(crate) remaining: u64,
 }
 
 impl Datanode {
-    pub fn new(n: u8) -> Datanode {
+    pub(crate) fn new(n: u8) -> Datanode {
         let layout = LayoutVersionProto { metadata_layout_version: 10, software_layout_version: 10 };
         let id = DatanodeId::from_random_bytes([n + 1; 16]);
         Datanode { id, n, layout, replicas: Vec::new(), remaining: 100 << 30 }
     }
 
-    pub fn details(&self) -> DatanodeDetailsProto {
+    pub(crate) fn details(&self) -> DatanodeDetailsProto {
         let (most_sig_bits, least_sig_bits) = self.id.to_halves();
         let uuid = hdds::Uuid { most_sig_bits, least_sig_bits };
         let port = |name: &str, value| Port { name: name.into(), value };
@@ -307,7 +307,7 @@ impl Datanode {
         }
     }
 
-    pub fn node_report(&self) -> NodeReportProto {
+    pub(crate) fn node_report(&self) -> NodeReportProto {
         let storage = StorageReportProto {
             storage_uuid: format!("DS-{}", self.n),
             storage_location: format!("/data/{}", self.n),
@@ -321,7 +321,7 @@ impl Datanode {
 }
 
 /// A replica as a datanode reports it.
-pub fn replica(
+pub(crate) fn replica(
     container_id: i64,
     state: hb::container_replica_proto::State,
     index: i32,
@@ -337,11 +337,11 @@ pub fn replica(
     }
 }
 
-pub fn container_of(block: &AllocateBlockResponse) -> i64 {
+pub(crate) fn container_of(block: &AllocateBlockResponse) -> i64 {
     block.container_block_id.as_ref().unwrap().container_id
 }
 
-pub fn members(block: &AllocateBlockResponse) -> Vec<String> {
+pub(crate) fn members(block: &AllocateBlockResponse) -> Vec<String> {
     let pipeline = block.pipeline.as_ref().unwrap();
     pipeline.members.iter().map(|member| member.uuid.clone().unwrap()).collect()
 }
