@@ -12,8 +12,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use allotrope_consensus::{Handle, Origin};
-use allotrope_proto::om::{DeletedKeys, OmRequest, PurgeKeysRequest, Type};
+use allotrope_consensus::{Handle, Origin, View};
+use allotrope_proto::om::{
+    DeletedKeys, OmRequest, PurgeDirectoriesRequest, PurgeKeysRequest, PurgePathRequest, Type,
+};
 use allotrope_proto::scm_block::KeyBlocks;
 use allotrope_types::OmStatus;
 
@@ -21,7 +23,7 @@ use crate::blocks::Blocks;
 use crate::machine::Namespace;
 use crate::namespace::{keys, replication};
 use crate::refusal::Refusal;
-use crate::tables::{DELETED, TextKey as _};
+use crate::tables::{DELETED, DELETED_DIRECTORIES, TextKey as _};
 use crate::tx::Db;
 
 /// How fast deleted keys go.
@@ -48,7 +50,11 @@ pub(crate) async fn run<B: Blocks>(replica: Handle<Namespace>, blocks: Arc<B>, p
         tokio::time::sleep(pace.interval).await;
         let mut left = pace.rows_max;
         while left > 0 {
-            match step(&replica, &*blocks, left.min(STEP)).await {
+            let stepped = match step_directories(&replica).await {
+                Ok(0) => step(&replica, &*blocks, left.min(STEP)).await,
+                other => other,
+            };
+            match stepped {
                 Ok(0) => break,
                 Ok(done) => left = left.saturating_sub(done),
                 Err(error) => {
@@ -58,6 +64,32 @@ pub(crate) async fn run<B: Blocks>(replica: Handle<Namespace>, blocks: Arc<B>, p
             }
         }
     }
+}
+
+/// Directories that one entry of the log empties a step further.
+const DIRECTORIES_STEP: usize = 20;
+
+/// Empties some deleted directories a step further. How many there were.
+pub(crate) async fn step_directories(replica: &Handle<Namespace>) -> Result<usize, Refusal> {
+    let elsewhere = |e: &dyn std::fmt::Display| Refusal::new(OmStatus::InternalError, e.to_string());
+    let read = |view: &View<'_>| -> Result<Vec<String>, Refusal> {
+        let rows = Db::new(view).scan(DELETED_DIRECTORIES, b"/")?.take(DIRECTORIES_STEP);
+        rows.map(|pair| Ok(pair?.0.as_str().to_owned())).collect()
+    };
+    let rows = replica.read(read).await.map_err(|e| elsewhere(&e))??;
+    let found = rows.len();
+    if found > 0 {
+        let path = |row| PurgePathRequest { deleted_dir: Some(row), ..PurgePathRequest::default() };
+        let deleted_path = rows.into_iter().map(path).collect();
+        let asked = PurgeDirectoriesRequest { deleted_path, ..PurgeDirectoriesRequest::default() };
+        let request = OmRequest {
+            cmd_type: Type::PurgeDirectories as i32,
+            purge_directories_request: Some(asked),
+            ..OmRequest::default()
+        };
+        replica.propose(Origin::Service, &request).await.map_err(|e| elsewhere(&e))?;
+    }
+    Ok(found)
 }
 
 /// Hands over at most `rows_max` rows. How many are gone from the table.

@@ -56,6 +56,22 @@ pub(crate) fn add(list: &mut Vec<OzoneAclInfo>, given: &OzoneAclInfo) -> bool {
     }
 }
 
+/// Takes the rights of `given` from its holder's entry, and the entry away with the last. Whether the list changed.
+pub(crate) fn remove(list: &mut Vec<OzoneAclInfo>, given: &OzoneAclInfo) -> bool {
+    let Some(at) = list.iter().position(|entry| same_holder(entry, given)) else { return false };
+    let rights = trimmed(combine(&list[at].rights, &given.rights, |a, b| a & !b));
+    if rights == list[at].rights {
+        return false;
+    }
+    match rights.iter().all(|byte| *byte == 0) {
+        true => {
+            list.remove(at);
+        }
+        false => list[at].rights = rights,
+    }
+    true
+}
+
 /// Entries of `from` with scope DEFAULT, as ACCESS entries of something made below it.
 pub(crate) fn inherited(from: &[OzoneAclInfo]) -> impl Iterator<Item = OzoneAclInfo> + '_ {
     from.iter()
@@ -84,12 +100,18 @@ mod tests {
     }
 
     #[test]
-    fn rights_are_added_by_holder() {
+    fn rights_are_added_and_taken_by_holder() {
         let mut list = of_maker("ann", Some("staff"));
         assert_eq!(list[1].rights.as_ref(), [0x09]);
         assert!(add(&mut list, &entry("bob", &[1])));
         assert!(!add(&mut list, &entry("bob", &[1])));
         assert!(add(&mut list, &entry("bob", &[0, 2])));
         assert_eq!(list[2].rights.as_ref(), [1, 2]);
+        assert!(remove(&mut list, &entry("bob", &[0, 2])));
+        assert_eq!(list[2].rights.as_ref(), [1]);
+        assert!(!remove(&mut list, &entry("bob", &[2])));
+        assert!(remove(&mut list, &entry("bob", &[1])));
+        assert_eq!(list.len(), 2);
+        assert!(!remove(&mut list, &entry("eve", &[1])));
     }
 }

@@ -59,6 +59,14 @@ impl Place {
         }
     }
 
+    /// The row of the multipart upload `id` of this key.
+    pub(crate) fn upload_session(&self, id: &str) -> Session {
+        match self {
+            Place::Object(key) => Session::Object(OpenKey::of_upload(key, id)),
+            Place::File(key) => Session::File(OpenNodeKey::of_upload(key, id)),
+        }
+    }
+
     /// Hands the blocks of `gone` to the deletion service; keys without blocks are simply gone.
     pub(crate) fn bury(&self, tx: &mut Tx<'_>, bucket: &Bucket, gone: Vec<KeyInfo>) {
         let key_info: Vec<KeyInfo> = gone.into_iter().filter(|key| blocks(key).next().is_some()).collect();

@@ -6,8 +6,10 @@
 //! Law     `apply` is a function of tables, request and log time; a refused request changes nothing.
 //! Source  `table` lists every request there is, what answers it and the test that shows it.
 
+mod acl;
 mod allocate_block;
 mod commit_key;
+mod complete_upload;
 mod create_bucket;
 mod create_directory;
 mod create_file;
@@ -26,11 +28,13 @@ mod list_status;
 mod list_volume;
 mod open;
 mod parts;
+mod purge_directories;
 mod purge_keys;
 mod rename_key;
 mod set_bucket_property;
 mod set_volume_property;
 pub mod table;
+mod uploads;
 
 use allotrope_proto::hdds::ExcludeListProto;
 use allotrope_proto::om::{KeyLocation, OmRequest, OmResponse, Type};

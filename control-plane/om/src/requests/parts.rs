@@ -45,7 +45,8 @@ pub(super) fn prepare(scene: &Scene<'_>, args: &mut KeyArgs) -> Result<Plan, Ref
     Ok(Plan::Ready)
 }
 
-fn check_number(args: &KeyArgs) -> Result<u32, Refusal> {
+/// The part's number, if a part can have it.
+pub(super) fn check_number(args: &KeyArgs) -> Result<u32, Refusal> {
     match args.multipart_number() {
         number @ 1..=PART_NUMBER_MAX => Ok(number),
         number => refuse!(InvalidPart, "a part's number is 1 to {PART_NUMBER_MAX}, not {number}"),

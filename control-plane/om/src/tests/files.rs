@@ -116,3 +116,34 @@ fn a_file_does_not_replace_a_directory_made_meanwhile() {
     world.ok(create_directory("name"));
     world.refused(commit_key("name", session, 4, locations), OmStatus::NotAFile);
 }
+
+fn purge(world: &mut World) {
+    let rows = world.rows("deletedDirectoryTable");
+    let path = |row: String| PurgePathRequest { deleted_dir: Some(row), ..PurgePathRequest::default() };
+    let asked = PurgeDirectoriesRequest {
+        deleted_path: rows.into_iter().map(path).collect(),
+        ..PurgeDirectoriesRequest::default()
+    };
+    world.apply(OmRequest { purge_directories_request: Some(asked), ..request(Type::PurgeDirectories) });
+}
+
+#[test]
+fn a_deleted_directory_is_emptied_level_by_level() {
+    let mut world = World::with_bucket(BucketLayout::FileSystemOptimized);
+    for number in 0..1001 {
+        world.write(&format!("a/file-{number}"), 1);
+    }
+    world.write("a/b/c/deep", 5);
+    world.ok(delete_key("a", true));
+    world.refused(delete_bucket("vol", "bkt"), OmStatus::BucketNotEmpty);
+    let mut rounds = 0;
+    while world.count("deletedDirectoryTable") > 0 {
+        purge(&mut world);
+        rounds += 1;
+        assert!(rounds < 10);
+    }
+    assert_eq!(world.usage(), (0, 0));
+    assert_eq!(world.count("deletedTable"), 1002);
+    assert_eq!(world.count("fileTable") + world.count("directoryTable"), 0);
+    world.ok(delete_bucket("vol", "bkt"));
+}

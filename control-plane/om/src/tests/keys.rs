@@ -221,7 +221,7 @@ fn a_deleted_key_leaves_its_blocks_to_be_deleted() {
         world.refused(delete_key("key", false), OmStatus::KeyNotFound);
         assert_eq!(world.usage(), (0, 0));
         assert_eq!(world.count("deletedTable"), 1);
-        let rows = world.deleted_rows();
+        let rows = world.rows("deletedTable");
         let deleted = DeletedKeys { volume_name: String::new(), bucket_name: String::new(), keys: rows };
         let asked = PurgeKeysRequest { deleted_keys: vec![deleted], ..PurgeKeysRequest::default() };
         world.apply(OmRequest { purge_keys_request: Some(asked), ..request(Type::PurgeKeys) });

@@ -1,9 +1,11 @@
 //! What each request does, told on tables in memory: the same `plan`, `apply` and `read` that a server runs.
 
+mod acl;
 mod buckets;
 mod files;
 mod keys;
 mod listing;
 mod requests;
+mod uploads;
 mod volumes;
 mod world;

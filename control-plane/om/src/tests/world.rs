@@ -156,9 +156,9 @@ impl World {
         response
     }
 
-    /// The keys of the rows that await deletion.
-    pub(crate) fn deleted_rows(&self) -> Vec<String> {
-        let rows = self.tables.0.keys().filter(|(table, _)| table == "deletedTable");
+    /// The keys of the rows of a table.
+    pub(crate) fn rows(&self, table: &str) -> Vec<String> {
+        let rows = self.tables.0.keys().filter(|(name, _)| name == table);
         rows.map(|(_, key)| String::from_utf8(key.clone()).unwrap()).collect()
     }
 

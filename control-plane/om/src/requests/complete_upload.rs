@@ -1,0 +1,144 @@
+//! CompleteMultiPartUpload: the parts that the client lists become the key.
+
+use std::collections::BTreeMap;
+
+use allotrope_proto::hdds::KeyValue;
+use allotrope_proto::om::{
+    KeyInfo, MultipartUploadCompleteResponse, OmRequest, OmResponse, Part, PartKeyInfo,
+};
+use md5::{Digest as _, Md5};
+
+use super::open::{etag, expected_generation, version_zero};
+use super::parts::upload;
+use crate::namespace::keys;
+use crate::refusal::{Refusal, refuse};
+use crate::tables::UPLOADS;
+use crate::tx::Tx;
+
+/// The least size of a part that is not the last, in bytes: S3's.
+const PART_LEN_MIN: u64 = 5 << 20;
+
+pub(super) fn apply(tx: &mut Tx<'_>, mut request: OmRequest) -> Result<OmResponse, Refusal> {
+    let asked = request.complete_multi_part_upload_request.take().unwrap_or_default();
+    let args = asked.key_args;
+    let (mut bucket, name, row, upload) = upload(tx.db(), &args)?;
+    let target = keys::target(tx.db(), &bucket, &name)?;
+    if !target.has_parent() {
+        refuse!(DirectoryNotFound, "the directory of {name} does not exist");
+    }
+    if target.is_directory() {
+        refuse!(NotAFile, "{name} has become a directory");
+    }
+    expected_generation(&args, target.existing.as_ref())?;
+    let session = target.place.upload_session(&upload.upload_id);
+    let Some(open) = session.get(tx.db())? else {
+        refuse!(NoSuchMultipartUploadError, "key {name} has no multipart upload {:?}", upload.upload_id)
+    };
+    // The hash, and the number in it, cover all parts that were uploaded, as Ozone has it.
+    let hash = hash(&upload.part_key_info_list);
+    let (chosen, unused) = choose(&name, &asked.parts_list, upload.part_key_info_list)?;
+    let key = joined(open, chosen, &hash, tx);
+    charge(tx, &mut bucket, &unused, target.existing.as_ref())?;
+    session.delete(tx);
+    tx.delete(UPLOADS, &row);
+    target.place.put(tx, &keys::stored(key, bucket.is_tree()));
+    let replaced = target.existing.map(|old| keys::stored(old, bucket.is_tree()));
+    target.place.bury(tx, &bucket, replaced.into_iter().chain(unused).collect());
+    let response = MultipartUploadCompleteResponse {
+        volume: Some(args.volume_name),
+        bucket: Some(args.bucket_name),
+        key: Some(args.key_name),
+        hash: Some(hash),
+    };
+    Ok(OmResponse { complete_multi_part_upload_response: Some(response), ..OmResponse::default() })
+}
+
+/// The uploaded parts that `list` names, in its order, and those that it leaves out.
+fn choose(
+    name: &str,
+    list: &[Part],
+    uploaded: Vec<PartKeyInfo>,
+) -> Result<(Vec<KeyInfo>, Vec<KeyInfo>), Refusal> {
+    if list.is_empty() {
+        refuse!(InvalidRequest, "the completion of key {name} lists no part");
+    }
+    if !list.is_sorted_by(|a, b| a.part_number < b.part_number) {
+        refuse!(InvalidPartOrder, "the parts of key {name} are not listed in rising order");
+    }
+    let by_etag = list.iter().all(|part| part.e_tag.is_some());
+    let mut uploaded: BTreeMap<u32, PartKeyInfo> =
+        uploaded.into_iter().map(|part| (part.part_number, part)).collect();
+    let mut chosen = Vec::with_capacity(list.len());
+    for (index, part) in list.iter().enumerate() {
+        let number = part.part_number;
+        let Some(found) = uploaded.remove(&number) else {
+            refuse!(InvalidPart, "key {name} has no part {number}")
+        };
+        let matches = match by_etag {
+            true => {
+                let given = part.e_tag().trim_matches('"');
+                given == found.part_name
+                    || etag(&found.part_key_info).map(|e| e.trim_matches('"')) == Some(given)
+            }
+            false => part.part_name == found.part_name,
+        };
+        if !matches {
+            refuse!(InvalidPart, "part {number} of key {name} is another one than the completion lists");
+        }
+        let len = found.part_key_info.data_size;
+        if index + 1 < list.len() && len < PART_LEN_MIN {
+            refuse!(
+                EntityTooSmall,
+                "part {number} of key {name} has {len} bytes; only the last may have less than 5 MiB"
+            );
+        }
+        chosen.push(found.part_key_info);
+    }
+    Ok((chosen, uploaded.into_values().map(|part| part.part_key_info).collect()))
+}
+
+/// The hash of the ETags of `parts`, and how many they are.
+fn hash(parts: &[PartKeyInfo]) -> String {
+    let mut hasher = Md5::new();
+    for part in parts {
+        hasher.update(etag(&part.part_key_info).unwrap_or(&part.part_name).trim_matches('"').as_bytes());
+    }
+    let hex: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{hex}-{}", parts.len())
+}
+
+/// The key made of `parts`.
+fn joined(open: KeyInfo, parts: Vec<KeyInfo>, hash: &str, tx: &Tx<'_>) -> KeyInfo {
+    let data_size = parts.iter().map(|part| part.data_size).fold(0, u64::saturating_add);
+    let lists = parts.into_iter().flat_map(|part| part.key_location_list);
+    let mut list = version_zero(lists.flat_map(|list| list.key_locations).collect());
+    list.is_multipart_key = Some(true);
+    let mut metadata = open.metadata;
+    metadata.retain(|pair| pair.key != "ETag");
+    metadata.push(KeyValue { key: "ETag".to_owned(), value: Some(hash.to_owned()) });
+    KeyInfo {
+        data_size,
+        metadata,
+        modification_time: tx.now_ms,
+        update_id: Some(tx.number()),
+        key_location_list: vec![list],
+        ..open
+    }
+}
+
+/// The parts were counted when they came; what goes now is the unused ones and the key that is replaced.
+fn charge(
+    tx: &mut Tx<'_>,
+    bucket: &mut crate::namespace::buckets::Bucket,
+    unused: &[KeyInfo],
+    replaced: Option<&KeyInfo>,
+) -> Result<(), Refusal> {
+    let mut freed = 0u64;
+    for gone in unused.iter().chain(replaced) {
+        freed = freed.saturating_add(keys::size_on_disk(gone)?);
+    }
+    let names_more = i64::from(replaced.is_none());
+    bucket.check_quota(0, names_more)?;
+    bucket.charge(tx, -keys::signed(freed)?, names_more);
+    Ok(())
+}
