@@ -61,6 +61,18 @@ pub enum Error {
         /// The last failure.
         source: Box<DatanodeError>,
     },
+    /// A block failed, and OM gives no other.
+    #[error("cannot write {key}: a block failed and OM gives no other: {} ({message})", status.name())]
+    NoBlock {
+        /// The key.
+        key: KeyPath,
+        /// OM's status.
+        status: OmStatus,
+        /// OM's words.
+        message: String,
+        /// Why the block before failed.
+        source: Box<DatanodeError>,
+    },
     /// No replica of a block gives its bytes.
     #[error("cannot read block {block} of {key}: none of its {replicas} replicas gives it")]
     Unreadable {
@@ -117,7 +129,7 @@ impl Error {
     /// OM's status, if OM refused.
     pub fn om_status(&self) -> Option<OmStatus> {
         match self {
-            Error::Refused { status, .. } => Some(*status),
+            Error::Refused { status, .. } | Error::NoBlock { status, .. } => Some(*status),
             _ => None,
         }
     }
@@ -131,9 +143,10 @@ impl Error {
                 _ => Advice::RetryLater,
             },
             Error::OmAnswer { .. } => Advice::CallOperator,
-            Error::Unwritable { .. } | Error::Unreadable { .. } | Error::UnreadableGroup { .. } => {
-                Advice::RetryLater
-            }
+            Error::NoBlock { .. }
+            | Error::Unwritable { .. }
+            | Error::Unreadable { .. }
+            | Error::UnreadableGroup { .. } => Advice::RetryLater,
             Error::Config(_)
             | Error::Unsupported { .. }
             | Error::NotInKey { .. }

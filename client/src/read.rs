@@ -18,8 +18,9 @@ use std::sync::Arc;
 use allotrope_proto::Rope;
 use allotrope_types::ReplicationConfig;
 use bytes::Bytes;
-use futures_util::StreamExt;
 use futures_util::stream::{FuturesOrdered, Stream};
+use futures_util::{StreamExt, TryStreamExt};
+use tokio::io::AsyncRead;
 use tokio::time::Instant;
 
 use crate::client::Client;
@@ -128,6 +129,11 @@ impl KeyReader {
         futures_util::stream::try_unfold(self, |mut reader| async move {
             Ok(reader.next().await?.map(|bytes| (bytes, reader)))
         })
+    }
+
+    /// The same as a reader of tokio's; an [`Error`] is the inner error of its `io::Error`.
+    pub fn into_async_read(self) -> impl AsyncRead + Send {
+        tokio_util::io::StreamReader::new(Box::pin(self.into_stream().map_err(std::io::Error::other)))
     }
 
     /// All bytes joined, for small keys: they are held in memory at once.

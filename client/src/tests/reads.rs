@@ -107,3 +107,14 @@ async fn a_range_of_a_stripe_reads_only_the_cells_it_needs() {
     let reads: Vec<usize> = (0..5).map(|at| world.node(at).sent(Type::ReadChunk).len()).collect();
     assert_eq!(reads, [0, 1, 0, 0, 0]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_also_a_reader_of_tokios() {
+    let world = World::new("rs-3-2-1024k", 5).await;
+    let data = bytes(4 * MIB + 3);
+    world.put("k", &data).await.unwrap();
+    let mut reader = world.client.read_key(&path("k")).await.unwrap().into_async_read();
+    let mut read = vec![];
+    tokio::io::AsyncReadExt::read_to_end(&mut reader, &mut read).await.unwrap();
+    assert!(read == data);
+}

@@ -97,6 +97,8 @@ async fn a_write_gives_up_when_no_datanode_is_left() {
     world.node(0).fault = Some(Fault::FullAfter(0));
     let error = world.put("k", &bytes(10)).await.unwrap_err();
     assert_eq!(error.om_status(), Some(OmStatus::InternalError), "{error}");
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(cause.contains("DISK_OUT_OF_SPACE"), "{cause}");
     assert!(!world.om().keys.contains_key("k"), "nothing was committed");
 }
 

@@ -24,13 +24,24 @@ pub(super) struct Blocks {
     /// Failures since a block last took bytes for good.
     in_a_row: u32,
     failures: u32,
+    /// Why the block before failed, until bytes became safe again.
+    last_failure: Option<Box<DatanodeError>>,
 }
 
 impl Blocks {
     pub(super) fn new(mut session: Session) -> Blocks {
         let ahead = std::mem::take(&mut session.locations).into();
         let exclude = Exclusions::default();
-        Blocks { session, ahead, done: vec![], done_len: 0, exclude, in_a_row: 0, failures: 0 }
+        Blocks {
+            session,
+            ahead,
+            done: vec![],
+            done_len: 0,
+            exclude,
+            in_a_row: 0,
+            failures: 0,
+            last_failure: None,
+        }
     }
 
     pub(super) fn key(&self) -> &KeyPath {
@@ -42,12 +53,21 @@ impl Blocks {
         if let Some(location) = self.ahead.pop_front() {
             return Ok(location);
         }
-        client.om().allocate_block(&self.session, &self.exclude, client.config().use_datanode_hostname).await
+        let use_hostname = client.config().use_datanode_hostname;
+        let allocated = client.om().allocate_block(&self.session, &self.exclude, use_hostname).await;
+        match (allocated, self.last_failure.take()) {
+            // Without the failure, OM's refusal would not tell what is wrong.
+            (Err(Error::Refused { status, message, .. }), Some(source)) => {
+                Err(Error::NoBlock { key: self.key().clone(), status, message, source })
+            }
+            (allocated, _) => allocated,
+        }
     }
 
     /// Bytes of a block became safe.
     pub(super) fn progressed(&mut self) {
         self.in_a_row = 0;
+        self.last_failure = None;
     }
 
     /// The first `len` bytes of `location` belong to the key; it takes no more.
@@ -80,10 +100,11 @@ impl Blocks {
         }
         let exclude = &self.exclude;
         self.ahead.retain(|location| !exclude.cover(location));
+        let source = Box::new(errors.into_iter().next().expect("a block fails by an error"));
         if self.in_a_row >= client.config().write_attempts_max {
-            let source = Box::new(errors.into_iter().next().expect("a block fails by an error"));
             return Err(Error::Unwritable { key: self.key().clone(), attempts: self.in_a_row, source });
         }
+        self.last_failure = Some(source);
         Ok(())
     }
 
