@@ -35,7 +35,11 @@ pub async fn run<L: ScmLink>(
     while !*stop.borrow() {
         let woken = tokio::select! {
             biased;
-            _ = stop.changed() => continue,
+            changed = stop.changed() => match changed {
+                Ok(()) => continue,
+                // The datanode was dropped without a shutdown.
+                Err(_) => return,
+            },
             event = events.recv() => event,
             () = clock.sleep_until(next) => None,
         };
