@@ -8,6 +8,7 @@
 
 mod acl;
 mod allocate_block;
+mod attributes;
 mod commit_key;
 mod complete_upload;
 mod create_bucket;
@@ -31,6 +32,7 @@ mod parts;
 mod purge_directories;
 mod purge_keys;
 mod rename_key;
+mod s3_volume;
 mod set_bucket_property;
 mod set_volume_property;
 pub mod table;

@@ -1,6 +1,7 @@
 //! What each request does, told on tables in memory: the same `plan`, `apply` and `read` that a server runs.
 
 mod acl;
+mod attributes;
 mod buckets;
 mod files;
 mod keys;

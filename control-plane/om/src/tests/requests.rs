@@ -7,10 +7,11 @@ use allotrope_proto::om::Type;
 use crate::requests::table::{self, ROWS};
 
 /// Where the tests are that the table names.
-const SOURCES: [&str; 9] = [
+const SOURCES: [&str; 10] = [
     include_str!("volumes.rs"),
     include_str!("uploads.rs"),
     include_str!("acl.rs"),
+    include_str!("attributes.rs"),
     include_str!("buckets.rs"),
     include_str!("keys.rs"),
     include_str!("files.rs"),
