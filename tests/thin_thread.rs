@@ -1,4 +1,6 @@
 //! A write and a read, end to end, through real processes and real disks.
+#![allow(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+#![allow(clippy::disallowed_methods, reason = "tests of real processes use real files, clocks and sleeps")]
 
 mod cluster;
 

@@ -10,10 +10,15 @@
 
 mod commands;
 mod config;
+mod roles;
 
 use std::process::ExitCode;
 
 use clap::Parser;
+use mimalloc::MiMalloc;
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     match commands::Allotrope::parse().run() {

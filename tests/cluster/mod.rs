@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One server of the cluster, by role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Server {
+pub(crate) enum Server {
     Scm,
     Om,
     /// By number, from 0.
@@ -23,7 +23,7 @@ pub enum Server {
 }
 
 /// Running processes, stopped and their folder removed when this is dropped.
-pub struct Cluster {
+pub(crate) struct Cluster {
     dir: tempfile::TempDir,
     ports: Ports,
     running: Vec<(Server, Child)>,
@@ -41,7 +41,7 @@ struct Ports {
 
 impl Cluster {
     /// Starts an empty cluster and waits until each server listens.
-    pub fn start(datanodes: usize) -> Cluster {
+    pub(crate) fn start(datanodes: usize) -> Cluster {
         let dir = tempfile::tempdir().expect("a folder for the cluster");
         let mut free = free_ports(5 + datanodes).into_iter();
         let mut next = || free.next().expect("as many as were asked for");
@@ -54,6 +54,7 @@ impl Cluster {
             datanodes: (0..datanodes).map(|_| next()).collect(),
         };
         let mut cluster = Cluster { dir, ports, running: Vec::new(), datanodes };
+        cluster.init_scm();
         cluster.run(Server::Scm);
         cluster.run(Server::Om);
         for number in 0..datanodes {
@@ -62,8 +63,15 @@ impl Cluster {
         cluster
     }
 
+    /// Makes the cluster: SCM chooses its id.
+    fn init_scm(&self) {
+        let output = self.command().args(["scm", "--init"]).args(self.settings_of(Server::Scm)).output();
+        let output = output.expect("the binary starts");
+        assert!(output.status.success(), "scm --init: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
     /// Starts one server that is not running and waits until it listens.
-    pub fn run(&mut self, server: Server) {
+    pub(crate) fn run(&mut self, server: Server) {
         assert!(!self.running.iter().any(|(running, _)| *running == server), "{server:?} runs already");
         let log = File::options().create(true).append(true).open(self.log_path(server)).expect("a log file");
         let mut command = self.command();
@@ -82,7 +90,7 @@ impl Cluster {
     }
 
     /// Ends one server as a power cut of its process would: SIGKILL, no drain.
-    pub fn kill(&mut self, server: Server) {
+    pub(crate) fn kill(&mut self, server: Server) {
         let at = self.running.iter().position(|(running, _)| *running == server).expect("it runs");
         let (_, mut child) = self.running.remove(at);
         child.kill().expect("it can be killed");
@@ -90,14 +98,14 @@ impl Cluster {
     }
 
     /// Kills every server and starts all of them again on the same folders.
-    pub fn restart_after_sigkill(&mut self) {
+    pub(crate) fn restart_after_sigkill(&mut self) {
         let all: Vec<Server> = self.running.iter().map(|(server, _)| *server).collect();
         all.iter().for_each(|server| self.kill(*server));
         all.iter().for_each(|server| self.run(*server));
     }
 
     /// Runs `allotrope sh ARGS` to its end.
-    pub fn try_sh(&self, args: &[&str]) -> Output {
+    pub(crate) fn try_sh(&self, args: &[&str]) -> Output {
         let mut command = self.command();
         command.arg("sh").args(args).args(self.client_settings()).stdin(Stdio::null());
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
@@ -105,7 +113,7 @@ impl Cluster {
     }
 
     /// Runs `allotrope sh ARGS`, which must succeed, and returns what it printed.
-    pub fn sh(&self, args: &[&str]) -> String {
+    pub(crate) fn sh(&self, args: &[&str]) -> String {
         let output = self.try_sh(args);
         let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "sh {args:?}: {}\n{out}{err}{}", output.status, self.logs());
@@ -113,7 +121,7 @@ impl Cluster {
     }
 
     /// Runs `allotrope sh ARGS` again and again until it succeeds: for what a start brings within seconds.
-    pub fn sh_eventually(&self, args: &[&str]) -> String {
+    pub(crate) fn sh_eventually(&self, args: &[&str]) -> String {
         let began = Instant::now();
         loop {
             let output = self.try_sh(args);
@@ -127,12 +135,12 @@ impl Cluster {
     }
 
     /// A file of the cluster's folder, for input and output of commands.
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
     /// The data directory of one datanode.
-    pub fn data_dir(&self, datanode: usize) -> PathBuf {
+    pub(crate) fn data_dir(&self, datanode: usize) -> PathBuf {
         self.path(&format!("datanode{datanode}/data"))
     }
 
@@ -168,6 +176,7 @@ impl Cluster {
                 settings.push("--set=allotrope.datanode.address=127.0.0.1".to_owned());
                 settings.push("--set=allotrope.datanode.shards=1".to_owned());
                 settings.push("--set=allotrope.datanode.memory=32MB".to_owned());
+                settings.push("--set=hdds.datanode.volume.min.free.space=16MB".to_owned());
             }
         }
         settings

@@ -14,6 +14,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{self, Settings, Sources};
+use crate::roles;
 
 /// An object store that speaks Ozone's protocols and S3.
 #[derive(Debug, Parser)]
@@ -38,6 +39,12 @@ struct ConfigArgs {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run a storage container manager.
+    Scm(roles::scm::Scm),
+    /// Run an Ozone manager.
+    Om(roles::om::Om),
+    /// Run a datanode.
+    Datanode(roles::datanode::Datanode),
     /// Print settings as they would take effect, with where each comes from.
     Getconf(getconf::Getconf),
     /// Print a settings file with every setting, its default and its meaning.
@@ -51,6 +58,9 @@ impl Allotrope {
     pub(crate) fn run(self) -> Result<ExitCode, Box<dyn Error>> {
         let settings = self.config.load()?;
         match self.command {
+            Command::Scm(role) => role.run(&settings),
+            Command::Om(role) => role.run(&settings),
+            Command::Datanode(role) => role.run(&settings),
             Command::Getconf(command) => command.run(&settings),
             Command::Genconf => genconf::run(),
             Command::Sh(command) => command.run(&settings),

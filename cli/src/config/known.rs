@@ -115,6 +115,16 @@ known! {
         "Aligned buffers of a datanode, all shards together.";
     "allotrope.datanode.durability": Choice(&["disk", "page-cache"]) => "disk", "page-cache",
         "What a PutBlock's answer means: bytes on stable storage (disk), or in the page cache as Ozone's does.";
+    "hdds.datanode.hostname": Text => "", "node7.example",
+        "Host name that a datanode announces; the machine's name when empty.";
+    "hdds.datanode.volume.min.free.space": Text => "-1", "50GB",
+        "Bytes that stay free on each of a datanode's volumes; -1 keeps 2 % free for SCM and refuses writes below 1.5 %.";
+    "allotrope.scm.failure-detection": Choice(&["ozone", "fast"]) => "ozone", "fast",
+        "Whether SCM waits for Ozone's intervals, or calls a silent datanode stale after 5 s and dead after 15 s.";
+    "allotrope.log.level": Text => "info", "info,allotrope_datanode=debug",
+        "Which log lines a server writes, by level and by part.";
+    "allotrope.log.format": Choice(&["text", "json"]) => "text", "json",
+        "How a server writes log lines.";
     "allotrope.datanode.address": Text => "", "192.0.2.7",
         "Address that a datanode announces; the host name's address when empty.";
 }

@@ -1,0 +1,87 @@
+//! `allotrope datanode`: containers, blocks and chunks.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use allotrope_datanode::{Config, Durability};
+use allotrope_types::ByteCount;
+use clap::Args;
+
+use super::{DRAIN_MAX, Failure};
+use crate::config::Settings;
+
+/// Shares of a volume that stay free where `hdds.datanode.volume.min.free.space` is not given (Ozone's
+/// `…min.free.space.percent` and `…hard.limit.percent`), in thousandths.
+const FREE_SHARE_SOFT: u64 = 20;
+const FREE_SHARE_HARD: u64 = 15;
+
+/// Arguments of `allotrope datanode`.
+#[derive(Debug, Args)]
+pub(crate) struct Datanode {}
+
+impl Datanode {
+    pub(crate) fn run(self, settings: &Settings) -> Result<ExitCode, Failure> {
+        let config = config(settings)?;
+        super::make_folder(&config.metadata_dir)?;
+        super::start_logs(settings)?;
+        let running = allotrope_datanode::start(config)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(super::asked_to_end())?;
+        running.shutdown(DRAIN_MAX);
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn config(settings: &Settings) -> Result<Config, Failure> {
+    let volumes = settings.folders("hdds.datanode.dir")?;
+    let metadata = super::first(settings.folders("ozone.metadata.dirs")?, "ozone.metadata.dirs")?;
+    let (scm_host, scm_port) = super::scm_at(settings, "ozone.scm.datanode.address", 9861)?;
+    let (soft, hard) = free_min(settings, &volumes)?;
+    let mut config = Config::new(volumes, metadata, vec![format!("{scm_host}:{scm_port}")]);
+    let address = address(settings)?;
+    let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    let listen = if address.is_loopback() { address } else { any };
+    config.listen = SocketAddr::new(listen, settings.port("hdds.container.ipc.port")?);
+    config.host_name = settings.text("hdds.datanode.hostname").map_or_else(super::host_name, str::to_owned);
+    config.ip_address = address.to_string();
+    if settings.count("allotrope.datanode.shards")? > 0 {
+        config.shards = settings.count("allotrope.datanode.shards")?;
+    }
+    let memory = settings.bytes("allotrope.datanode.memory")?.as_u64();
+    config.memory_per_shard = ByteCount::new(memory / config.shards.max(1) as u64);
+    config.durability = match settings.text_needed("allotrope.datanode.durability")? {
+        "page-cache" => Durability::PageCache,
+        _ => Durability::Disk,
+    };
+    config.container_size = settings.bytes("ozone.scm.container.size")?;
+    config.heartbeat_every = settings.time("hdds.heartbeat.interval")?;
+    config.heartbeat_first = config.heartbeat_first.min(config.heartbeat_every);
+    (config.free_min_soft, config.free_min_hard) = (soft, hard);
+    Ok(config)
+}
+
+/// The address that others are told: as set, else that of this machine's name.
+fn address(settings: &Settings) -> Result<IpAddr, Failure> {
+    match settings.text("allotrope.datanode.address") {
+        Some(text) => Ok(super::resolve("allotrope.datanode.address", text, 0)?.ip()),
+        None => Ok(super::resolve("the machine's name", &super::host_name(), 0)?.ip()),
+    }
+}
+
+/// Bytes that stay free on each volume: what SCM is told to leave, and where writes are refused.
+fn free_min(settings: &Settings, volumes: &[PathBuf]) -> Result<(ByteCount, ByteCount), Failure> {
+    if settings.text("hdds.datanode.volume.min.free.space").is_some_and(|text| text != "-1") {
+        let given = settings.bytes("hdds.datanode.volume.min.free.space")?;
+        return Ok((given, given));
+    }
+    let mut smallest = u64::MAX;
+    for volume in volumes {
+        super::make_folder(volume)?;
+        let found = rustix::fs::statvfs(volume)
+            .map_err(|error| format!("the size of {} cannot be found out: {error}", volume.display()))?;
+        smallest = smallest.min(found.f_blocks.saturating_mul(found.f_frsize));
+    }
+    let share = |thousandths: u64| ByteCount::new(smallest / 1000 * thousandths);
+    Ok((share(FREE_SHARE_SOFT), share(FREE_SHARE_HARD)))
+}

@@ -1,0 +1,116 @@
+//! The servers: each role's settings as the plain values that its crate takes, its start and its drain.
+//!
+//! Shape   one file a role; here what they share: addresses, folders, logs, the wait for a signal.
+//! Errors  a setting that cannot be used names itself and the fix; everything is checked before anything listens.
+
+pub(crate) mod datanode;
+pub(crate) mod om;
+pub(crate) mod scm;
+
+use std::error::Error;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use allotrope_consensus::RocksShared;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::config::Settings;
+
+/// What can go wrong at a start, with its message.
+pub(crate) type Failure = Box<dyn Error>;
+
+/// How long a server that was told to end may take to answer what it accepted.
+const DRAIN_MAX: Duration = Duration::from_secs(10);
+/// What the databases of a control-plane role share for blocks read and for writes not yet in tables.
+const ROCKS_CACHE_LEN: usize = 256 << 20;
+const ROCKS_WRITE_BUFFERS_LEN: usize = 64 << 20;
+
+/// A runtime for a role of the control plane.
+fn runtime() -> Result<Runtime, Failure> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}
+
+fn rocks() -> Result<RocksShared, Failure> {
+    Ok(RocksShared::new(ROCKS_CACHE_LEN, ROCKS_WRITE_BUFFERS_LEN)?)
+}
+
+/// Sends structured logs to stderr: what and how is `allotrope.log.level` and `allotrope.log.format`.
+pub(crate) fn start_logs(settings: &Settings) -> Result<(), Failure> {
+    use tracing_subscriber::EnvFilter;
+    let level = settings.text_needed("allotrope.log.level")?;
+    let filter = EnvFilter::try_new(level).map_err(|error| {
+        format!("allotrope.log.level = {level:?}: {error}\n  try: allotrope.log.level = info,allotrope_datanode=debug")
+    })?;
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match settings.text("allotrope.log.format") {
+        Some("json") => logs.json().init(),
+        _ => logs.init(),
+    }
+    Ok(())
+}
+
+/// Resolves once when the process is asked to end (SIGTERM, or Ctrl-C).
+async fn asked_to_end() -> std::io::Result<()> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        biased;
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+/// Where to listen: the host of `name` and its port, or every address at `port` when it is not set.
+fn listen_at(settings: &Settings, name: &'static str, port: u16) -> Result<SocketAddr, Failure> {
+    match settings.text(name) {
+        None => Ok(SocketAddr::from(([0, 0, 0, 0], port))),
+        Some(_) => {
+            let (host, port) = settings.address(name, port)?;
+            resolve(name, &host, port)
+        }
+    }
+}
+
+fn resolve(name: &str, host: &str, port: u16) -> Result<SocketAddr, Failure> {
+    let mut found =
+        (host, port).to_socket_addrs().map_err(|error| format!("{name}: the host {host:?} has no address: {error}"))?;
+    found.next().ok_or_else(|| format!("{name}: the host {host:?} has no address").into())
+}
+
+/// Where to reach SCM's service of setting `name`: its own host, or the first of `ozone.scm.names`, or this machine.
+fn scm_at(settings: &Settings, name: &'static str, port: u16) -> Result<(String, u16), Failure> {
+    if settings.text(name).is_some() {
+        return Ok(settings.address(name, port)?);
+    }
+    let names = settings.text("ozone.scm.names").unwrap_or("localhost");
+    let first = names.split(',').next().unwrap_or(names).trim();
+    // A port after the name is that of the datanodes' service, as in Ozone; each service has its own.
+    let host = first.rsplit_once(':').map_or(first, |(host, _)| host);
+    Ok((host.to_owned(), port))
+}
+
+/// The folder of a role: its own setting, else a folder of the role's name in `ozone.metadata.dirs`.
+fn folder(settings: &Settings, own: &'static str, role: &str) -> Result<PathBuf, Failure> {
+    if settings.text(own).is_some() {
+        return first(settings.folders(own)?, own);
+    }
+    Ok(first(settings.folders("ozone.metadata.dirs")?, "ozone.metadata.dirs")?.join(role))
+}
+
+fn first(folders: Vec<PathBuf>, name: &str) -> Result<PathBuf, Failure> {
+    folders.into_iter().next().ok_or_else(|| format!("{name} names no folder").into())
+}
+
+/// Makes a role's folder where it is missing.
+fn make_folder(path: &std::path::Path) -> Result<(), Failure> {
+    std::fs::create_dir_all(path)
+        .map_err(|error| format!("the folder {} cannot be made: {error}", path.display()).into())
+}
+
+/// This machine's name, as the kernel knows it.
+fn host_name() -> String {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    if name.is_empty() { "localhost".to_owned() } else { name }
+}

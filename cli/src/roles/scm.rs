@@ -1,0 +1,83 @@
+//! `allotrope scm`: the storage container manager.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use allotrope_scm::clock::{Clock, SystemClock};
+use allotrope_scm::node::Thresholds;
+use allotrope_scm::{Config, Identity};
+use clap::Args;
+use uuid::Uuid;
+
+use super::{DRAIN_MAX, Failure};
+use crate::config::Settings;
+
+/// Arguments of `allotrope scm`.
+#[derive(Debug, Args)]
+pub(crate) struct Scm {
+    /// Make the cluster: choose its id and write it into the metadata folder. Done once; again changes nothing.
+    #[arg(long)]
+    init: bool,
+}
+
+impl Scm {
+    pub(crate) fn run(self, settings: &Settings) -> Result<ExitCode, Failure> {
+        let config = config(settings)?;
+        if self.init {
+            return init(&config);
+        }
+        super::start_logs(settings)?;
+        super::runtime()?.block_on(async {
+            let running = allotrope_scm::start(config, super::rocks()?, Arc::new(SystemClock::new())).await?;
+            let cluster = &running.identity().cluster_id;
+            tracing::info!(%cluster, datanodes = %running.datanode_address, blocks = %running.block_address,
+                admin = %running.client_address, "SCM runs");
+            super::asked_to_end().await?;
+            running.shutdown(DRAIN_MAX).await;
+            Ok(ExitCode::SUCCESS)
+        })
+    }
+}
+
+fn init(config: &Config) -> Result<ExitCode, Failure> {
+    super::make_folder(&config.dir)?;
+    let wanted = Identity {
+        cluster_id: format!("CID-{}", Uuid::new_v4()),
+        scm_id: Uuid::new_v4().to_string(),
+        created_ms: SystemClock::new().unix_ms(),
+    };
+    // An SCM that has an identity keeps it, so an empty wish finds it and a first call makes the wish come true.
+    let found = match allotrope_scm::identity(&config.dir) {
+        Ok(found) => found,
+        Err(_) => allotrope_scm::init(&config.dir, &wanted, config.layout_version)?,
+    };
+    println!("cluster {}\nscm {}\nin {}", found.cluster_id, found.scm_id, config.dir.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn config(settings: &Settings) -> Result<Config, Failure> {
+    let mut config = Config::new(super::folder(settings, "ozone.scm.db.dirs", "scm")?);
+    config.datanode_address = super::listen_at(settings, "ozone.scm.datanode.address", 9861)?;
+    config.block_address = super::listen_at(settings, "ozone.scm.block.client.address", 9863)?;
+    config.client_address = super::listen_at(settings, "ozone.scm.client.address", 9860)?;
+    config.host_name = super::host_name();
+    config.seed = Uuid::new_v4().as_u64_pair().0;
+    config.container_size = settings.bytes("ozone.scm.container.size")?;
+    config.block_size = settings.bytes("ozone.scm.block.size")?;
+    config.safe_mode_datanodes_min = settings.count("hdds.scm.safemode.min.datanode")?;
+    config.nodes = thresholds(settings)?;
+    Ok(config)
+}
+
+fn thresholds(settings: &Settings) -> Result<Thresholds, Failure> {
+    if settings.text("allotrope.scm.failure-detection") == Some("fast") {
+        return Ok(Thresholds::FAST);
+    }
+    let stale = settings.time("ozone.scm.stale.node.interval")?;
+    let dead = settings.time("ozone.scm.dead.node.interval")?;
+    if dead <= stale {
+        return Err("ozone.scm.dead.node.interval must be longer than ozone.scm.stale.node.interval".into());
+    }
+    Ok(Thresholds { check: Duration::from_secs(3), stale, dead })
+}
