@@ -17,7 +17,9 @@ use allotrope_proto::edge::ratis::{RaftReply, RaftRequest};
 use allotrope_proto::edge::scm_block::{BlockRequest, BlockResponse};
 use allotrope_proto::edge::token::BlockTokenIdentifier;
 use allotrope_proto::edge::transfer::{DownloadPart, UploadPart};
-use allotrope_proto::{Checked, Rope, WireError, container, decode, hdds, heartbeat, om, ratis, scm_block};
+use allotrope_proto::{
+    Checked, Rope, WireError, container, decode, hadoop_rpc, hdds, heartbeat, om, ratis, scm_block,
+};
 use bytes::Bytes;
 
 /// A thing that must hold for any bytes.
@@ -54,6 +56,7 @@ targets! {
     om_key: &[];
     om_bucket: &[];
     om_message: &[("om-grpc", ".bin")];
+    hadoop_frames: &[("rpc", ".bin"), ("rpc-errors", ".req.bin")];
 }
 
 /// The first byte chooses where frames are cut, the rest is the message.
@@ -96,6 +99,14 @@ pub fn token(data: &[u8]) {
         let _ = BlockTokenIdentifier::read(token.identifier);
     }
     converts::<hdds::BlockTokenSecretProto, BlockTokenIdentifier>(data);
+}
+
+/// A server reads whatever a client sends, from the first byte on and after a good beginning.
+pub fn hadoop_frames(data: &[u8]) {
+    const FRAME_LEN_MAX: u32 = 1 << 20;
+    const PREAMBLE: &[u8] = b"hrpc\x09\x00\x00";
+    hadoop_rpc::parse_client_bytes(data, FRAME_LEN_MAX);
+    hadoop_rpc::parse_client_bytes(&[PREAMBLE, data].concat(), FRAME_LEN_MAX);
 }
 
 /// The splitter takes nothing that prost refuses, loses no byte, and copies no bulk byte.
