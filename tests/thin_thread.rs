@@ -86,3 +86,25 @@ fn find_block_file(dir: &std::path::Path) -> Option<std::path::PathBuf> {
     }
     None
 }
+
+#[test]
+fn an_erasure_coded_file_is_read_with_two_of_five_datanodes_gone() {
+    let mut cluster = Cluster::start(5);
+    cluster.sh_eventually(&["volume", "create", "/vol1"]);
+    cluster.sh(&["bucket", "create", "/vol1/coded", "--type", "EC", "--replication", "rs-3-2-1024k"]);
+    let lens = [1, (1 << 20) + 1, (3 << 20), (7 << 20) + 12_345];
+    let key = |len: usize| format!("/vol1/coded/key{len}");
+    for len in lens {
+        put(&cluster, &key(len), &pattern(len));
+        assert!(get(&cluster, &key(len)) == pattern(len), "{len} bytes came back changed");
+    }
+    for gone in [0, 3] {
+        cluster.kill(Server::Datanode(gone));
+        for len in lens {
+            assert!(
+                get(&cluster, &key(len)) == pattern(len),
+                "{len} bytes changed with datanode {gone} gone"
+            );
+        }
+    }
+}

@@ -8,6 +8,7 @@ pub(crate) mod om;
 pub(crate) mod scm;
 
 use std::error::Error;
+use std::io::IsTerminal;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -43,7 +44,9 @@ pub(crate) fn start_logs(settings: &Settings) -> Result<(), Failure> {
     let filter = EnvFilter::try_new(level).map_err(|error| {
         format!("allotrope.log.level = {level:?}: {error}\n  try: allotrope.log.level = info,allotrope_datanode=debug")
     })?;
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let colours = std::io::stderr().is_terminal();
+    let logs =
+        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr);
     match settings.text("allotrope.log.format") {
         Some("json") => logs.json().init(),
         _ => logs.init(),
@@ -74,8 +77,9 @@ fn listen_at(settings: &Settings, name: &'static str, port: u16) -> Result<Socke
 }
 
 fn resolve(name: &str, host: &str, port: u16) -> Result<SocketAddr, Failure> {
-    let mut found =
-        (host, port).to_socket_addrs().map_err(|error| format!("{name}: the host {host:?} has no address: {error}"))?;
+    let mut found = (host, port)
+        .to_socket_addrs()
+        .map_err(|error| format!("{name}: the host {host:?} has no address: {error}"))?;
     found.next().ok_or_else(|| format!("{name}: the host {host:?} has no address").into())
 }
 
