@@ -5,6 +5,7 @@
 
 mod genconf;
 mod getconf;
+mod quickstart;
 mod sh;
 
 use std::error::Error;
@@ -39,6 +40,8 @@ struct ConfigArgs {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run a whole cluster in one process, on loopback, to try things on.
+    Quickstart(quickstart::Quickstart),
     /// Run a storage container manager.
     Scm(roles::scm::Scm),
     /// Run an Ozone manager.
@@ -58,6 +61,7 @@ impl Allotrope {
     pub(crate) fn run(self) -> Result<ExitCode, Box<dyn Error>> {
         let settings = self.config.load()?;
         match self.command {
+            Command::Quickstart(command) => command.run(settings),
             Command::Scm(role) => role.run(&settings),
             Command::Om(role) => role.run(&settings),
             Command::Datanode(role) => role.run(&settings),

@@ -29,6 +29,8 @@ pub(crate) enum Origin {
     Env(String),
     /// `--set` on the command line.
     Flag,
+    /// Chosen by `quickstart` where nothing was given.
+    Quickstart,
 }
 
 impl fmt::Display for Origin {
@@ -37,6 +39,7 @@ impl fmt::Display for Origin {
             Origin::File(path) => write!(f, "{}", path.display()),
             Origin::Env(name) => write!(f, "environment variable {name}"),
             Origin::Flag => f.write_str("--set"),
+            Origin::Quickstart => f.write_str("quickstart"),
         }
     }
 }

@@ -33,7 +33,7 @@ impl Datanode {
     }
 }
 
-fn config(settings: &Settings) -> Result<Config, Failure> {
+pub(crate) fn config(settings: &Settings) -> Result<Config, Failure> {
     let volumes = settings.folders("hdds.datanode.dir")?;
     let metadata = super::first(settings.folders("ozone.metadata.dirs")?, "ozone.metadata.dirs")?;
     let (scm_host, scm_port) = super::scm_at(settings, "ozone.scm.datanode.address", 9861)?;

@@ -23,17 +23,17 @@ use crate::config::Settings;
 pub(crate) type Failure = Box<dyn Error>;
 
 /// How long a server that was told to end may take to answer what it accepted.
-const DRAIN_MAX: Duration = Duration::from_secs(10);
+pub(crate) const DRAIN_MAX: Duration = Duration::from_secs(10);
 /// What the databases of a control-plane role share for blocks read and for writes not yet in tables.
 const ROCKS_CACHE_LEN: usize = 256 << 20;
 const ROCKS_WRITE_BUFFERS_LEN: usize = 64 << 20;
 
 /// A runtime for a role of the control plane.
-fn runtime() -> Result<Runtime, Failure> {
+pub(crate) fn runtime() -> Result<Runtime, Failure> {
     Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
 }
 
-fn rocks() -> Result<RocksShared, Failure> {
+pub(crate) fn rocks() -> Result<RocksShared, Failure> {
     Ok(RocksShared::new(ROCKS_CACHE_LEN, ROCKS_WRITE_BUFFERS_LEN)?)
 }
 
@@ -55,7 +55,7 @@ pub(crate) fn start_logs(settings: &Settings) -> Result<(), Failure> {
 }
 
 /// Resolves once when the process is asked to end (SIGTERM, or Ctrl-C).
-async fn asked_to_end() -> std::io::Result<()> {
+pub(crate) async fn asked_to_end() -> std::io::Result<()> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tokio::select! {
         biased;
@@ -108,7 +108,7 @@ fn first(folders: Vec<PathBuf>, name: &str) -> Result<PathBuf, Failure> {
 }
 
 /// Makes a role's folder where it is missing.
-fn make_folder(path: &std::path::Path) -> Result<(), Failure> {
+pub(crate) fn make_folder(path: &std::path::Path) -> Result<(), Failure> {
     std::fs::create_dir_all(path)
         .map_err(|error| format!("the folder {} cannot be made: {error}", path.display()).into())
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use allotrope_consensus::SystemClock;
+use allotrope_consensus::{RocksShared, SystemClock};
 use allotrope_om::deletion::DeletionPace;
 use allotrope_om::settings::Settings as OmSettings;
 use allotrope_om::{Config, World};
@@ -29,12 +29,7 @@ impl Om {
         super::make_folder(&config.dir)?;
         super::start_logs(settings)?;
         super::runtime()?.block_on(async {
-            let world = World {
-                rocks: super::rocks()?,
-                clock: Arc::new(SystemClock),
-                random: Arc::new(|| Uuid::new_v4().as_u128()),
-            };
-            let running = allotrope_om::start(config, world).await?;
+            let running = allotrope_om::start(config, world(super::rocks()?)).await?;
             tracing::info!(rpc = %running.rpc, grpc = %running.grpc, "OM runs");
             super::asked_to_end().await?;
             running.shutdown(DRAIN_MAX).await;
@@ -43,7 +38,12 @@ impl Om {
     }
 }
 
-fn config(settings: &Settings) -> Result<Config, Failure> {
+/// The machine's clock and chance, and what the process's databases share.
+pub(crate) fn world(rocks: RocksShared) -> World {
+    World { rocks, clock: Arc::new(SystemClock), random: Arc::new(|| Uuid::new_v4().as_u128()) }
+}
+
+pub(crate) fn config(settings: &Settings) -> Result<Config, Failure> {
     let rpc = super::listen_at(settings, "ozone.om.address", 9862)?;
     let (scm_host, scm_block_port) = super::scm_at(settings, "ozone.scm.block.client.address", 9863)?;
     let (_, scm_container_port) = super::scm_at(settings, "ozone.scm.client.address", 9860)?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use allotrope_scm::clock::{Clock, SystemClock};
 use allotrope_scm::node::Thresholds;
-use allotrope_scm::{Config, Identity};
+use allotrope_scm::{Config, Identity, IdentityError};
 use clap::Args;
 use uuid::Uuid;
 
@@ -41,22 +41,27 @@ impl Scm {
 }
 
 fn init(config: &Config) -> Result<ExitCode, Failure> {
+    let found = identity(config)?;
+    println!("cluster {}\nscm {}\nin {}", found.cluster_id, found.scm_id, config.dir.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Who the SCM of `config` is. One that was never initialised becomes the first of a new cluster.
+pub(crate) fn identity(config: &Config) -> Result<Identity, Failure> {
+    match allotrope_scm::identity(&config.dir) {
+        Err(IdentityError::Missing { .. }) => {}
+        found => return Ok(found?),
+    }
     super::make_folder(&config.dir)?;
     let wanted = Identity {
         cluster_id: format!("CID-{}", Uuid::new_v4()),
         scm_id: Uuid::new_v4().to_string(),
         created_ms: SystemClock::new().unix_ms(),
     };
-    // An SCM that has an identity keeps it, so an empty wish finds it and a first call makes the wish come true.
-    let found = match allotrope_scm::identity(&config.dir) {
-        Ok(found) => found,
-        Err(_) => allotrope_scm::init(&config.dir, &wanted, config.layout_version)?,
-    };
-    println!("cluster {}\nscm {}\nin {}", found.cluster_id, found.scm_id, config.dir.display());
-    Ok(ExitCode::SUCCESS)
+    Ok(allotrope_scm::init(&config.dir, &wanted, config.layout_version)?)
 }
 
-fn config(settings: &Settings) -> Result<Config, Failure> {
+pub(crate) fn config(settings: &Settings) -> Result<Config, Failure> {
     let mut config = Config::new(super::folder(settings, "ozone.scm.db.dirs", "scm")?);
     config.datanode_address = super::listen_at(settings, "ozone.scm.datanode.address", 9861)?;
     config.block_address = super::listen_at(settings, "ozone.scm.block.client.address", 9863)?;

@@ -1,0 +1,194 @@
+//! `allotrope quickstart`: a whole cluster in one process, on loopback.
+//!
+//! Shape   one SCM, one OM and some datanodes, each as its role would run it, with its folder under one data folder that a next
+//!         start finds again. Settings that were given win over those chosen here.
+//! Errors  a folder that another quickstart holds is refused with that one's process id; a port in use is named.
+
+use std::fs::File;
+use std::io::{Read, Seek, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use allotrope_consensus::RocksShared;
+use allotrope_datanode::Running as Datanode;
+use allotrope_scm::clock::SystemClock;
+use allotrope_types::ByteCount;
+use clap::Args;
+
+use crate::config::{Origin, Settings};
+use crate::roles::{self, DRAIN_MAX, Failure};
+
+/// How long the cluster may take to leave safe mode.
+const READY_WAIT_MAX: Duration = Duration::from_secs(60);
+/// Buffers of all datanodes together, in bytes.
+const BUFFERS_LEN: u64 = 64 << 20;
+/// The fewest datanodes that rs-3-2 can be written to.
+const CODED_DATANODES_MIN: usize = 5;
+
+#[derive(Debug, Args)]
+pub(super) struct Quickstart {
+    /// Folder that keeps the cluster's data; your data folder when left out.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Datanodes to run. Six are one more than rs-3-2 needs.
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u16).range(1..=32))]
+    datanodes: u16,
+    /// Keep the data in a temporary folder and remove it at the end.
+    #[arg(long, conflicts_with = "data")]
+    ephemeral: bool,
+}
+
+impl Quickstart {
+    pub(super) fn run(self, mut settings: Settings) -> Result<ExitCode, Failure> {
+        let count = usize::from(self.datanodes);
+        let temporary = self.ephemeral.then(tempfile::tempdir).transpose()?;
+        let dir = match (&temporary, self.data) {
+            (Some(temporary), _) => temporary.path().to_owned(),
+            (None, Some(dir)) => std::path::absolute(dir)?,
+            (None, None) => data_folder()?,
+        };
+        roles::make_folder(&dir)?;
+        let _held = hold(&dir)?;
+        choose(&mut settings, &dir, count);
+        roles::start_logs(&settings)?;
+        roles::runtime()?.block_on(run(&settings, &dir, count))
+    }
+}
+
+/// `$XDG_DATA_HOME/allotrope/quickstart`, by the rules of the XDG base directories.
+fn data_folder() -> Result<PathBuf, Failure> {
+    let home = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = home("XDG_DATA_HOME").or_else(|| home("HOME").map(|home| home.join(".local/share")));
+    let base =
+        base.ok_or("there is no home folder to keep data in\n  try: allotrope quickstart --data DIR")?;
+    Ok(base.join("allotrope").join("quickstart"))
+}
+
+/// Takes the folder for this process. The lock lasts as long as the file is open.
+fn hold(dir: &Path) -> Result<File, Failure> {
+    let path = dir.join("in_use.lock");
+    let mut file = File::options().create(true).truncate(false).read(true).write(true).open(&path)?;
+    if file.try_lock().is_err() {
+        let mut holder = String::new();
+        file.read_to_string(&mut holder)?;
+        let dir = dir.display();
+        return Err(format!("{dir} is in use by process {}\n  try: another --data DIR", holder.trim()).into());
+    }
+    file.set_len(0)?;
+    file.rewind()?;
+    writeln!(file, "{}", std::process::id())?;
+    Ok(file)
+}
+
+/// Fills in what a laptop wants where nothing was given.
+fn choose(settings: &mut Settings, dir: &Path, datanodes: usize) {
+    let (kind, config) =
+        if datanodes >= CODED_DATANODES_MIN { ("EC", "rs-3-2-1024k") } else { ("STAND_ALONE", "ONE") };
+    let folder = dir.display().to_string();
+    for (name, value) in [
+        ("ozone.metadata.dirs", folder.as_str()),
+        ("hdds.datanode.dir", &folder),
+        ("ozone.scm.names", "127.0.0.1"),
+        ("ozone.scm.client.address", "127.0.0.1:9860"),
+        ("ozone.scm.datanode.address", "127.0.0.1:9861"),
+        ("ozone.scm.block.client.address", "127.0.0.1:9863"),
+        ("ozone.om.address", "127.0.0.1:9862"),
+        ("ozone.server.default.replication.type", kind),
+        ("ozone.server.default.replication", config),
+        ("hdds.scm.safemode.min.datanode", &datanodes.to_string()),
+        ("hdds.heartbeat.interval", "1s"),
+        ("hdds.datanode.volume.min.free.space", "1GB"),
+        ("allotrope.scm.failure-detection", "fast"),
+        ("allotrope.datanode.address", "127.0.0.1"),
+        ("allotrope.datanode.shards", "1"),
+        ("allotrope.log.level", "warn"),
+    ] {
+        if settings.given(name).is_none() {
+            settings.put(name, value, Origin::Quickstart);
+        }
+    }
+}
+
+async fn run(settings: &Settings, dir: &Path, count: usize) -> Result<ExitCode, Failure> {
+    let began = Instant::now();
+    let rocks: RocksShared = roles::rocks()?;
+    let scm_config = roles::scm::config(settings)?;
+    roles::scm::identity(&scm_config)?;
+    let scm = allotrope_scm::start(scm_config, rocks.clone(), Arc::new(SystemClock::new())).await?;
+    let om_config = roles::om::config(settings)?;
+    roles::make_folder(&om_config.dir)?;
+    let om = allotrope_om::start(om_config, roles::om::world(rocks)).await?;
+    let mut datanodes: Vec<Datanode> = Vec::with_capacity(count);
+    for number in 0..count {
+        datanodes.push(start_datanode(settings, dir, number, count).await?);
+    }
+    let waiting = tokio::time::timeout(READY_WAIT_MAX, async {
+        while scm.in_safe_mode() || !datanodes.iter().all(Datanode::is_open) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    waiting.await.map_err(|_| format!("the cluster is still in safe mode after {READY_WAIT_MAX:?}"))?;
+    greet(settings, dir, count, began.elapsed(), (om.rpc, om.grpc));
+    roles::asked_to_end().await?;
+    eprintln!("stopping");
+    tokio::task::spawn_blocking(move || {
+        datanodes.into_iter().for_each(|datanode| drop(datanode.shutdown(DRAIN_MAX)))
+    })
+    .await?;
+    om.shutdown(DRAIN_MAX).await;
+    scm.shutdown(DRAIN_MAX).await;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Starts datanode `number` of `count` in its own folders. The first has the port of the settings, the others any.
+async fn start_datanode(
+    settings: &Settings,
+    dir: &Path,
+    number: usize,
+    count: usize,
+) -> Result<Datanode, Failure> {
+    let own = dir.join(format!("datanode{}", number + 1));
+    let mut config = roles::datanode::config(settings)?;
+    (config.volumes, config.metadata_dir) = (vec![own.join("disk1")], own.join("meta"));
+    if number > 0 {
+        config.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    }
+    config.memory_per_shard = ByteCount::new(BUFFERS_LEN / (count * config.shards.max(1)) as u64);
+    roles::make_folder(&config.metadata_dir)?;
+    config.volumes.iter().try_for_each(|volume| roles::make_folder(volume))?;
+    // It waits for its shards and its port, on a thread that may block.
+    Ok(tokio::task::spawn_blocking(move || allotrope_datanode::start(config)).await??)
+}
+
+fn greet(
+    settings: &Settings,
+    dir: &Path,
+    count: usize,
+    took: Duration,
+    (rpc, grpc): (SocketAddr, SocketAddr),
+) {
+    let replication = settings.text("ozone.server.default.replication").unwrap_or_default();
+    let at = if grpc.port() == 8981 && rpc.port() == 9862 {
+        String::new()
+    } else {
+        format!(" --set ozone.om.address={rpc} --set ozone.om.grpc.port={}", grpc.port())
+    };
+    println!(
+        "ready in {:.1} s: 1 SCM, 1 OM, {count} datanodes; keys are kept as {replication}\n\
+         data      {}\n\
+         OM        {rpc} (Hadoop RPC), {grpc} (gRPC)\n\
+         \n\
+         try, in another terminal:\n\
+         \n    allotrope sh{at} volume create /vol1\
+         \n    allotrope sh{at} bucket create /vol1/bucket1 --layout OBJECT_STORE\
+         \n    allotrope sh{at} key put /vol1/bucket1/readme README.md\
+         \n    allotrope sh{at} key get /vol1/bucket1/readme /tmp/readme\
+         \n    ozone sh --set=ozone.om.address={rpc} key list /vol1/bucket1     # a stock Java client\
+         \n\nCtrl-C stops it; the next start finds the data again.",
+        took.as_secs_f64(),
+        dir.display(),
+    );
+}
