@@ -5,7 +5,7 @@
 //! Shape   a [`Bulky`] is a message whose bulk fields are present and empty, and one [`Rope`] for each of them, in
 //!         the order in which they stand. Only the message's other bytes are copied, into one small buffer for prost.
 //! Units   bytes.
-//! Errors  [`WireError`]; the limits are [`SplitLimits`]. Nothing here panics on bytes from outside.
+//! Errors  [`crate::WireError`]; the limits are [`SplitLimits`]. Nothing here panics on bytes from outside.
 //! Source  docs/formats/bulk-messages.md.
 //!
 //! ```

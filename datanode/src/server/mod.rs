@@ -1,7 +1,7 @@
 //! `XceiverClientProtocolService/send` on the shards: clients' commands over gRPC.
 //!
 //! Owns    the listening loop of a shard, HTTP/2's limits, and the way of a command to its container's home and back.
-//! Shape   [`serve`] accepts connections; [`stream`] reads one stream's requests and answers them in order.
+//! Shape   [`serve`] accepts connections; `stream` reads one stream's requests and answers them in order.
 //! Errors  what goes wrong with a command is in its answer; gRPC's status tells only of the transport.
 //! Source  docs/formats/datanode-commands.md.
 
