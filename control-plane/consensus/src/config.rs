@@ -54,7 +54,8 @@ pub struct ReplicaConfig {
     pub entries_kept: u64,
     /// Bytes of synced entries kept in memory. Default 32 MiB.
     pub tail_bytes_max: usize,
-    /// Longest a follower may take for a piece of a snapshot, or to install one. Default 60 s.
+    /// Longest a follower may take to install a snapshot, and a change of membership to be done; a piece of a
+    /// snapshot has a sixth of it. Default 60 s.
     pub snapshot_deadline: Duration,
 }
 
@@ -107,7 +108,7 @@ impl ReplicaConfig {
             install_snapshot_timeout: ms(self.snapshot_deadline),
             snapshot_policy: openraft::SnapshotPolicy::LogsSinceLast(self.purge_every),
             max_in_snapshot_log_to_keep: self.entries_kept,
-            purge_batch_size: 256,
+            purge_batch_size: (self.purge_every / 4).clamp(1, 256),
             replication_lag_threshold: self.purge_every.saturating_add(self.entries_kept),
             ..openraft::Config::default()
         };

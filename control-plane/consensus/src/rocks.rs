@@ -33,7 +33,7 @@ impl RocksShared {
     }
 
     /// Options for opening a database.
-    pub fn database(&self) -> Options {
+    pub(crate) fn database(&self) -> Options {
         let mut options = Options::default();
         options.create_if_missing(true);
         options.create_missing_column_families(true);
@@ -48,7 +48,7 @@ impl RocksShared {
     }
 
     /// Options for a column family.
-    pub fn family(&self) -> Options {
+    pub(crate) fn family(&self) -> Options {
         let mut options = Options::default();
         options.set_compression_type(DBCompressionType::Lz4);
         options.set_block_based_table_factory(&self.tables());

@@ -28,7 +28,7 @@ pub(crate) struct Peers {
     pub(crate) network: Arc<dyn Network>,
     pub(crate) cluster: ClusterId,
     pub(crate) me: MemberId,
-    /// Longest a piece of a snapshot, or its installation, may take.
+    /// Longest a snapshot's installation may take; a piece of it a sixth.
     pub(crate) snapshot_deadline: Duration,
     pub(crate) outgoing: Arc<std::sync::atomic::AtomicU64>,
 }
@@ -95,7 +95,8 @@ impl PeerCalls {
         };
         let number = self.peers.outgoing.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let out = blocking(|| Outgoing::make(state, state.outgoing_dir(number)))?;
-        let deadline = self.peers.snapshot_deadline;
+        // A lost message stalls the transfer, and the follower with it, for no longer than this.
+        let deadline = self.peers.snapshot_deadline / 6;
         if let Response::Snapshot(higher) =
             self.call(Request::SnapshotBegin(vote, out.manifest.clone()), deadline).await?
         {
@@ -108,7 +109,7 @@ impl PeerCalls {
                 self.call(Request::SnapshotPiece(piece), deadline).await?;
             }
         }
-        match self.call(Request::SnapshotEnd(vote), deadline).await? {
+        match self.call(Request::SnapshotEnd(vote), self.peers.snapshot_deadline).await? {
             Response::Snapshot(response) => Ok(response),
             other => Err(unexpected(&other)),
         }

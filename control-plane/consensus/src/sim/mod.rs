@@ -154,6 +154,7 @@ impl World {
         config.election_timeout_min = Duration::from_millis(150);
         config.election_timeout_max = Duration::from_millis(300);
         config.answer_deadline = Duration::from_secs(2);
+        config.snapshot_deadline = Duration::from_secs(6);
         (self.settings)(&mut config);
         let surroundings = Surroundings {
             rocks: self.rocks.clone(),

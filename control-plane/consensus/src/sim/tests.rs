@@ -14,7 +14,8 @@ use crate::{CallId, ClientId, MemberId, Origin, ProposeError, Role, StartError, 
 
 /// Clients call while members crash and restart, partitions come and go, and messages are lost, late and doubled.
 async fn storm(seed: u64, members: u64) -> BTreeMap<String, Vec<Call>> {
-    let mut world = World::founded(seed, members, |config| config.purge_every = 40).await;
+    let mut world =
+        World::founded(seed, members, |config| (config.purge_every, config.entries_kept) = (40, 5)).await;
     world.leader().await;
     world.network.set_weather(3, 3, 30);
     let reachable: Reachable = Rc::default();
