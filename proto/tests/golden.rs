@@ -27,6 +27,7 @@ fn files(folder: &str) -> Vec<(PathBuf, Bytes)> {
     let mut files: Vec<_> = std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
+        .filter(|path| name(path).ends_with(".bin")) // beside them lie whole connections
         .map(|path| (path.clone(), std::fs::read(path).unwrap().into()))
         .collect();
     files.sort();
