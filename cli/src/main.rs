@@ -12,6 +12,7 @@ mod commands;
 mod config;
 mod roles;
 
+use std::error::Error;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -24,8 +25,22 @@ fn main() -> ExitCode {
     match commands::Allotrope::parse().run() {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error}");
+            eprintln!("error: {}", with_causes(&*error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// The message and those of its causes, each once. Some messages hold their cause's already.
+fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        let more = next.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = next.source();
+    }
+    text
 }

@@ -5,7 +5,7 @@
 //! Errors  a folder that another quickstart holds is refused with that one's process id; a port in use is named.
 
 use std::fs::File;
-use std::io::{Read, Seek, Write};
+use std::io::{ErrorKind, Read, Seek, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -54,7 +54,7 @@ impl Quickstart {
         let _held = hold(&dir)?;
         choose(&mut settings, &dir, count);
         roles::start_logs(&settings)?;
-        roles::runtime()?.block_on(run(&settings, &dir, count))
+        roles::runtime()?.block_on(run(&settings, &dir, count)).map_err(hint)
     }
 }
 
@@ -112,6 +112,25 @@ fn choose(settings: &mut Settings, dir: &Path, datanodes: usize) {
     }
 }
 
+/// What to do about a port that is taken, after what the role says of it.
+fn hint(error: Failure) -> Failure {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&*error);
+    while let Some(next) = cause {
+        let taken = next.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == ErrorKind::AddrInUse);
+        if taken {
+            let ports = "ozone.scm.{client,datanode,block.client}.address, ozone.om.address, ozone.om.grpc.port, \
+                         hdds.container.ipc.port";
+            return format!(
+                "{}\n  try: another port with --set NAME=VALUE; the ports are {ports}",
+                crate::with_causes(&*error)
+            )
+            .into();
+        }
+        cause = next.source();
+    }
+    error
+}
+
 async fn run(settings: &Settings, dir: &Path, count: usize) -> Result<ExitCode, Failure> {
     let began = Instant::now();
     let rocks: RocksShared = roles::rocks()?;
@@ -134,10 +153,10 @@ async fn run(settings: &Settings, dir: &Path, count: usize) -> Result<ExitCode, 
     greet(settings, dir, count, began.elapsed(), (om.rpc, om.grpc));
     roles::asked_to_end().await?;
     eprintln!("stopping");
-    tokio::task::spawn_blocking(move || {
-        datanodes.into_iter().for_each(|datanode| drop(datanode.shutdown(DRAIN_MAX)))
-    })
-    .await?;
+    let stopping = datanodes.into_iter().map(|each| tokio::task::spawn_blocking(|| each.shutdown(DRAIN_MAX)));
+    for stopped in stopping.collect::<Vec<_>>() {
+        stopped.await?;
+    }
     om.shutdown(DRAIN_MAX).await;
     scm.shutdown(DRAIN_MAX).await;
     Ok(ExitCode::SUCCESS)
@@ -187,7 +206,7 @@ fn greet(
          \n    allotrope sh{at} key put /vol1/bucket1/readme README.md\
          \n    allotrope sh{at} key get /vol1/bucket1/readme /tmp/readme\
          \n    ozone sh --set=ozone.om.address={rpc} key list /vol1/bucket1     # a stock Java client\
-         \n\nCtrl-C stops it; the next start finds the data again.",
+         \n\nCtrl-C stops it.",
         took.as_secs_f64(),
         dir.display(),
     );
