@@ -7,6 +7,8 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
+use rustix::process::{Pid, Signal};
+
 /// A quickstart that said it is ready; killed when it is dropped before it was stopped.
 struct Quickstart {
     child: Child,
@@ -64,8 +66,7 @@ fn start(ports: &Ports, data: &Path) -> Quickstart {
 
 /// Ctrl-C, and the exit code.
 fn stop(mut quickstart: Quickstart) -> Option<i32> {
-    let id = quickstart.child.id().to_string();
-    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    rustix::process::kill_process(Pid::from_child(&quickstart.child), Signal::INT).unwrap();
     quickstart.child.wait().unwrap().code()
 }
 

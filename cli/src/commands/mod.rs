@@ -3,6 +3,7 @@
 //! Results go to stdout, everything else to stderr. A command ends with exit code 0, or 1 after an error, or 2 when its
 //! words could not be understood.
 
+mod completions;
 mod genconf;
 mod getconf;
 mod quickstart;
@@ -52,6 +53,8 @@ enum Command {
     Getconf(getconf::Getconf),
     /// Print a settings file with every setting, its default and its meaning.
     Genconf,
+    /// Print a script that completes commands and flags: `source <(allotrope completions bash)`.
+    Completions(completions::Completions),
     /// Work with volumes, buckets and keys, in the grammar of `ozone sh`.
     Sh(sh::Sh),
 }
@@ -67,6 +70,7 @@ impl Allotrope {
             Command::Datanode(role) => role.run(&settings),
             Command::Getconf(command) => command.run(&settings),
             Command::Genconf => genconf::run(),
+            Command::Completions(command) => command.run(),
             Command::Sh(command) => command.run(&settings),
         }
     }
