@@ -16,6 +16,7 @@ pub mod machine;
 mod namespace;
 pub mod refusal;
 pub mod requests;
+mod s3_signature;
 pub mod server;
 pub mod settings;
 pub mod start;

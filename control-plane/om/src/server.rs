@@ -9,8 +9,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use allotrope_consensus::{CallId, ClientId, Clock, Handle, Origin, ProposeError, ReadError};
-use allotrope_proto::om::{KeyInfo, OmRequest, OmResponse, Type, UserInfo};
-use allotrope_proto::rpc::catalog::OmSubmit;
+use allotrope_proto::om::{
+    CreateVolumeRequest, KeyInfo, ListKeysResponse, ListMultipartUploadsRequest, OmRequest, OmResponse,
+    S3Authentication, Type, UserInfo, VolumeInfo,
+};
+use allotrope_proto::rpc::catalog::{OmListVersions, OmSubmit};
 use allotrope_proto::rpc::{CallContext, Fault, Service};
 use allotrope_types::OmStatus;
 
@@ -19,7 +22,9 @@ use crate::directory::Directory;
 use crate::machine::{Envelope, Namespace};
 use crate::refusal::Refusal;
 use crate::requests::{self, Answer, Plan, Scene, Who, table};
+use crate::s3_signature;
 use crate::settings::Settings;
+use crate::tables::{S3_SECRETS, VOLUMES, VolumeKey};
 use crate::tx::Db;
 
 /// The user of requests that name none.
@@ -32,25 +37,39 @@ pub struct OmService<B> {
     settings: Settings,
     directory: Directory,
     clock: Arc<dyn Clock>,
-    upload_ids: Arc<dyn Fn() -> String + Send + Sync>,
+    draws: Draws,
+}
+
+/// What the leader draws for requests.
+#[derive(Clone)]
+pub struct Draws {
+    /// Ids for multipart uploads.
+    pub upload_ids: Arc<dyn Fn() -> String + Send + Sync>,
+    /// 128 random bits.
+    pub random: Arc<dyn Fn() -> u128 + Send + Sync>,
 }
 
 impl<B: Blocks> OmService<B> {
-    /// A service on `replica`, with blocks from `blocks`. `upload_ids` draws ids for multipart uploads.
+    /// A service on `replica`, with blocks from `blocks`.
     pub fn new(
         replica: Handle<Namespace>,
         blocks: Arc<B>,
         settings: Settings,
         directory: Directory,
         clock: Arc<dyn Clock>,
-        upload_ids: Arc<dyn Fn() -> String + Send + Sync>,
+        draws: Draws,
     ) -> OmService<B> {
-        OmService { replica, blocks, settings, directory, clock, upload_ids }
+        OmService { replica, blocks, settings, directory, clock, draws }
     }
 
     /// Answers one request of `who`; `origin` tells a retry from a new call.
     pub async fn answer(&self, who: &Who, origin: Origin, request: OmRequest) -> Result<OmResponse, Fault> {
         let envelope = Envelope::of(&request);
+        if let Some(auth) = request.s3_authentication.as_ref().filter(|_| self.settings.s3_signatures)
+            && let Err(refusal) = self.check_signature(auth).await?
+        {
+            return envelope.answer(Err(refusal)).map_err(|e| damaged(&e));
+        }
         let row = Type::try_from(request.cmd_type).ok().and_then(table::find);
         let done = match row.map(|row| row.answer) {
             Some(Answer::Read(read)) => self.read(who, read, request).await?,
@@ -76,6 +95,52 @@ impl<B: Blocks> OmService<B> {
             )),
         };
         envelope.answer(done).map_err(|e| damaged(&e))
+    }
+
+    /// Refuses a request that was not signed with the secret of its access id.
+    async fn check_signature(&self, auth: &S3Authentication) -> Result<Result<(), Refusal>, Fault> {
+        let access_id = auth.access_id().to_owned();
+        let found = self.replica.read(|view| Db::new(view).get(S3_SECRETS, &access_id)).await;
+        let secret = found.map_err(not_read)?.map_err(|e| damaged(&e))?;
+        let signed = secret.is_some_and(|secret| {
+            s3_signature::is_signed(&secret.aws_secret, auth.string_to_sign(), auth.signature())
+        });
+        Ok(match signed {
+            true => Ok(()),
+            false => Err(Refusal::new(
+                OmStatus::InvalidToken,
+                format!("the request is not signed with the secret of access id {access_id:?}"),
+            )),
+        })
+    }
+
+    /// Makes the volume that S3's buckets lie in, unless it is there.
+    pub(crate) async fn make_s3_volume(&self) -> Result<(), Fault> {
+        let volume = VolumeKey::of(&self.settings.s3_volume);
+        let found = self.replica.read(|view| Db::new(view).contains(VOLUMES, &volume)).await;
+        if found.map_err(not_read)?.map_err(|e| damaged(&e))? {
+            return Ok(());
+        }
+        let user = self.settings.own_user.clone();
+        let volume_info = VolumeInfo {
+            admin_name: user.clone(),
+            owner_name: user.clone(),
+            volume: self.settings.s3_volume.clone(),
+            ..VolumeInfo::default()
+        };
+        let request = OmRequest {
+            cmd_type: Type::CreateVolume as i32,
+            create_volume_request: Some(CreateVolumeRequest { volume_info }),
+            ..OmRequest::default()
+        };
+        let response = self.answer(&Who { user, ..Who::default() }, Origin::Service, request).await?;
+        match response.status {
+            status if status == OmStatus::Ok.number() => {
+                tracing::info!(volume = ?volume, "the volume for S3 is made")
+            }
+            _ => tracing::warn!(message = response.message(), "the volume for S3 cannot be made"),
+        }
+        Ok(())
     }
 
     /// Answers to writes name the leader, as Ozone's do.
@@ -114,7 +179,7 @@ impl<B: Blocks> OmService<B> {
             remote_address: Some(who.address.clone()),
             host_name: None,
         });
-        let upload_id = (self.upload_ids)();
+        let upload_id = (self.draws.upload_ids)();
         let planned =
             self.replica.read(|view| plan(&self.scene(Db::new(view), who, &upload_id), &mut request)).await;
         match planned.map_err(not_read)? {
@@ -129,7 +194,7 @@ impl<B: Blocks> OmService<B> {
     }
 
     fn scene<'a>(&'a self, db: Db<'a>, who: &'a Who, upload_id: &'a str) -> Scene<'a> {
-        Scene { db, settings: &self.settings, who, upload_id }
+        Scene { db, settings: &self.settings, who, upload_id, random: &*self.draws.random }
     }
 
     /// Fills in where the blocks of the response's keys are read now.
@@ -184,6 +249,30 @@ impl<B: Blocks> Service<OmSubmit> for OmService<B> {
             _ => Origin::Service,
         };
         self.answer(&who, origin, request).await
+    }
+}
+
+impl<B: Blocks> Service<OmListVersions> for OmService<B> {
+    async fn call(
+        &self,
+        context: CallContext,
+        request: ListMultipartUploadsRequest,
+    ) -> Result<ListKeysResponse, Fault> {
+        let who = Who {
+            user: context.caller.user.map_or_else(|| NOBODY.to_owned(), |user| user.to_string()),
+            address: context.caller.remote.ip().to_string(),
+        };
+        let read = |view: &allotrope_consensus::View<'_>| {
+            requests::list_versions(&self.scene(Db::new(view), &who, ""), &request)
+        };
+        match self.replica.read(read).await.map_err(not_read)? {
+            Ok(page) => Ok(page),
+            Err(Refusal::Status { status, message }) => {
+                let class = "org.apache.hadoop.ozone.om.exceptions.OMException";
+                Err(Fault::application(class, format!("{}: {message}", status.name())))
+            }
+            Err(Refusal::Table(error)) => Err(damaged(&error)),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What an OM is told about how to serve.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use allotrope_types::{BucketLayout, ReplicationConfig, ReplicationFactor};
@@ -21,6 +22,13 @@ pub struct Settings {
     pub s3_strict: bool,
     /// The volume that S3 buckets lie in (`ozone.s3g.volume.name`). Default `s3v`.
     pub s3_volume: String,
+    /// Users who may do everything (`ozone.administrators`), besides [`Settings::own_user`].
+    pub admins: BTreeSet<String>,
+    /// The user this OM acts as. Default `om`.
+    pub own_user: String,
+    /// Whether requests that say they come from S3 have to be signed with their access id's secret. Default false: the access id
+    /// is believed, as every user name is without security.
+    pub s3_signatures: bool,
     /// Who knows which group a user belongs to.
     pub groups: Arc<dyn Groups>,
 }
@@ -35,8 +43,18 @@ impl Default for Settings {
             list_max: 1000,
             s3_strict: true,
             s3_volume: "s3v".to_owned(),
+            admins: BTreeSet::new(),
+            own_user: "om".to_owned(),
+            s3_signatures: false,
             groups: Arc::new(NoGroups),
         }
+    }
+}
+
+impl Settings {
+    /// Whether `user` may do everything.
+    pub fn is_admin(&self, user: &str) -> bool {
+        user == self.own_user || self.admins.contains(user)
     }
 }
 

@@ -16,12 +16,13 @@ use std::time::Duration;
 
 use allotrope_consensus::network::tcp::{TcpNetwork, Transport as PeerTransport};
 use allotrope_consensus::{
-    Beginning, Clock, ClusterId, Handle, Member, MemberId, Replica, ReplicaConfig, RocksShared, Surroundings,
+    Beginning, Clock, ClusterId, Handle, Member, MemberId, Replica, ReplicaConfig, RocksShared, Role,
+    Surroundings,
 };
 use allotrope_proto::grpc::{GrpcServer, GrpcServerConfig};
 use allotrope_proto::hadoop_rpc::{ClientConfig, HadoopClient, HadoopServer, HadoopServerConfig};
 use allotrope_proto::net::{AcceptLimits, Drain, Plain, Port, Target, listen};
-use allotrope_proto::rpc::catalog::OmSubmit;
+use allotrope_proto::rpc::catalog::{OmListVersions, OmSubmit};
 use allotrope_proto::rpc::{ClientId, Methods};
 use tokio::task::JoinHandle;
 
@@ -30,7 +31,7 @@ use crate::deletion::{self, DeletionPace};
 use crate::directory::Directory;
 use crate::identity::{self, Identity, IdentityError};
 use crate::machine::Namespace;
-use crate::server::OmService;
+use crate::server::{Draws, OmService};
 use crate::settings::Settings;
 
 /// What an OM needs to be told.
@@ -180,10 +181,11 @@ pub async fn start_with<B: Blocks>(config: Config, world: World, blocks: B) -> R
         config.settings,
         directory,
         Arc::clone(&world.clock),
-        upload_ids(&world),
+        Draws { upload_ids: upload_ids(&world), random: Arc::clone(&world.random) },
     ));
     let wrong = |e: &dyn std::fmt::Display| StartOmError::Listener(e.to_string());
-    let methods = Arc::new(Methods::new().serve::<OmSubmit, _>(&service).map_err(|e| wrong(&e))?);
+    let methods = Methods::new().serve::<OmSubmit, _>(&service).map_err(|e| wrong(&e))?;
+    let methods = Arc::new(methods.serve::<OmListVersions, _>(&service).map_err(|e| wrong(&e))?);
     let hadoop =
         HadoopServer::new(HadoopServerConfig::default(), Arc::clone(&methods)).map_err(|e| wrong(&e))?;
     let grpc_server = GrpcServer::new(GrpcServerConfig::default(), methods);
@@ -200,7 +202,31 @@ pub async fn start_with<B: Blocks>(config: Config, world: World, blocks: B) -> R
         })
     };
     let deleting = tokio::spawn(deletion::run(replica.clone(), blocks, config.deletion));
-    Ok(Running { rpc, grpc, identity, replica, drain, tasks: vec![serving, serving_grpc, deleting] })
+    let furnishing = tokio::spawn(furnish(replica.clone(), service));
+    let tasks = vec![serving, serving_grpc, deleting, furnishing];
+    Ok(Running { rpc, grpc, identity, replica, drain, tasks })
+}
+
+/// Makes what every namespace has, once this member leads, and again whenever it leads anew.
+async fn furnish<B: Blocks>(replica: Handle<Namespace>, service: Arc<OmService<B>>) {
+    let mut status = replica.status();
+    let mut led = None;
+    loop {
+        let now = status.now();
+        if now.role == Role::Leader && led != Some(now.term) {
+            match service.make_s3_volume().await {
+                Ok(()) => led = Some(now.term),
+                Err(error) => {
+                    tracing::debug!(%error, "the namespace is furnished later");
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                    continue;
+                }
+            }
+        }
+        if !status.changed().await {
+            return;
+        }
+    }
 }
 
 fn bind(address: SocketAddr) -> Result<(tokio::net::TcpListener, SocketAddr), StartOmError> {

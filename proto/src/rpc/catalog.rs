@@ -41,6 +41,10 @@ rpcs! {
     OmSubmit: om::OmRequest => om::OmResponse,
         "org.apache.hadoop.ozone.om.protocol.OzoneManagerProtocol" "submitRequest"
         Some("/hadoop.ozone.OzoneManagerService/submitRequest");
+    /// The versions of a bucket's objects; the markers of the request are a key and a version.
+    OmListVersions: om::ListMultipartUploadsRequest => om::ListKeysResponse,
+        "allotrope.v1.OmVersionService" "List"
+        Some("/allotrope.v1.OmVersionService/List");
     /// The OM's members.
     OmConfiguration: om_admin::OmConfigurationRequest => om_admin::OmConfigurationResponse,
         "org.apache.hadoop.ozone.om.protocol.OMAdminProtocol" "getOMConfiguration" None;
@@ -122,8 +126,13 @@ mod tests {
     #[test]
     fn every_path_is_declared_in_the_proto_files_with_the_same_messages() {
         let protos = Path::new(env!("CARGO_MANIFEST_DIR")).join("protos");
-        let files =
-            ["allotrope/v1/scm.proto", "allotrope/v1/recon.proto", "om/service.proto", "om/request.proto"];
+        let files = [
+            "allotrope/v1/om.proto",
+            "allotrope/v1/scm.proto",
+            "allotrope/v1/recon.proto",
+            "om/service.proto",
+            "om/request.proto",
+        ];
         let set = protox::compile(files, [&protos]).unwrap();
         let mut declared = BTreeSet::new();
         for file in &set.file {

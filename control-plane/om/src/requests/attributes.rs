@@ -7,8 +7,9 @@ use allotrope_proto::om::{
 };
 
 use super::Scene;
+use crate::namespace::keys::Place;
 use crate::namespace::tree::{self, Found};
-use crate::namespace::{buckets, keys};
+use crate::namespace::{buckets, keys, versions};
 use crate::refusal::{Refusal, refuse};
 use crate::tables::DIRECTORIES;
 use crate::tx::Tx;
@@ -21,6 +22,15 @@ fn change(tx: &mut Tx<'_>, args: &KeyArgs, how: impl FnOnce(&mut KeyInfo)) -> Re
     let bucket = buckets::resolve(tx.db(), &args.volume_name, &args.bucket_name)?;
     let name = bucket.key_name(&args.key_name)?;
     let target = keys::target(tx.db(), &bucket, &name)?;
+    if let (Some(version), Place::Object(at)) = (versions::asked(args)?, &target.place) {
+        let Some((slot, mut key)) = versions::find(tx.db(), at, version)? else {
+            refuse!(KeyNotFound, "key {name} has no such version")
+        };
+        how(&mut key);
+        key.update_id = Some(tx.number());
+        slot.put(tx, &key);
+        return Ok(());
+    }
     let Some(mut key) = target.existing else { refuse!(KeyNotFound, "Key:{name} not found") };
     how(&mut key);
     key.update_id = Some(tx.number());
@@ -77,9 +87,12 @@ pub(super) fn get_tags(scene: &Scene<'_>, mut request: OmRequest) -> Result<OmRe
     let args = request.get_object_tagging_request.take().unwrap_or_default().key_args;
     let bucket = buckets::resolve(scene.db, &args.volume_name, &args.bucket_name)?;
     let name = bucket.key_name(&args.key_name)?;
-    let Some(key) = keys::find(scene.db, &bucket, &name)? else {
-        refuse!(KeyNotFound, "Key:{name} not found")
+    let target = keys::target(scene.db, &bucket, &name)?;
+    let found = match (versions::asked(&args)?, &target.place) {
+        (Some(version), Place::Object(at)) => versions::find(scene.db, at, version)?.map(|(_, key)| key),
+        _ => target.existing,
     };
+    let Some(key) = found else { refuse!(KeyNotFound, "Key:{name} not found") };
     let response = GetObjectTaggingResponse { tags: key.tags };
     Ok(OmResponse { get_object_tagging_response: Some(response), ..OmResponse::default() })
 }

@@ -11,7 +11,7 @@ use super::allocate_block::session;
 use super::open::version_zero;
 use super::{Plan, Scene};
 use crate::namespace::keys;
-use crate::namespace::{buckets, tree};
+use crate::namespace::{tree, versions};
 use crate::refusal::{Refusal, refuse};
 use crate::tx::Tx;
 
@@ -47,30 +47,10 @@ pub(super) fn apply(tx: &mut Tx<'_>, mut request: OmRequest) -> Result<OmRespons
     }
     let unused = KeyInfo { key_location_list: vec![version_zero(unused(&open, &written))], ..open.clone() };
     let key = finished(open, &args, written, tx);
-    charge_for(tx, &mut bucket, &key, target.existing.as_ref())?;
+    let (_, gone) = versions::store(tx, &mut bucket, &target.place, target.existing, key, asked.client_id)?;
     row.delete(tx);
-    target.place.put(tx, &keys::stored(key, bucket.is_tree()));
-    let replaced = target.existing.map(|old| keys::stored(old, bucket.is_tree()));
-    target.place.bury(tx, &bucket, replaced.into_iter().chain([unused]).collect());
+    target.place.bury(tx, &bucket, gone.into_iter().chain([unused]).collect());
     Ok(OmResponse::default())
-}
-
-/// Counts `key`, and what it replaces, in the bucket's usage.
-///
-/// # Errors
-/// QUOTA_EXCEEDED.
-pub(super) fn charge_for(
-    tx: &mut Tx<'_>,
-    bucket: &mut buckets::Bucket,
-    key: &KeyInfo,
-    replaced: Option<&KeyInfo>,
-) -> Result<(), Refusal> {
-    let before = replaced.map(keys::size_on_disk).transpose()?.unwrap_or(0);
-    let more = keys::signed(keys::size_on_disk(key)?)?.saturating_sub_unsigned(before);
-    let names_more = i64::from(replaced.is_none());
-    bucket.check_quota(more, names_more)?;
-    bucket.charge(tx, more, names_more);
-    Ok(())
 }
 
 /// The open key as a finished one, without what only sessions carry.

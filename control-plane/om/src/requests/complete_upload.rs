@@ -10,7 +10,7 @@ use md5::{Digest as _, Md5};
 
 use super::open::{etag, expected_generation, version_zero};
 use super::parts::upload;
-use crate::namespace::keys;
+use crate::namespace::{keys, versions};
 use crate::refusal::{Refusal, refuse};
 use crate::tables::UPLOADS;
 use crate::tx::Tx;
@@ -36,14 +36,15 @@ pub(super) fn apply(tx: &mut Tx<'_>, mut request: OmRequest) -> Result<OmRespons
     };
     // The hash, and the number in it, cover all parts that were uploaded, as Ozone has it.
     let hash = hash(&upload.part_key_info_list);
+    let counted = counted(&upload.part_key_info_list)?;
     let (chosen, unused) = choose(&name, &asked.parts_list, upload.part_key_info_list)?;
     let key = joined(open, chosen, &hash, tx);
-    charge(tx, &mut bucket, &unused, target.existing.as_ref())?;
+    bucket.charge(tx, -counted, 0);
+    let number = tx.number();
+    let (_, gone) = versions::store(tx, &mut bucket, &target.place, target.existing, key, number)?;
     session.delete(tx);
     tx.delete(UPLOADS, &row);
-    target.place.put(tx, &keys::stored(key, bucket.is_tree()));
-    let replaced = target.existing.map(|old| keys::stored(old, bucket.is_tree()));
-    target.place.bury(tx, &bucket, replaced.into_iter().chain(unused).collect());
+    target.place.bury(tx, &bucket, gone.into_iter().chain(unused).collect());
     let response = MultipartUploadCompleteResponse {
         volume: Some(args.volume_name),
         bucket: Some(args.bucket_name),
@@ -126,19 +127,11 @@ fn joined(open: KeyInfo, parts: Vec<KeyInfo>, hash: &str, tx: &Tx<'_>) -> KeyInf
     }
 }
 
-/// The parts were counted when they came; what goes now is the unused ones and the key that is replaced.
-fn charge(
-    tx: &mut Tx<'_>,
-    bucket: &mut crate::namespace::buckets::Bucket,
-    unused: &[KeyInfo],
-    replaced: Option<&KeyInfo>,
-) -> Result<(), Refusal> {
-    let mut freed = 0u64;
-    for gone in unused.iter().chain(replaced) {
-        freed = freed.saturating_add(keys::size_on_disk(gone)?);
+/// The bytes that `parts` were counted with when they came.
+fn counted(parts: &[PartKeyInfo]) -> Result<i64, Refusal> {
+    let mut bytes = 0u64;
+    for part in parts {
+        bytes = bytes.saturating_add(keys::size_on_disk(&part.part_key_info)?);
     }
-    let names_more = i64::from(replaced.is_none());
-    bucket.check_quota(0, names_more)?;
-    bucket.charge(tx, -keys::signed(freed)?, names_more);
-    Ok(())
+    keys::signed(bytes)
 }

@@ -5,7 +5,7 @@ use allotrope_types::{BucketLayout, BucketName, NameRules, OmStatus};
 
 use super::set_volume_property::bucket_quotas;
 use super::{Plan, Scene};
-use crate::namespace::{acls, buckets, replication, volumes};
+use crate::namespace::{acls, buckets, replication, versions, volumes};
 use crate::refusal::{Refusal, refuse};
 use crate::tables::{BUCKETS, BucketKey};
 use crate::tx::Tx;
@@ -84,8 +84,10 @@ pub(super) fn apply(tx: &mut Tx<'_>, mut request: OmRequest) -> Result<OmRespons
     }
     let mut list = asked.acls.clone();
     acls::add_all(&mut list, acls::inherited(&volume.volume_acls).collect::<Vec<_>>());
+    let metadata = asked.metadata.iter().filter(|pair| pair.key != versions::STATUS).cloned().collect();
     let info = BucketInfo {
         acls: list,
+        metadata,
         storage_type: if asked.storage_type == 0 { 1 } else { asked.storage_type },
         creation_time: Some(tx.now_ms),
         modification_time: Some(tx.now_ms),

@@ -9,6 +9,9 @@ use crate::refusal::{Refusal, refuse};
 use crate::tables::{VOLUMES, VolumeKey};
 use crate::tx::Tx;
 
+/// The object id of S3's volume: Ozone keeps transaction 2^54 - 1 for it.
+const S3_VOLUME_ID: u64 = 2 << 62 | ((1 << 54) - 1) << 8;
+
 /// Checks the name and adds the rights its owner gets.
 pub(super) fn plan(scene: &Scene<'_>, request: &mut OmRequest) -> Result<Plan, Refusal> {
     let info = &mut request.create_volume_request.get_or_insert_default().volume_info;
@@ -20,6 +23,8 @@ pub(super) fn plan(scene: &Scene<'_>, request: &mut OmRequest) -> Result<Plan, R
     if info.admin_name.is_empty() {
         info.admin_name = scene.who.user.clone();
     }
+    // The volume of S3's buckets has an id of its own, as with Ozone.
+    info.object_id = (info.volume == scene.settings.s3_volume).then_some(S3_VOLUME_ID);
     let volumes_max = scene.settings.volumes_per_owner_max;
     if volumes::of_owner(scene.db, &info.owner_name)?.volume_names.len() >= volumes_max {
         refuse!(
@@ -57,7 +62,7 @@ pub(super) fn apply(tx: &mut Tx<'_>, mut request: OmRequest) -> Result<OmRespons
         quota_in_namespace: Some(asked.quota_in_namespace.unwrap_or(volumes::QUOTA_NONE)),
         creation_time: Some(tx.now_ms),
         modification_time: Some(tx.now_ms),
-        object_id: Some(tx.object_id()),
+        object_id: asked.object_id.or_else(|| Some(tx.object_id())),
         used_namespace: Some(0),
         ref_count: Some(0),
         ..asked

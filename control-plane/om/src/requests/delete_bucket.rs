@@ -5,7 +5,8 @@ use allotrope_proto::om::{BucketInfo, DeleteBucketResponse, OmRequest, OmRespons
 use crate::namespace::{buckets, volumes};
 use crate::refusal::{Refusal, refuse};
 use crate::tables::{
-    BUCKETS, BucketKey, DIRECTORIES, FILES, KEYS, NodeKey, ObjectKey, UPLOADS, UploadKey, VOLUMES, VolumeKey,
+    BUCKETS, BucketKey, DIRECTORIES, FILES, KEY_VERSIONS, KEYS, NodeKey, ObjectKey, UPLOADS, UploadKey,
+    VOLUMES, VersionKey, VolumeKey,
 };
 use crate::tx::{Db, Tx};
 
@@ -22,11 +23,12 @@ pub(super) fn apply(tx: &mut Tx<'_>, mut request: OmRequest) -> Result<OmRespons
     Ok(OmResponse { delete_bucket_response: Some(DeleteBucketResponse {}), ..OmResponse::default() })
 }
 
-/// Whether there are keys, directories or unfinished multipart uploads.
+/// Whether there are keys, older versions of keys, directories or unfinished multipart uploads.
 fn holds_anything(db: Db<'_>, volume_id: u64, bucket: &BucketInfo) -> Result<bool, Refusal> {
     let (volume_name, name) = (&bucket.volume_name, &bucket.bucket_name);
     let nodes = NodeKey::bucket_prefix(volume_id, bucket.object_id());
     Ok(db.has_any(KEYS, &ObjectKey::prefix(volume_name, name, ""))?
+        || db.has_any(KEY_VERSIONS, &VersionKey::bucket_prefix(volume_name, name))?
         || db.has_any(UPLOADS, &UploadKey::prefix(volume_name, name, ""))?
         || db.has_any(DIRECTORIES, &nodes)?
         || db.has_any(FILES, &nodes)?)

@@ -3,14 +3,15 @@
 use std::collections::BTreeSet;
 
 use allotrope_proto::om::{
-    DeleteKeyArgs, DeleteKeyError, DeleteKeyResponse, DeleteKeysResponse, OmRequest, OmResponse,
+    DeleteKeyArgs, DeleteKeyError, DeleteKeyResponse, DeleteKeysResponse, KeyInfo, OmRequest, OmResponse,
 };
 use allotrope_types::OmStatus;
 
 use super::open::check_etag;
 use crate::namespace::buckets::{self, Bucket};
-use crate::namespace::keys;
+use crate::namespace::keys::{self, Place};
 use crate::namespace::tree::{self, Found};
+use crate::namespace::versions::{self, Version, Versioning};
 use crate::refusal::{Refusal, refuse};
 use crate::tables::{DELETED_DIRECTORIES, DIRECTORIES, DeletedNodeKey};
 use crate::tx::Tx;
@@ -21,14 +22,21 @@ struct Wish<'a> {
     recursive: bool,
     etag: Option<&'a str>,
     update_id: Option<u64>,
+    version: Option<Version>,
 }
 
 pub(super) fn apply(tx: &mut Tx<'_>, mut request: OmRequest) -> Result<OmResponse, Refusal> {
     let args = request.delete_key_request.take().unwrap_or_default().key_args;
     let mut bucket = buckets::resolve(tx.db(), &args.volume_name, &args.bucket_name)?;
-    let wish = Wish { recursive: args.recursive(), etag: args.expected_e_tag.as_deref(), update_id: None };
-    delete(tx, &mut bucket, &args.key_name, wish)?;
-    Ok(OmResponse { delete_key_response: Some(DeleteKeyResponse::default()), ..OmResponse::default() })
+    let wish = Wish {
+        recursive: args.recursive(),
+        etag: args.expected_e_tag.as_deref(),
+        update_id: None,
+        version: versions::asked(&args)?,
+    };
+    let key_info = delete(tx, &mut bucket, &args.key_name, wish)?;
+    let delete_key_response = Some(DeleteKeyResponse { key_info, ..DeleteKeyResponse::default() });
+    Ok(OmResponse { delete_key_response, ..OmResponse::default() })
 }
 
 /// Deletes what it can; the rest is listed with its errors and the answer is PARTIAL_DELETE.
@@ -48,7 +56,7 @@ pub(super) fn apply_all(tx: &mut Tx<'_>, mut request: OmRequest) -> Result<OmRes
         }
         let wish = Wish { update_id: asked.update_i_ds.get(index).copied(), ..Wish::default() };
         match delete(tx, &mut bucket, &key, wish) {
-            Ok(()) => {}
+            Ok(_) => {}
             Err(Refusal::Status { status, message }) => {
                 errors.push(DeleteKeyError {
                     key: Some(key.clone()),
@@ -76,7 +84,13 @@ pub(super) fn apply_all(tx: &mut Tx<'_>, mut request: OmRequest) -> Result<OmRes
     Ok(response)
 }
 
-fn delete(tx: &mut Tx<'_>, bucket: &mut Bucket, name: &str, wish: Wish<'_>) -> Result<(), Refusal> {
+/// Deletes one key. In a bucket with versions: the delete marker that was made, or the version that is gone.
+fn delete(
+    tx: &mut Tx<'_>,
+    bucket: &mut Bucket,
+    name: &str,
+    wish: Wish<'_>,
+) -> Result<Option<KeyInfo>, Refusal> {
     let name = bucket.key_name(name)?;
     let target = keys::target(tx.db(), bucket, &name)?;
     if let Some(walk) = &target.walk
@@ -90,7 +104,12 @@ fn delete(tx: &mut Tx<'_>, bucket: &mut Bucket, name: &str, wish: Wish<'_>) -> R
         tx.put(DELETED_DIRECTORIES, &row, &tree::as_key(bucket, tree::leaf(&name), directory));
         tx.delete(DIRECTORIES, &node);
         bucket.charge(tx, 0, -1);
-        return Ok(());
+        return Ok(None);
+    }
+    if let (Some(version), Place::Object(at)) = (wish.version, &target.place) {
+        let gone = versions::delete(tx, bucket, at, version)?;
+        target.place.bury(tx, bucket, vec![gone.clone()]);
+        return Ok(Some(gone));
     }
     let Some(key) = target.existing else { refuse!(KeyNotFound, "Key:{name} not found") };
     if let Some(etag) = wish.etag {
@@ -99,9 +118,16 @@ fn delete(tx: &mut Tx<'_>, bucket: &mut Bucket, name: &str, wish: Wish<'_>) -> R
     if wish.update_id.is_some_and(|wanted| wanted != 0 && key.update_id != Some(wanted)) {
         refuse!(UpdateIdNotMatch, "key {name} was changed since");
     }
+    if let (Place::Object(at), Versioning::Enabled | Versioning::Suspended) =
+        (&target.place, versions::of(&bucket.info))
+    {
+        let (marker, gone) = versions::mark_deleted(tx, bucket, at, key)?;
+        target.place.bury(tx, bucket, gone);
+        return Ok(Some(marker));
+    }
     let bytes = keys::signed(keys::size_on_disk(&key)?)?;
     target.place.delete(tx);
     target.place.bury(tx, bucket, vec![keys::stored(key, bucket.is_tree())]);
     bucket.charge(tx, -bytes, -1);
-    Ok(())
+    Ok(None)
 }

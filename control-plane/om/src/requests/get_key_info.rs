@@ -5,8 +5,9 @@ use allotrope_proto::om::{
 };
 
 use super::Scene;
+use crate::namespace::keys::Place;
 use crate::namespace::tree::Found;
-use crate::namespace::{buckets, keys, tree, volumes};
+use crate::namespace::{buckets, keys, tree, versions, volumes};
 use crate::refusal::{Refusal, refuse};
 
 pub(super) fn read(scene: &Scene<'_>, mut request: OmRequest) -> Result<OmResponse, Refusal> {
@@ -52,7 +53,13 @@ fn find(scene: &Scene<'_>, args: &KeyArgs) -> Result<KeyInfo, Refusal> {
         // S3 tells a directory by its slash.
         return Ok(tree::as_key(&bucket, &format!("{name}/"), directory));
     }
-    match target.existing {
+    let found = match (versions::asked(args)?, &target.place) {
+        (Some(version), Place::Object(at)) => {
+            versions::find(scene.db, at, version)?.map(|(_, key)| keys::shown(key, &name))
+        }
+        _ => target.existing,
+    };
+    match found {
         Some(key) => trimmed(key, args),
         None => refuse!(KeyNotFound, "Key:{name} not found"),
     }

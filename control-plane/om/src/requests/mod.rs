@@ -9,6 +9,7 @@
 mod acl;
 mod allocate_block;
 mod attributes;
+mod bucket_tags;
 mod commit_key;
 mod complete_upload;
 mod create_bucket;
@@ -26,12 +27,14 @@ mod info_volume;
 mod list_buckets;
 mod list_keys;
 mod list_status;
+mod list_versions;
 mod list_volume;
 mod open;
 mod parts;
 mod purge_directories;
 mod purge_keys;
 mod rename_key;
+mod s3_secrets;
 mod s3_volume;
 mod set_bucket_property;
 mod set_volume_property;
@@ -56,6 +59,8 @@ pub struct Scene<'a> {
     pub who: &'a Who,
     /// An id for a multipart upload, unique and drawn by the leader.
     pub upload_id: &'a str,
+    /// Draws 128 random bits.
+    pub random: &'a (dyn Fn() -> u128 + Send + Sync),
 }
 
 /// Who asks. Without security these are claims.
@@ -67,7 +72,20 @@ pub struct Who {
     pub address: String,
 }
 
+pub(crate) use list_versions::read as list_versions;
+pub(crate) use s3_secrets::hex;
+
 impl Scene<'_> {
+    /// Whether who asks may do everything.
+    fn is_admin(&self) -> bool {
+        self.settings.is_admin(&self.who.user)
+    }
+
+    /// Random bits, drawn anew with each call.
+    fn random(&self) -> u128 {
+        (self.random)()
+    }
+
     /// How many entries of a listing to give, of `asked` for.
     fn page(&self, asked: Option<i64>) -> usize {
         let max = self.settings.list_max;

@@ -6,6 +6,7 @@ use allotrope_types::OmStatus;
 use crate::namespace::buckets::{self, Bucket};
 use crate::namespace::keys;
 use crate::namespace::tree::{self, Found};
+use crate::namespace::versions::{self, Versioning};
 use crate::refusal::{Refusal, refuse};
 use crate::tables::DIRECTORIES;
 use crate::tx::Tx;
@@ -13,15 +14,15 @@ use crate::tx::Tx;
 pub(super) fn apply(tx: &mut Tx<'_>, mut request: OmRequest) -> Result<OmResponse, Refusal> {
     let asked = request.rename_key_request.take().unwrap_or_default();
     let args = asked.key_args;
-    let bucket = buckets::resolve(tx.db(), &args.volume_name, &args.bucket_name)?;
-    rename(tx, &bucket, &args.key_name, &asked.to_key_name, asked.update_id)?;
+    let mut bucket = buckets::resolve(tx.db(), &args.volume_name, &args.bucket_name)?;
+    rename(tx, &mut bucket, &args.key_name, &asked.to_key_name, asked.update_id)?;
     Ok(OmResponse { rename_key_response: Some(RenameKeyResponse {}), ..OmResponse::default() })
 }
 
 /// Renames what it can; the rest is listed and the answer is PARTIAL_RENAME.
 pub(super) fn apply_all(tx: &mut Tx<'_>, mut request: OmRequest) -> Result<OmResponse, Refusal> {
     let asked = request.rename_keys_request.take().unwrap_or_default().rename_keys_args;
-    let bucket = buckets::resolve(tx.db(), &asked.volume_name, &asked.bucket_name)?;
+    let mut bucket = buckets::resolve(tx.db(), &asked.volume_name, &asked.bucket_name)?;
     if bucket.is_tree() {
         refuse!(
             NotSupportedOperation,
@@ -30,7 +31,7 @@ pub(super) fn apply_all(tx: &mut Tx<'_>, mut request: OmRequest) -> Result<OmRes
     }
     let mut left: Vec<RenameKeysMap> = Vec::new();
     for pair in asked.rename_keys_map {
-        match rename(tx, &bucket, &pair.from_key_name, &pair.to_key_name, None) {
+        match rename(tx, &mut bucket, &pair.from_key_name, &pair.to_key_name, None) {
             Ok(()) => {}
             Err(Refusal::Status { .. }) => left.push(pair),
             Err(damaged) => return Err(damaged),
@@ -50,7 +51,7 @@ pub(super) fn apply_all(tx: &mut Tx<'_>, mut request: OmRequest) -> Result<OmRes
 
 fn rename(
     tx: &mut Tx<'_>,
-    bucket: &Bucket,
+    bucket: &mut Bucket,
     from: &str,
     to: &str,
     update_id: Option<u64>,
@@ -70,6 +71,9 @@ fn rename(
     key.key_name = to.clone();
     key.modification_time = tx.now_ms;
     key.update_id = Some(tx.number());
+    if versions::of(&bucket.info) != Versioning::Off {
+        return versions::rename(tx, bucket, (&source.place, &target.place), key);
+    }
     source.place.delete(tx);
     target.place.put(tx, &key);
     Ok(())

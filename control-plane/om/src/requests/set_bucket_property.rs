@@ -5,7 +5,7 @@ use allotrope_types::OmStatus;
 
 use super::set_volume_property::bucket_quotas;
 use super::{Plan, Scene};
-use crate::namespace::{buckets, replication, volumes};
+use crate::namespace::{buckets, replication, versions, volumes};
 use crate::refusal::{Refusal, refuse};
 use crate::tables::{BUCKETS, BucketKey};
 use crate::tx::{Db, Tx};
@@ -54,7 +54,7 @@ pub(super) fn apply(tx: &mut Tx<'_>, mut request: OmRequest) -> Result<OmRespons
         bucket.quota_in_namespace = Some(quota);
     }
     if let Some(enabled) = args.is_version_enabled {
-        bucket.is_version_enabled = enabled;
+        versions::switch(&mut bucket, enabled);
     }
     if let Some(storage) = args.storage_type {
         bucket.storage_type = storage;
@@ -62,7 +62,7 @@ pub(super) fn apply(tx: &mut Tx<'_>, mut request: OmRequest) -> Result<OmRespons
     if args.default_replication_config.is_some() {
         bucket.default_replication_config = args.default_replication_config;
     }
-    for pair in args.metadata {
+    for pair in args.metadata.into_iter().filter(|pair| pair.key != versions::STATUS) {
         bucket.metadata.retain(|old| old.key != pair.key);
         bucket.metadata.push(pair);
     }

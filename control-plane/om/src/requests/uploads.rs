@@ -231,9 +231,9 @@ pub(super) fn list_uploads(scene: &Scene<'_>, mut request: OmRequest) -> Result<
     let wanted = if paged { scene.page(asked.max_uploads.map(i64::from)) } else { usize::MAX };
     let found = match asked.key_marker() {
         "" => scene.db.scan(UPLOADS, &prefix)?,
-        // Without an upload's id the marker's key is over: '0' is the character after '/'.
+        // Rows of keys after the marker's all lie after its text; rows of keys up to it may too, and are left out.
         key if asked.upload_id_marker().is_empty() => {
-            scene.db.scan_from(UPLOADS, &prefix, UploadKey::prefix(volume, name, &format!("{key}0")))?
+            scene.db.scan_from(UPLOADS, &prefix, UploadKey::prefix(volume, name, key))?
         }
         key => scene.db.scan_after(
             UPLOADS,
@@ -245,6 +245,12 @@ pub(super) fn list_uploads(scene: &Scene<'_>, mut request: OmRequest) -> Result<
     let mut more = false;
     for pair in found {
         let (_, upload) = pair?;
+        if asked.upload_id_marker().is_empty()
+            && !asked.key_marker().is_empty()
+            && upload.key_name() <= asked.key_marker()
+        {
+            continue;
+        }
         if uploads_list.len() == wanted {
             more = true;
             break;

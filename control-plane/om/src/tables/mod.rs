@@ -14,7 +14,7 @@ pub use text_key::{
 };
 pub use version_key::VersionKey;
 
-use allotrope_consensus::{Proto, Table, Utf8};
+use allotrope_consensus::{Be64, Proto, Table, Utf8};
 use allotrope_proto::om::{
     BucketInfo, DirectoryInfo, KeyInfo, MultipartKeyInfo, RepeatedKeyInfo, S3Secret, UserVolumeInfo,
     VolumeInfo,
@@ -48,6 +48,9 @@ pub const S3_SECRETS: Table<Utf8, Proto<S3Secret>> = Table::new("s3SecretTable")
 pub const META: Table<Utf8, Utf8> = Table::new("metaTable");
 /// Older versions of keys in versioned buckets. Ours.
 pub const KEY_VERSIONS: Table<VersionKey, Proto<KeyInfo>> = Table::new("keyVersionTable");
+
+/// The number of the version `null` of a key, where it is an older one. Ours.
+pub const NULL_VERSIONS: Table<ObjectKey, Be64> = Table::new("keyNullVersionTable");
 
 /// Ozone's other column families: made, so that the database has all of Ozone's, and empty until the feature that
 /// owns them is here.
@@ -83,6 +86,7 @@ pub fn all() -> Vec<&'static str> {
         S3_SECRETS.name(),
         META.name(),
         KEY_VERSIONS.name(),
+        NULL_VERSIONS.name(),
     ];
     used.into_iter().chain(RESERVED).collect()
 }

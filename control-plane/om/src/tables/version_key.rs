@@ -14,7 +14,7 @@ use allotrope_consensus::{Codec, CodecError, KeyCodec};
 pub struct VersionKey {
     /// The key's place as the key table writes it: `/<volume>/<bucket>/<key>`.
     place: String,
-    /// The update id the version was written by: unique, and later versions have larger ones.
+    /// The session that wrote the version: unique, and later ones have larger numbers.
     version: Reverse<u64>,
 }
 
@@ -22,7 +22,7 @@ const SHAPE: &str = "an escaped key place, 00 01, eight bytes";
 const END: [u8; 2] = [0x00, 0x01];
 
 impl VersionKey {
-    /// The key of the version that update `version` made of the object at `place`.
+    /// The key of the version that session `version` wrote of the object at `place`.
     pub fn of(place: &super::ObjectKey, version: u64) -> VersionKey {
         use super::TextKey as _;
         VersionKey { place: place.as_str().to_owned(), version: Reverse(version) }
@@ -33,7 +33,7 @@ impl VersionKey {
         &self.place
     }
 
-    /// The update id the version was written by.
+    /// The session that wrote it.
     pub fn version(&self) -> u64 {
         self.version.0
     }
@@ -44,6 +44,13 @@ impl VersionKey {
         let mut out = Vec::new();
         escape(place.as_str(), &mut out);
         out.extend_from_slice(&END);
+        out
+    }
+
+    /// What the keys of the versions of objects whose names begin with `prefix` begin with.
+    pub fn escaped(volume: &str, bucket: &str, prefix: &str) -> Vec<u8> {
+        let mut out = Vec::new();
+        escape(&format!("/{volume}/{bucket}/{prefix}"), &mut out);
         out
     }
 

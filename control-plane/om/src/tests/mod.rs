@@ -7,6 +7,8 @@ mod files;
 mod keys;
 mod listing;
 mod requests;
+mod s3;
 mod uploads;
+mod versions;
 mod volumes;
 mod world;

@@ -7,7 +7,7 @@ use allotrope_proto::om::Type;
 use crate::requests::table::{self, ROWS};
 
 /// Where the tests are that the table names.
-const SOURCES: [&str; 10] = [
+const SOURCES: [&str; 11] = [
     include_str!("volumes.rs"),
     include_str!("uploads.rs"),
     include_str!("acl.rs"),
@@ -17,6 +17,7 @@ const SOURCES: [&str; 10] = [
     include_str!("files.rs"),
     include_str!("listing.rs"),
     include_str!("requests.rs"),
+    include_str!("s3.rs"),
     include_str!("../../tests/server.rs"),
 ];
 

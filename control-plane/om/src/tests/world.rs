@@ -81,7 +81,7 @@ impl World {
         self.now_ms += 1;
         let row = table::find(Type::try_from(request.cmd_type).unwrap()).unwrap();
         let db = Db::new(&self.tables);
-        let scene = Scene { db, settings: &self.settings, who: &who, upload_id: "upload-7" };
+        let scene = Scene { db, settings: &self.settings, who: &who, upload_id: "upload-7", random: &|| 7 };
         match row.answer {
             Answer::Read(read) => envelope.answer(read(&scene, request)).unwrap(),
             Answer::Write(plan, _) => {
@@ -94,6 +94,19 @@ impl World {
             }
             other => panic!("{:?} is answered by {other:?}", row.request),
         }
+    }
+
+    /// A page of the bucket's versions.
+    pub(crate) fn list_versions(&self, asked: &ListMultipartUploadsRequest) -> ListKeysResponse {
+        let who = Who::default();
+        let scene = Scene {
+            db: Db::new(&self.tables),
+            settings: &self.settings,
+            who: &who,
+            upload_id: "",
+            random: &|| 7,
+        };
+        requests::list_versions(&scene, asked).unwrap()
     }
 
     /// Puts `request` through the log's encoding and applies it.
