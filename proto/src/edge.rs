@@ -14,20 +14,31 @@
 mod field;
 #[macro_use]
 mod message;
+mod uuid;
 
+pub mod admin;
 pub mod block;
 pub mod chunk;
 pub mod command;
 pub mod hdds;
 pub mod heartbeat;
+pub mod inter_scm;
+pub mod om;
+pub mod om_admin;
 pub mod om_bucket;
+pub mod om_inter;
 pub mod om_key;
 pub mod payload;
 pub mod ratis;
 pub mod scm_block;
+pub mod scm_container;
+pub mod scm_security;
+pub mod secret_key;
 pub mod token;
 pub mod topology;
 pub mod transfer;
+
+pub use message::Empty;
 
 #[cfg(test)]
 mod tests;

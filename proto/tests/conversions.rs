@@ -10,9 +10,14 @@ use allotrope_proto::bulk::SplitLimits;
 use allotrope_proto::edge::command::{CommandRequest, CommandResponse};
 use allotrope_proto::edge::ratis::{RaftReply, RaftRequest};
 use allotrope_proto::edge::transfer::UploadPart;
-use allotrope_proto::edge::{chunk, hdds, heartbeat, om_bucket, om_key, scm_block, token};
-use allotrope_proto::{Checked, Rope, WireError, container, decode, om, ratis};
+use allotrope_proto::edge::transfer::{Download, DownloadPart};
+use allotrope_proto::edge::{
+    chunk, hdds, heartbeat, inter_scm, om as om_calls, om_admin, om_bucket, om_inter, om_key, scm_block,
+    scm_container, scm_security, secret_key, token,
+};
+use allotrope_proto::{Checked, Rope, WireError, bulk, container, decode, om, ratis};
 use proptest::prelude::*;
+use prost::Message;
 use support::Protocol;
 
 static CONTAINER: LazyLock<Protocol> =
@@ -20,6 +25,11 @@ static CONTAINER: LazyLock<Protocol> =
 static HEARTBEAT: LazyLock<Protocol> = LazyLock::new(|| Protocol::of(&["heartbeat.proto"]));
 static SCM_BLOCK: LazyLock<Protocol> = LazyLock::new(|| Protocol::of(&["scm_block.proto"]));
 static SCM_CONTAINER: LazyLock<Protocol> = LazyLock::new(|| Protocol::of(&["scm_container.proto"]));
+static SCM_SECURITY: LazyLock<Protocol> = LazyLock::new(|| Protocol::of(&["scm_security.proto"]));
+static SECRET_KEY: LazyLock<Protocol> = LazyLock::new(|| Protocol::of(&["secret_key.proto"]));
+static INTER_SCM: LazyLock<Protocol> = LazyLock::new(|| Protocol::of(&["inter_scm.proto"]));
+static OM_ADMIN: LazyLock<Protocol> = LazyLock::new(|| Protocol::of(&["om_admin.proto"]));
+static OM_INTER: LazyLock<Protocol> = LazyLock::new(|| Protocol::of(&["om_inter.proto"]));
 static OM: LazyLock<Protocol> = LazyLock::new(|| Protocol::of(&["om/request.proto"]));
 static RATIS: LazyLock<Protocol> = LazyLock::new(|| Protocol::of(&["ratis/raft.proto"]));
 
@@ -29,14 +39,43 @@ where
     M: Checked + Clone + Debug + PartialEq + From<V>,
     V: TryFrom<M, Error = WireError> + Clone + PartialEq + Debug,
 {
-    let name = format!("{package}.{}", M::RULES.name);
-    let message: M = decode(protocol.any(&name, seed)).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let name = full_name::<M>(package);
+    kept_of::<M, V>(&name, protocol.any(&name, seed));
+}
+
+fn full_name<M: Checked>(package: &str) -> String {
+    if package.is_empty() { M::RULES.name.to_owned() } else { format!("{package}.{}", M::RULES.name) }
+}
+
+fn kept_of<M, V>(name: &str, bytes: bytes::Bytes)
+where
+    M: Checked + Clone + Debug + PartialEq + From<V>,
+    V: TryFrom<M, Error = WireError> + Clone + PartialEq + Debug,
+{
+    let message: M = decode(bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
     let value =
         V::try_from(message.clone()).unwrap_or_else(|error| panic!("{name}: {error:?} in {message:?}"));
     let again = M::from(value.clone());
     assert_eq!(again, message, "{name} changed on its way through");
     // Written and read once more it is the same value.
     assert_eq!(V::try_from(decode(again.encode_to_vec().into()).unwrap()).unwrap(), value);
+}
+
+/// The same for each command of an envelope in turn; `placeless` have no field in any message.
+fn each_command_kept<M, V>(protocol: &Protocol, package: &str, placeless: &[i32])
+where
+    M: Checked + Clone + Debug + PartialEq + From<V>,
+    V: TryFrom<M, Error = WireError> + Clone + PartialEq + Debug,
+{
+    let name = full_name::<M>(package);
+    for number in protocol.commands(&name) {
+        for seed in 0..40 {
+            match protocol.command(&name, number, seed) {
+                Some(message) => kept_of::<M, V>(&name, message.encode_to_vec().into()),
+                None => assert!(placeless.contains(&number), "{name}: where does command {number} go?"),
+            }
+        }
+    }
 }
 
 /// The same for messages with bulk bytes, which pass as ropes.
@@ -96,6 +135,43 @@ kept! {
         allotrope_proto::scm_block::ScmBlockLocationResponse => scm_block::BlockResponse;
     container_tokens_keep_every_field: SCM_CONTAINER "hadoop.hdds.container",
         allotrope_proto::scm_container::ContainerTokenSecretProto => token::ContainerTokenIdentifier;
+    calls_of_scm_keep_every_field: SCM_CONTAINER "hadoop.hdds.container",
+        allotrope_proto::scm_container::ScmContainerLocationRequest => scm_container::LocationRequest,
+        allotrope_proto::scm_container::ScmContainerLocationResponse => scm_container::LocationResponse;
+    calls_about_certificates_keep_every_field: SCM_SECURITY "hadoop.hdds.security",
+        allotrope_proto::scm_security::ScmSecurityRequest => scm_security::SecurityRequest,
+        allotrope_proto::scm_security::ScmSecurityResponse => scm_security::SecurityResponse;
+    calls_about_secret_keys_keep_every_field: SECRET_KEY "hadoop.hdds.security.symmetric",
+        allotrope_proto::secret_key::ScmSecretKeyRequest => secret_key::SecretKeyRequest,
+        allotrope_proto::secret_key::ScmSecretKeyResponse => secret_key::SecretKeyResponse;
+    checkpoints_between_scms_keep_every_field: INTER_SCM "",
+        allotrope_proto::inter_scm::CopyDbCheckpointRequestProto => inter_scm::DownloadCheckpoint,
+        allotrope_proto::inter_scm::CopyDbCheckpointResponseProto => inter_scm::CheckpointPart;
+    calls_of_oms_administrators_keep_every_field: OM_ADMIN OZONE,
+        allotrope_proto::om_admin::OmConfigurationResponse => om_admin::OmConfiguration,
+        allotrope_proto::om_admin::DecommissionOmRequest => om_admin::DecommissionOm,
+        allotrope_proto::om_admin::DecommissionOmResponse => om_admin::Done,
+        allotrope_proto::om_admin::CompactRequest => om_admin::Compact,
+        allotrope_proto::om_admin::CompactResponse => om_admin::Done,
+        allotrope_proto::om_admin::TriggerSnapshotDefragRequest => om_admin::DefragSnapshots,
+        allotrope_proto::om_admin::TriggerSnapshotDefragResponse => om_admin::DefraggedSnapshots;
+    calls_between_oms_keep_every_field: OM_INTER OZONE,
+        allotrope_proto::om_inter::BootstrapOmRequest => om_inter::Bootstrap,
+        allotrope_proto::om_inter::BootstrapOmResponse => om_inter::Bootstrapped;
+    archives_are_asked_for_with_every_field: CONTAINER DATANODE,
+        container::CopyContainerRequestProto => Download;
+    calls_of_om_keep_every_field: OM OZONE,
+        om::OmRequest => om_calls::OmRequest,
+        om::OmResponse => om_calls::OmResponse;
+    values_of_oms_tables_keep_every_field: OM OZONE,
+        om::MultipartKeyInfo => om_calls::multipart::MultipartKeyInfo,
+        om::MultipartPartInfo => om_calls::multipart::MultipartPartInfo,
+        om::SnapshotInfo => om_calls::snapshot::SnapshotInfo,
+        om::UserVolumeInfo => om_calls::volume::UserVolumes,
+        om::S3Secret => om_calls::tenant::S3Secret,
+        om::TenantState => om_calls::tenant::TenantState,
+        om::LifecycleConfiguration => om_calls::lifecycle::LifecycleConfiguration,
+        om::OmTokenProto => om_calls::token::OmTokenIdentifier;
     keys_keep_every_field: OM OZONE,
         om::KeyArgs => om_key::KeyArgs,
         om::KeyInfo => om_key::KeyInfo,
@@ -126,7 +202,50 @@ proptest! {
             &CONTAINER, DATANODE, seed, CommandResponse::read, CommandResponse::frames);
         kept_as_ropes::<container::SendContainerRequest, _>(
             &CONTAINER, DATANODE, seed, UploadPart::read, UploadPart::frames);
+        kept_as_ropes::<container::CopyContainerResponseProto, DownloadPart>(
+            &CONTAINER,
+            DATANODE,
+            seed,
+            |frames, limits| bulk::split::<container::CopyContainerResponseProto>(frames, limits)?.try_into(),
+            |part| bulk::weave(bulk::Bulky::<container::CopyContainerResponseProto>::from(part)),
+        );
         kept_as_ropes::<ratis::RaftClientRequestProto, _>(
             &RATIS, "ratis.common", seed, RaftRequest::read, RaftRequest::frames);
     }
+}
+
+#[test]
+fn each_of_oms_calls_and_answers_keeps_every_field() {
+    // UnknownCommand stands for no call.
+    each_command_kept::<om::OmRequest, om_calls::OmRequest>(&OM, OZONE, &[0]);
+    each_command_kept::<om::OmResponse, om_calls::OmResponse>(&OM, OZONE, &[0]);
+}
+
+#[test]
+fn each_of_scms_calls_and_answers_keeps_every_field() {
+    use allotrope_proto::{scm_container as c, scm_security as s, secret_key as k};
+    const PACKAGE: &str = "hadoop.hdds.container";
+    each_command_kept::<c::ScmContainerLocationRequest, scm_container::LocationRequest>(
+        &SCM_CONTAINER,
+        PACKAGE,
+        &[],
+    );
+    each_command_kept::<c::ScmContainerLocationResponse, scm_container::LocationResponse>(
+        &SCM_CONTAINER,
+        PACKAGE,
+        &[],
+    );
+    each_command_kept::<s::ScmSecurityRequest, scm_security::SecurityRequest>(
+        &SCM_SECURITY,
+        "hadoop.hdds.security",
+        &[],
+    );
+    each_command_kept::<s::ScmSecurityResponse, scm_security::SecurityResponse>(
+        &SCM_SECURITY,
+        "hadoop.hdds.security",
+        &[],
+    );
+    const SYMMETRIC: &str = "hadoop.hdds.security.symmetric";
+    each_command_kept::<k::ScmSecretKeyRequest, secret_key::SecretKeyRequest>(&SECRET_KEY, SYMMETRIC, &[]);
+    each_command_kept::<k::ScmSecretKeyResponse, secret_key::SecretKeyResponse>(&SECRET_KEY, SYMMETRIC, &[]);
 }

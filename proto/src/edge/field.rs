@@ -33,6 +33,12 @@ impl At {
         known.copied().unwrap_or(self.field)
     }
 
+    /// The same place but another field of the message: the first of `fields` that it has.
+    pub(crate) fn beside(self, fields: &[&'static str]) -> At {
+        let known = fields.iter().find(|field| self.rules.names.contains(field));
+        At { field: known.copied().unwrap_or(self.field), ..self }
+    }
+
     pub(crate) fn missing(self) -> WireError {
         WireError::Missing { message: self.message(), field: self.field() }
     }
@@ -54,6 +60,19 @@ impl At {
 pub(crate) trait Field<Wire>: Sized {
     fn read(wire: Wire, at: At) -> Result<Self, WireError>;
     fn write(self) -> Wire;
+
+    /// What it means that the field is absent, where that means anything.
+    fn absent() -> Option<Self> {
+        None
+    }
+}
+
+/// A command's arguments; absent ones are an error if their absence means nothing.
+pub(crate) fn arguments<Wire, T: Field<Wire>>(wire: Option<Wire>, at: At) -> Result<T, WireError> {
+    match wire {
+        Some(wire) => T::read(wire, at),
+        None => T::absent().ok_or_else(|| at.missing()),
+    }
 }
 
 impl<Wire, T: Field<Wire>> Field<Option<Wire>> for Option<T> {
@@ -249,6 +268,19 @@ impl Field<(Option<i32>,)> for Option<ReplicaIndex> {
 
     fn write(self) -> (Option<i32>,) {
         (self.map(|index| i32::from(index.number())),)
+    }
+}
+
+/// The same as 64 bits.
+impl Field<(Option<i64>,)> for Option<ReplicaIndex> {
+    fn read((wire,): (Option<i64>,), at: At) -> Result<Self, WireError> {
+        let index = wire.unwrap_or(0);
+        let index = i32::try_from(index).map_err(|_| at.invalid(format!("is {index}, no replica index")))?;
+        Field::<(i32,)>::read((index,), at)
+    }
+
+    fn write(self) -> (Option<i64>,) {
+        (self.map(|index| i64::from(index.number())),)
     }
 }
 

@@ -329,7 +329,9 @@ message! {
 }
 message! {
     /// Whether one transaction was carried out.
-    DeleteBlockTransactionResult = wire::container_blocks_deletion_ack_proto => DeleteBlockTransactionResult {
+    DeleteBlockTransactionResult = wire::container_blocks_deletion_ack_proto =>
+        DeleteBlockTransactionResult
+    {
         tx_id: i64,
         container_id: ContainerId,
         success: bool,

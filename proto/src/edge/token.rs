@@ -5,7 +5,7 @@
 //! Errors  [`TokenError`] says at which byte the envelope goes wrong; [`WireError`] for identifiers.
 //! Source  docs/formats/token.md.
 
-use allotrope_types::{BlockId, ContainerId};
+use allotrope_types::{BlockId, ContainerId, SecretKeyId};
 use base64::Engine;
 use base64::alphabet::URL_SAFE;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -13,7 +13,7 @@ use bytes::{Buf, BufMut, Bytes};
 
 use super::field::{At, Field, enums};
 use super::hdds::Token;
-use crate::hdds::{self as wire, BlockTokenSecretProto};
+use crate::hdds::BlockTokenSecretProto;
 use crate::{Checked, WireError, decode};
 
 pub use crate::hdds::block_token_secret_proto::AccessModeProto as AccessMode;
@@ -170,8 +170,8 @@ pub struct BlockTokenIdentifier {
     pub modes: Vec<AccessMode>,
     /// Nobody enforces it.
     pub max_length: u64,
-    /// The symmetric key that signed it, as (most, least) significant bits.
-    pub secret_key: Option<(i64, i64)>,
+    /// The symmetric key that signed it.
+    pub secret_key: Option<SecretKeyId>,
 }
 
 impl BlockTokenIdentifier {
@@ -206,7 +206,7 @@ impl TryFrom<BlockTokenSecretProto> for BlockTokenIdentifier {
             om_cert_serial: message.om_cert_serial_id,
             modes: Field::read(message.modes, at("modes"))?,
             max_length: message.max_length,
-            secret_key: message.secret_key_id.map(|id| (id.most_sig_bits, id.least_sig_bits)),
+            secret_key: Field::read(message.secret_key_id, at("secret_key_id"))?,
         })
     }
 }
@@ -221,9 +221,7 @@ impl From<BlockTokenIdentifier> for BlockTokenSecretProto {
             om_cert_serial_id: identifier.om_cert_serial,
             modes: identifier.modes.write(),
             max_length: identifier.max_length,
-            secret_key_id: identifier
-                .secret_key
-                .map(|(most_sig_bits, least_sig_bits)| wire::Uuid { most_sig_bits, least_sig_bits }),
+            secret_key_id: identifier.secret_key.write(),
         }
     }
 }
@@ -236,18 +234,8 @@ message! {
         expiry_date: u64,
         cert_serial_id: Option<String>,
         ;
-        /// The symmetric key that signed it, as (most, least) significant bits.
-        secret_key: Option<(i64, i64)> = (secret_key_id),
-    }
-}
-
-impl Field<wire::Uuid> for (i64, i64) {
-    fn read(wire: wire::Uuid, _: At) -> Result<Self, WireError> {
-        Ok((wire.most_sig_bits, wire.least_sig_bits))
-    }
-
-    fn write(self) -> wire::Uuid {
-        wire::Uuid { most_sig_bits: self.0, least_sig_bits: self.1 }
+        /// The symmetric key that signed it.
+        secret_key: Option<SecretKeyId> = (secret_key_id),
     }
 }
 
@@ -320,7 +308,7 @@ mod tests {
                 om_cert_serial: None,
                 modes: vec![AccessMode::Read, AccessMode::Write],
                 max_length: 1,
-                secret_key: Some(key),
+                secret_key: Some(SecretKeyId::from_halves(key.0, key.1)),
             };
             let bytes = prost::Message::encode_to_vec(&BlockTokenSecretProto::from(identifier.clone()));
             prop_assert_eq!(BlockTokenIdentifier::read(bytes.into()), Ok(identifier));

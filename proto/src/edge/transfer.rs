@@ -24,6 +24,11 @@ message! {
     }
 }
 
+empty! {
+    wire;
+    SendContainerResponse,
+}
+
 /// One part of an archive that is pushed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UploadPart {

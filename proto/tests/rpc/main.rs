@@ -10,6 +10,7 @@ mod bounds;
 mod client;
 mod golden;
 mod grpc;
+mod grpc_bad_input;
 mod idle;
 mod interop_java;
 mod support;

@@ -2,6 +2,7 @@
 //!
 //! Fields are drawn at random from what the file allows; `mend` then makes true what the file cannot say: an id's three
 //! forms agree, a checksum has its type's length, a request holds the arguments that its command names.
+#![allow(dead_code, reason = "each test takes what it needs")]
 
 use bytes::Bytes;
 use prost::Message;
@@ -51,7 +52,7 @@ pub(crate) struct Protocol(DescriptorPool);
 
 impl Protocol {
     pub(crate) fn of(files: &[&str]) -> Protocol {
-        let protos = concat!(env!("CARGO_MANIFEST_DIR"), "/protos");
+        let protos = concat!(env!("CARGO_MANIFEST_DIR"), "/../proto/protos");
         let set = protox::compile(files, [protos]).unwrap();
         Protocol(DescriptorPool::from_file_descriptor_set(set).unwrap())
     }
@@ -61,6 +62,33 @@ impl Protocol {
         let descriptor = self.0.get_message_by_name(name).unwrap_or_else(|| panic!("no message {name}"));
         message(&descriptor, &mut Draw(seed), 0).encode_to_vec().into()
     }
+
+    /// The same as a message that can be looked at and damaged.
+    pub(crate) fn any_dynamic(&self, name: &str, seed: u64) -> DynamicMessage {
+        let descriptor = self.0.get_message_by_name(name).unwrap_or_else(|| panic!("no message {name}"));
+        message(&descriptor, &mut Draw(seed), 0)
+    }
+
+    /// The commands of an envelope: every number that its `cmdType` may have.
+    pub(crate) fn commands(&self, name: &str) -> Vec<i32> {
+        let descriptor = self.0.get_message_by_name(name).unwrap_or_else(|| panic!("no message {name}"));
+        let Kind::Enum(kinds) = command_type(&descriptor).unwrap().kind() else { unreachable!() };
+        kinds.values().map(|value| value.number()).collect()
+    }
+
+    /// An envelope with this command in it; `None` if the file gives the command no place.
+    pub(crate) fn command(&self, name: &str, number: i32, seed: u64) -> Option<DynamicMessage> {
+        let mut made = self.any_dynamic(name, seed);
+        let kind = command_type(&made.descriptor())?;
+        let mut draw = Draw(seed);
+        let (number, payload) = pairs(&made, &kind).into_iter().find(|(known, _)| *known == number)?;
+        put_command(&mut made, &kind, number, payload, &mut draw, 0);
+        Some(made)
+    }
+}
+
+fn command_type(descriptor: &MessageDescriptor) -> Option<FieldDescriptor> {
+    descriptor.get_field_by_name("cmdType").or(descriptor.get_field_by_name("commandType"))
 }
 
 fn message(descriptor: &MessageDescriptor, draw: &mut Draw, depth: usize) -> DynamicMessage {
@@ -113,8 +141,11 @@ fn value(field: &FieldDescriptor, draw: &mut Draw, depth: usize) -> Value {
         Kind::Bool => Value::Bool(draw.below(2) == 1),
         Kind::Int32 if field.name() == "replicaIndex" => Value::I32(1 + draw.below(32) as i32),
         Kind::Int32 | Kind::Sint32 => Value::I32(draw.number(i32::MAX as u64) as i32),
+        Kind::Int64 if field.name() == "replicaIndex" => Value::I64(1 + draw.below(32).cast_signed()),
         Kind::Int64 | Kind::Sint64 => Value::I64(draw.number(i64::MAX as u64).cast_signed()),
-        Kind::Uint32 if of.name() == "Port" => Value::U32(draw.below(65536) as u32),
+        Kind::Uint32 if matches!(of.name(), "Port" | "ServicePort") || field.name().ends_with("Port") => {
+            Value::U32(draw.below(65536) as u32)
+        }
         Kind::Uint32 => Value::U32(draw.number(u64::from(u32::MAX)) as u32),
         Kind::Uint64 => Value::U64(draw.number(i64::MAX as u64)),
         Kind::Double => Value::F64(draw.below(1000) as f64 / 8.0),
@@ -173,9 +204,7 @@ fn mend(message: &mut DynamicMessage, draw: &mut Draw, depth: usize) {
     if has("ecReplicationConfig") && (has("type") || has("replicationType")) {
         mend_replication(message, draw, depth);
     }
-    if let Some(kind) =
-        descriptor.get_field_by_name("cmdType").or(descriptor.get_field_by_name("commandType"))
-    {
+    if let Some(kind) = command_type(&descriptor) {
         mend_envelope(message, &kind, draw, depth);
     }
     let (most, least, text) = draw.uuid();
@@ -228,11 +257,13 @@ fn mend(message: &mut DynamicMessage, draw: &mut Draw, depth: usize) {
             let bcsid = draw.number(1 << 40);
             set(message, "blockCommitSequenceId", Value::U64(bcsid));
         }
-        "CreatePipelineCommandProto" => {
-            set(message, "type", Value::EnumNumber([1, 2][draw.below(2) as usize]));
-            set(message, "factor", Value::EnumNumber([1, 3][draw.below(2) as usize]));
+        "CreatePipelineCommandProto" | "PipelineRequestProto" => {
+            let (kind, factor) =
+                if has("type") { ("type", "factor") } else { ("replicationType", "replicationFactor") };
+            set(message, kind, Value::EnumNumber([1, 2][draw.below(2) as usize]));
+            set(message, factor, Value::EnumNumber([1, 3][draw.below(2) as usize]));
         }
-        "CopyContainerResponseProto" => {
+        "CopyContainerResponseProto" | "CopyDBCheckpointResponseProto" => {
             let len = message.get_field_by_name("data").unwrap().as_bytes().unwrap().len();
             set(message, "len", Value::U64(len as u64));
         }
@@ -269,31 +300,128 @@ fn mend_replication(message: &mut DynamicMessage, draw: &mut Draw, depth: usize)
 
 /// The arguments of one command, and no others.
 fn mend_envelope(message: &mut DynamicMessage, kind: &FieldDescriptor, draw: &mut Draw, depth: usize) {
-    let plain = |name: &str| {
-        let name = name.to_ascii_lowercase();
-        ["request", "response", "proto", "command", "info"]
-            .iter()
-            .fold(name, |name, part| name.replace(part, ""))
-    };
-    let payloads: Vec<_> = message
-        .descriptor()
-        .fields()
-        .filter(|field| matches!(field.kind(), Kind::Message(_)) && field.name() != "userInfo")
-        .collect();
-    for payload in &payloads {
-        message.clear_field(payload);
-    }
-    let Kind::Enum(kinds) = kind.kind() else { unreachable!() };
-    let pairs: Vec<_> = kinds
-        .values()
-        .filter_map(|value| {
-            let payload = payloads.iter().find(|payload| plain(payload.name()) == plain(value.name()))?;
-            Some((value.number(), payload.clone()))
-        })
-        .collect();
+    let pairs = pairs(message, kind);
     assert!(pairs.len() > 2, "{}", message.descriptor().name());
-    let (number, payload) = &pairs[draw.below(pairs.len() as u64) as usize];
-    message.set_field(kind, Value::EnumNumber(*number));
-    let value = value(payload, draw, depth);
-    message.set_field(payload, value);
+    let (number, payload) = pairs[draw.below(pairs.len() as u64) as usize].clone();
+    put_command(message, kind, number, payload, draw, depth);
+}
+
+fn put_command(
+    message: &mut DynamicMessage,
+    kind: &FieldDescriptor,
+    number: i32,
+    payload: Option<FieldDescriptor>,
+    draw: &mut Draw,
+    depth: usize,
+) {
+    for payload in payloads(message) {
+        message.clear_field(&payload);
+    }
+    message.set_field(kind, Value::EnumNumber(number));
+    if let Some(payload) = payload {
+        let value = value(&payload, draw, depth);
+        message.set_field(&payload, value);
+    }
+}
+
+/// What an envelope has for itself: sub-messages that are nobody's arguments.
+const OWN: [&str; 9] = [
+    "userInfo",
+    "layoutVersion",
+    "readConsistencyHint",
+    "s3Authentication",
+    "omLockDetails",
+    "updateGetDelegationTokenRequest",
+    "updatedRenewDelegationTokenRequest",
+    "updateGetS3SecretRequest",
+    "SetSnapshotPropertyRequests",
+];
+
+fn payloads(message: &DynamicMessage) -> Vec<FieldDescriptor> {
+    let is_payload =
+        |field: &FieldDescriptor| matches!(field.kind(), Kind::Message(_)) && !OWN.contains(&field.name());
+    message.descriptor().fields().filter(is_payload).collect()
+}
+
+/// Commands whose field is named otherwise than they are: the field's name without `Request` or `Response`.
+const NAMED_OTHERWISE: [(&str, &str); 37] = [
+    ("ListKeysLight", "listKeys"),
+    ("ListStatusLight", "listStatus"),
+    ("TransferLeadership", "transferOmLeadership"),
+    ("TransferLeadership", "transferScmLeadership"),
+    ("ListSnapshotDiffJobs", "listSnapshotDiffJob"),
+    ("AbortExpiredMultiPartUploads", "multipartUploadsExpiredAbort"),
+    ("GetSnapshotInfo", "SnapshotInfo"),
+    ("AllocateContainer", "container"),
+    ("ListContainer", "scmListContainer"),
+    ("DeleteContainer", "scmDeleteContainer"),
+    ("CloseContainer", "scmCloseContainer"),
+    ("ListContainerIDs", "scmListContainerIDs"),
+    ("QueryNode", "nodeQuery"),
+    ("AllocatePipeline", "pipeline"),
+    ("ListPipelines", "listPipeline"),
+    ("GetReplicationManagerStatus", "seplicationManagerStatus"),
+    ("GetReplicationManagerStatus", "replicationManagerStatus"),
+    ("GetContainerToken", "containerToken"),
+    ("GetContainerBalancerStatus", "containerBalancerStatus"),
+    ("GetContainerBalancerStatusInfo", "containerBalancerStatusInfo"),
+    ("GetReplicationManagerReport", "replicationManagerReport"),
+    ("GetFailedDeletedBlocksTransaction", "getFailedDeletedBlocksTxn"),
+    ("GetDeletedBlocksTransactionSummary", "getDeletedBlocksTxnSummary"),
+    ("GetClosedContainerCount", "getContainerCount"),
+    ("GetDataNodeCertificate", "getDataNodeCert"),
+    ("GetDataNodeCertificate", "getCert"),
+    ("GetOMCertificate", "getOMCert"),
+    ("GetOMCertificate", "getCert"),
+    ("GetCertificate", "getCert"),
+    ("GetCACertificate", "getCert"),
+    ("GetSCMCertificate", "getCert"),
+    ("GetRootCACertificate", "getCACertificate"),
+    ("GetRootCACertificate", "getCert"),
+    ("ListCACertificate", "listCertificate"),
+    ("GetAllRootCaCertificates", "allRootCaCertificates"),
+    ("GetCurrentSecretKey", "currentSecretKey"),
+    ("GetAllSecretKeys", "secretKeysList"),
+];
+
+/// Commands that have no field in one of their envelopes.
+const WITHOUT_FIELD: [&str; 5] =
+    ["GetCurrentSecretKey", "GetAllSecretKeys", "DeleteOpenKeys", "RevokeS3Secret", "SnapshotMoveTableKeys"];
+
+/// Each command of an envelope with the field that holds its arguments.
+fn pairs(message: &DynamicMessage, kind: &FieldDescriptor) -> Vec<(i32, Option<FieldDescriptor>)> {
+    let payloads = payloads(message);
+    let Kind::Enum(kinds) = kind.kind() else { unreachable!() };
+    let pair = |name: &str| {
+        let of =
+            |wanted: &dyn Fn(&FieldDescriptor) -> bool| payloads.iter().find(|field| wanted(field)).cloned();
+        of(&|field| base(field.name()) == name.to_ascii_lowercase())
+            .or_else(|| {
+                let others = NAMED_OTHERWISE.iter().filter(|(command, _)| *command == name);
+                others
+                    .flat_map(|(_, other)| of(&|field| base(field.name()) == other.to_ascii_lowercase()))
+                    .next()
+            })
+            .or_else(|| of(&|field| plain(field.name()) == plain(name)))
+    };
+    kinds
+        .values()
+        .filter_map(|value| match pair(value.name()) {
+            Some(payload) => Some((value.number(), Some(payload))),
+            None => WITHOUT_FIELD.contains(&value.name()).then_some((value.number(), None)),
+        })
+        .collect()
+}
+
+/// A field's name without what says only that it is an argument.
+fn base(name: &str) -> String {
+    let name = name.to_ascii_lowercase();
+    let name = name.strip_suffix("proto").unwrap_or(&name);
+    let name = name.strip_suffix("request").or(name.strip_suffix("response")).unwrap_or(name);
+    name.to_owned()
+}
+
+fn plain(name: &str) -> String {
+    let name = name.to_ascii_lowercase();
+    ["request", "response", "proto", "command", "info"].iter().fold(name, |name, part| name.replace(part, ""))
 }
