@@ -1,5 +1,6 @@
 //! Writes what a target's corpus starts from, beside the captures: `seeds TARGET FOLDER`.
 #![allow(clippy::disallowed_methods, reason = "a tool writes the files it is asked for")]
+#![allow(clippy::unwrap_used, reason = "a test may end where its own data is not there")]
 
 #[path = "../../proto/tests/support/mod.rs"]
 mod support;

@@ -1,5 +1,6 @@
 //! The fuzz targets as properties: over any bytes, and over good messages of every kind, damaged.
 #![allow(clippy::disallowed_methods, reason = "a test reads captures from the source tree")]
+#![allow(clippy::unwrap_used, reason = "a test may end where its own data is not there")]
 
 #[path = "../../proto/tests/support/mod.rs"]
 mod support;

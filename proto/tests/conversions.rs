@@ -69,7 +69,7 @@ where
 {
     let name = full_name::<M>(package);
     for number in protocol.commands(&name) {
-        for seed in 0..40 {
+        for seed in 0..6 {
             match protocol.command(&name, number, seed) {
                 Some(message) => kept_of::<M, V>(&name, message.encode_to_vec().into()),
                 None => assert!(placeless.contains(&number), "{name}: where does command {number} go?"),

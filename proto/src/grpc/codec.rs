@@ -9,15 +9,24 @@ use crate::rpc::Encoded;
 /// A buffer for one small message; larger ones grow it once, to their own length.
 const BUFFER: usize = 4 << 10;
 
-/// Bytes as they are, in both directions.
+/// Bytes as they are.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Raw;
 
-impl Decoder for Raw {
+/// The one message that a unary call has in each direction; tonic itself would skip a second one.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct One {
+    taken: bool,
+}
+
+impl Decoder for One {
     type Item = Bytes;
     type Error = Status;
 
     fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        if std::mem::replace(&mut self.taken, true) {
+            return Err(Status::internal("a second message, where a call has one"));
+        }
         Ok(Some(from.copy_to_bytes(from.remaining())))
     }
 
@@ -49,14 +58,14 @@ impl Codec for ClientCodec {
     type Encode = Bytes;
     type Decode = Bytes;
     type Encoder = Raw;
-    type Decoder = Raw;
+    type Decoder = One;
 
     fn encoder(&mut self) -> Raw {
         Raw
     }
 
-    fn decoder(&mut self) -> Raw {
-        Raw
+    fn decoder(&mut self) -> One {
+        One::default()
     }
 }
 
@@ -68,14 +77,14 @@ impl Codec for ServerCodec {
     type Encode = Box<dyn Encoded>;
     type Decode = Bytes;
     type Encoder = AnswerEncoder;
-    type Decoder = Raw;
+    type Decoder = One;
 
     fn encoder(&mut self) -> AnswerEncoder {
         AnswerEncoder
     }
 
-    fn decoder(&mut self) -> Raw {
-        Raw
+    fn decoder(&mut self) -> One {
+        One::default()
     }
 }
 
