@@ -220,6 +220,20 @@ proptest! {
     }
 }
 
+#[test]
+fn every_protocol_has_places_to_damage() {
+    let found = |name: &str, protocol: &Protocol, wanted: fn(&FieldDescriptor) -> bool| {
+        (0..60).map(|seed| places(&protocol.any_dynamic(name, seed), wanted).len()).sum::<usize>()
+    };
+    let mut sizes = 0;
+    for (protocol, name, _) in ENVELOPES.iter() {
+        let required = |field: &FieldDescriptor| field.cardinality() == Cardinality::Required;
+        assert!(found(name, protocol, required) >= 60, "{name}");
+        sizes += found(name, protocol, is_size);
+    }
+    assert!(sizes > 500, "{sizes}");
+}
+
 /// What reading this message complains about.
 fn refused<M: Checked, V: TryFrom<M, Error = WireError> + Debug>(message: M) -> String {
     let error = V::try_from(message).unwrap_err();
