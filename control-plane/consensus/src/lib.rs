@@ -6,12 +6,15 @@
 //! Law     an answer means: synced on a majority and applied. A state machine sees no clock and no randomness.
 //! Never   knows what a command means: OM and SCM bring their own.
 
+mod backup;
 mod batch;
 mod codec;
 mod config;
 mod error;
 mod files;
 mod ids;
+#[cfg(feature = "limits")]
+pub mod limits;
 mod log;
 mod machine;
 mod membership;
@@ -31,6 +34,7 @@ mod status;
 mod table;
 
 pub use self::{
+    backup::{Backup, BackupError},
     batch::Batch,
     codec::{Be64, Codec, CodecError, Empty, KeyCodec, Proto, Raw, Utf8},
     config::{Beginning, ReplicaConfig, Surroundings},

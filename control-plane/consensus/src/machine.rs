@@ -17,7 +17,7 @@ use crate::{
     codec::Codec,
     ids::{LogTime, Member, Origin},
     raft::{Answers, Entry, LogId, StorageError, Types, blocking},
-    retry,
+    retry::{self, Known},
     snapshot::SnapshotData,
     state::{Position, State, View, put_position},
     table::TableError,
@@ -115,17 +115,20 @@ impl<S: StateMachine> Applier<S> {
         command: &Bytes,
         time: LogTime,
     ) -> Result<Bytes, TableError> {
-        if let Origin::Client { client, call } = origin
-            && let Some(answer) = retry::find(batch, client, call, time, self.retry_kept_ms)?
-        {
-            return Ok(answer);
+        let Origin::Client { client, call } = origin else { return self.answer(batch, command, time) };
+        match retry::find(batch, client, call, time, self.retry_kept_ms)? {
+            Known::Answered(answer) => Ok(answer),
+            Known::New { expired } => {
+                let answer = self.answer(batch, command, time)?;
+                retry::keep(batch, client, call, time, expired, &answer)?;
+                Ok(answer)
+            }
         }
+    }
+
+    fn answer(&mut self, batch: &mut Batch<'_>, command: &Bytes, time: LogTime) -> Result<Bytes, TableError> {
         let command = S::Command::decode(command).map_err(|source| TableError::Command { source })?;
-        let answer = Bytes::from(S::Answer::to_bytes(&self.machine.apply(batch, command, time)?));
-        if let Origin::Client { client, call } = origin {
-            retry::keep(batch, client, call, time, &answer)?;
-        }
-        Ok(answer)
+        Ok(S::Answer::to_bytes(&self.machine.apply(batch, command, time)?).into())
     }
 
     /// The state as a snapshot: where it stands now. Its checkpoint is made when a follower needs it.

@@ -66,20 +66,25 @@ impl Proposer {
         let commands = Commands(Arc::new(CommandList { time, calls }));
         match self.raft.client_write_ff(commands).await {
             Ok(written) => {
+                let raft = self.raft.clone();
                 tokio::spawn(async move {
                     let written: Result<ClientWriteResult<_>, _> = written.await;
                     drop(slot);
                     match written {
                         Ok(written) => answer(written, replies),
-                        Err(_) => refuse(replies, || ProposeError::Stopped {
-                            why: "the raft core has ended".into(),
-                        }),
+                        Err(_) => refuse(replies, || ProposeError::Stopped { why: why_ended(&raft) }),
                     }
                 });
             }
             Err(fatal) => refuse(replies, || ProposeError::Stopped { why: fatal.to_string() }),
         }
     }
+}
+
+/// Why openraft's core no longer answers.
+fn why_ended(raft: &Raft) -> String {
+    let ended = raft.metrics().borrow().running_state.as_ref().err().map(ToString::to_string);
+    ended.unwrap_or_else(|| "the raft core has ended".to_owned())
 }
 
 type Replies = Vec<(oneshot::Sender<Result<Bytes, ProposeError>>, OwnedSemaphorePermit)>;

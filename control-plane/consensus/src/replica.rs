@@ -5,7 +5,6 @@
 
 use std::{
     marker::PhantomData,
-    path::Path,
     sync::{
         Arc, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -120,6 +119,7 @@ impl Replica {
             waiting,
             server,
             stopping,
+            backing_up: Mutex::new(()),
             log_open,
         };
         Ok(Handle { core: Arc::new(core), machine: PhantomData })
@@ -155,6 +155,8 @@ pub(crate) struct Core {
     waiting: Arc<Semaphore>,
     server: Arc<Server>,
     stopping: AtomicBool,
+    /// Held while a backup is written.
+    pub(crate) backing_up: Mutex<()>,
     log_open: Weak<dyn Send + Sync>,
 }
 
@@ -244,14 +246,6 @@ impl<S: StateMachine> Handle<S> {
     /// What answers the other members: give it to `network::tcp::serve` or to a `MemoryNetwork`.
     pub fn service(&self) -> Arc<dyn Service> {
         Arc::clone(&self.core.server) as Arc<dyn Service>
-    }
-
-    /// Writes a checkpoint of the state into the new folder `dir`, while the replica runs: a backup that
-    /// `crate::restore` starts a single member from. On the same file system it costs links, not copies.
-    pub async fn checkpoint(&self, dir: &Path) -> Result<(), StartError> {
-        let db = self.core.state.current();
-        let written = blocking(|| db.checkpoint(dir));
-        written.map_err(|source| StartError::Open { dir: dir.to_owned(), source })
     }
 
     /// Answers what was accepted, for `drain` at most, then stops and closes the files.

@@ -12,10 +12,11 @@ use crate::{
     batch::Batch,
     codec::{Codec, CodecError, Empty, KeyCodec},
     ids::{CallId, ClientId, LogTime},
+    state::RETRY_TABLE,
     table::{Direction, Table, TableError},
 };
 
-const RETRY: Table<Caller, Record> = Table::new("raftRetry");
+const RETRY: Table<Caller, Record> = Table::new(RETRY_TABLE);
 const RETRY_TIME: Table<Expiry, Empty> = Table::new("raftRetryTime");
 /// Most records forgotten for one command applied: more than are added, so that the table shrinks again.
 const FORGOTTEN_PER_COMMAND: usize = 4;
@@ -75,29 +76,40 @@ impl Codec for Record {
     }
 }
 
-/// The answer this caller got, if its record has not expired.
+/// What is known of a caller.
+pub(crate) enum Known {
+    /// It was answered so.
+    Answered(Bytes),
+    /// Nothing that counts; of an expired record that is still there, its time.
+    New { expired: Option<LogTime> },
+}
+
+/// Whether this caller was answered, and its record has not expired.
 pub(crate) fn find(
     batch: &Batch<'_>,
     client: ClientId,
     call: CallId,
     now: LogTime,
     kept_ms: u64,
-) -> Result<Option<Bytes>, TableError> {
-    let found = RETRY.get(batch, &(client, call))?;
+) -> Result<Known, TableError> {
     // Whether a record counts depends on its time alone, not on how far the removal has come.
-    Ok(found.filter(|(at, _)| now.unix_ms.saturating_sub(at.unix_ms) < kept_ms).map(|(_, answer)| answer))
+    Ok(match RETRY.get(batch, &(client, call))? {
+        Some((at, answer)) if now.unix_ms.saturating_sub(at.unix_ms) < kept_ms => Known::Answered(answer),
+        found => Known::New { expired: found.map(|(at, _)| at) },
+    })
 }
 
-/// Keeps the answer to this caller.
+/// Keeps the answer to this caller, in place of a record that has `expired`.
 pub(crate) fn keep(
     batch: &mut Batch<'_>,
     client: ClientId,
     call: CallId,
     now: LogTime,
+    expired: Option<LogTime>,
     answer: &Bytes,
 ) -> Result<(), TableError> {
-    if let Some((earlier, _)) = RETRY.get(batch, &(client, call))? {
-        RETRY_TIME.delete(batch, &(earlier, (client, call)))?; // expired, and used again
+    if let Some(earlier) = expired {
+        RETRY_TIME.delete(batch, &(earlier, (client, call)))?;
     }
     RETRY.put(batch, &(client, call), &(now, answer.clone()))?;
     RETRY_TIME.put(batch, &(now, (client, call)), &())
@@ -122,4 +134,47 @@ pub(crate) fn forget(
         RETRY.delete(batch, &caller)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn caller((client, call): ([u8; 16], u64)) -> (ClientId, CallId) {
+        (ClientId(client), CallId(call))
+    }
+
+    proptest! {
+        #[test]
+        fn callers_come_back_and_sort_by_client_then_call(a: ([u8; 16], u64), b: ([u8; 16], u64)) {
+            let bytes = Caller::to_bytes(&caller(a));
+            prop_assert_eq!(Caller::decode(&bytes).unwrap(), caller(a));
+            prop_assert_eq!(bytes.cmp(&Caller::to_bytes(&caller(b))), a.cmp(&b));
+        }
+
+        #[test]
+        fn expiries_come_back_and_sort_by_time(a: (u64, [u8; 16], u64), b: (u64, [u8; 16], u64)) {
+            let expiry = |(time, client, call)| (LogTime { unix_ms: time }, caller((client, call)));
+            let bytes = Expiry::to_bytes(&expiry(a));
+            prop_assert_eq!(Expiry::decode(&bytes).unwrap(), expiry(a));
+            prop_assert_eq!(bytes.cmp(&Expiry::to_bytes(&expiry(b))), a.cmp(&b));
+        }
+
+        #[test]
+        fn records_come_back(time: u64, answer: Vec<u8>) {
+            let record = (LogTime { unix_ms: time }, Bytes::from(answer));
+            prop_assert_eq!(Record::decode(&Record::to_bytes(&record)).unwrap(), record);
+        }
+    }
+
+    #[test]
+    fn bytes_of_another_length_or_version_are_refused() {
+        assert!(Caller::decode(&[0; 23]).is_err() && Caller::decode(&[0; 25]).is_err());
+        assert!(Expiry::decode(&[0; 7]).is_err() && Expiry::decode(&[0; 31]).is_err());
+        let newer = [&[VERSION + 1][..], &[0; 8]].concat();
+        assert!(Record::decode(&[]).is_err() && Record::decode(&[VERSION; 8]).is_err());
+        assert!(Record::decode(&newer).unwrap_err().to_string().contains("unknown version"));
+    }
 }

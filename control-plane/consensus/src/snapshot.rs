@@ -218,3 +218,7 @@ impl Drop for Incoming {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "snapshot_tests.rs"]
+mod tests;

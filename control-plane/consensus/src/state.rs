@@ -30,7 +30,9 @@ const STATE_VERSION: u64 = 1;
 /// Our own table in the state.
 const STATE: Table<Utf8, Json> = Table::new("raftState");
 /// Column families of ours in every state, beside the state machine's.
-pub(crate) const OWN_TABLES: [&str; 3] = ["raftState", "raftRetry", "raftRetryTime"];
+pub(crate) const OWN_TABLES: [&str; 3] = ["raftState", RETRY_TABLE, "raftRetryTime"];
+/// The answers already given, by caller.
+pub(crate) const RETRY_TABLE: &str = "raftRetry";
 /// The file that names the generation in use.
 const CURRENT: &str = "STATE";
 
@@ -56,12 +58,25 @@ impl Codec for Json {
     }
 }
 
+/// Options of the state's families. Most callers have no retry record yet: a filter over the newest records says so at once.
+fn family(shared: &RocksShared, name: &str) -> rocksdb::Options {
+    let mut options = shared.family();
+    if name == RETRY_TABLE {
+        options.set_memtable_whole_key_filtering(true);
+        options.set_memtable_prefix_bloom_ratio(0.05);
+    }
+    options
+}
+
 /// One generation of the state.
 pub(crate) struct StateDb {
     pub(crate) db: DB,
     dir: PathBuf,
     /// Set when a later generation is in use; the folder goes with the last reader.
     superseded: AtomicBool,
+    /// Its newest write-ahead log when it was last synced, and how long that was: what a power cut in a test leaves.
+    #[cfg(test)]
+    synced: std::sync::Mutex<Option<(PathBuf, u64)>>,
 }
 
 impl StateDb {
@@ -71,8 +86,18 @@ impl StateDb {
         tables: &[&'static str],
     ) -> Result<StateDb, rocksdb::Error> {
         let wanted: Vec<&str> = tables.iter().copied().chain(OWN_TABLES).collect();
-        let db = shared.open(dir, &wanted, |_| shared.family())?;
-        Ok(StateDb { db, dir: dir.to_owned(), superseded: AtomicBool::new(false) })
+        let db = shared.open(dir, &wanted, |name| family(shared, name))?;
+        Ok(StateDb::of(db, dir))
+    }
+
+    fn of(db: DB, dir: &Path) -> StateDb {
+        StateDb {
+            db,
+            dir: dir.to_owned(),
+            superseded: AtomicBool::new(false),
+            #[cfg(test)]
+            synced: std::sync::Mutex::default(),
+        }
     }
 
     pub(crate) fn family(&self, table: &str) -> Result<&ColumnFamily, TableError> {
@@ -85,7 +110,22 @@ impl StateDb {
 
     /// Makes all that was applied durable. Called before the log lets go of what was applied.
     pub(crate) fn sync(&self) -> Result<(), rocksdb::Error> {
-        self.db.flush_wal(true)
+        self.db.flush_wal(true)?;
+        #[cfg(test)]
+        {
+            *self.synced.lock().unwrap() = crate::sim::power::newest_wal(&self.dir);
+        }
+        Ok(())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    #[cfg(test)]
+    pub(crate) fn synced(&self) -> Option<(PathBuf, u64)> {
+        self.synced.lock().unwrap().clone()
     }
 
     /// A checkpoint of this state in the new folder `dir`, on the same file system.
@@ -315,7 +355,7 @@ pub(crate) fn read_position(dir: &Path) -> Result<Position, StartError> {
     let options = rocksdb::Options::default();
     let names = DB::list_cf(&options, dir).map_err(failed)?;
     let db = DB::open_cf_for_read_only(&options, dir, names, false).map_err(failed)?;
-    let db = StateDb { db, dir: dir.to_owned(), superseded: AtomicBool::new(false) };
+    let db = StateDb::of(db, dir);
     let position = db.position().map_err(|source| StartError::Damaged { dir: dir.to_owned(), source })?;
     Ok(position.unwrap_or_default())
 }

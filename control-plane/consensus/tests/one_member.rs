@@ -180,20 +180,28 @@ async fn a_log_of_a_newer_version_is_refused_by_name() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_checkpoint_of_a_running_member_starts_a_cluster_of_one() {
     let dir = tempfile::tempdir().unwrap();
-    let backup = dir.path().join("backup");
     let handle = start(config(&dir.path().join("old"))).await.unwrap();
     for _ in 0..10 {
         give(&handle, "a").await;
     }
-    handle.checkpoint(&backup).await.unwrap();
+    let backups = dir.path().join("backups");
+    fs::create_dir_all(backups.join("torn.part/state")).unwrap();
+    let made = handle.backup(&backups, "first", &[("VERSION", b"me\n")]).await.unwrap();
+    let (backup, names) = (backups.join("first"), fs::read_dir(&backups).unwrap().count());
+    assert_eq!((made.dir.as_path(), names), (backup.as_path(), 1), "what an earlier one left is removed");
+    assert_eq!(fs::read(backup.join("VERSION")).unwrap(), b"me\n");
+    let again = handle.backup(&backups, "first", &[]).await.unwrap_err();
+    assert!(again.to_string().contains("choose another name"), "{again}");
     assert_eq!(give(&handle, "a").await, 11, "it goes on while and after");
 
     let rocks = RocksShared::new(8 << 20, 32 << 20).unwrap();
     let new = dir.path().join("new");
     let cluster = ClusterId("restored".into());
     let other = Member { name: "om9".into(), address: "127.0.0.1:9".into() };
-    restore(&rocks, &backup, &new, &cluster, (MemberId(9), other.clone())).unwrap();
-    let again = restore(&rocks, &backup, &new, &cluster, (MemberId(9), other.clone()));
+    let amend = |batch: &mut Batch<'_>| SEEN.put(batch, &"amended".to_owned(), &7);
+    let applied = restore(&rocks, &backup, &new, &cluster, (MemberId(9), other.clone()), amend).unwrap();
+    assert_eq!(applied, made.applied);
+    let again = restore(&rocks, &backup, &new, &cluster, (MemberId(9), other.clone()), |_| Ok(()));
     assert!(again.unwrap_err().to_string().contains("not empty"));
     for round in 0..2 {
         let beginning = Beginning::Found(BTreeMap::from([(MemberId(9), other.clone())]));
@@ -203,6 +211,7 @@ async fn a_checkpoint_of_a_running_member_starts_a_cluster_of_one() {
             restored.status().wait_for(Duration::from_secs(20), |s| s.leader == Some(MemberId(9))).await;
         assert_eq!(leads.unwrap().voters, [MemberId(9)]);
         assert_eq!(seen(&restored, "a").await, 10 + round);
+        assert_eq!(seen(&restored, "amended").await, 7);
         assert_eq!(give(&restored, "a").await, 11 + round);
         restored.shutdown(Duration::from_secs(5)).await;
     }
@@ -227,4 +236,53 @@ async fn too_many_commands_are_busy_and_too_large_ones_are_named() {
     handle.shutdown(Duration::from_secs(5)).await;
     let stopped = handle.propose(Origin::Service, &"late".to_owned()).await.unwrap_err();
     assert!(matches!(stopped, allotrope_consensus::ProposeError::Stopped { .. }), "{stopped}");
+}
+
+/// Set in a copy of this test's process whose files may not grow beyond a limit: the folder of its member.
+const LIMITED: &str = "ALLOTROPE_TEST_LIMITED";
+
+/// Gives one text after another until the member stops; writes down how many were answered, and why it stopped.
+async fn give_until_stopped(dir: &Path) {
+    let handle = start(config(&dir.join("member"))).await.unwrap();
+    let mut answered = 0;
+    let text = "x".repeat(1000);
+    let why = loop {
+        match handle.propose(Origin::Service, &text).await {
+            Ok(count) => answered = count,
+            Err(why) => break why.to_string(),
+        }
+    };
+    fs::write(dir.join("told"), format!("{answered}\n{why}")).unwrap();
+}
+
+#[test]
+fn a_full_disk_stops_the_member_and_what_was_answered_is_there_when_there_is_room_again() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    if let Some(dir) = std::env::var_os(LIMITED) {
+        return runtime.block_on(give_until_stopped(Path::new(&dir)));
+    }
+    let dir = tempfile::tempdir().unwrap();
+    // No file of the copy may be longer than 256 KiB: a longer write fails as on a full disk.
+    let limited = std::process::Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 512; exec \"$@\"", "sh"])
+        .arg(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "a_full_disk_stops_the_member_and_what_was_answered_is_there_when_there_is_room_again",
+        ])
+        .env(LIMITED, dir.path())
+        .output()
+        .unwrap();
+    let told = fs::read_to_string(dir.path().join("told"));
+    let told = told.unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&limited.stdout)));
+    let (answered, why) = told.split_once('\n').unwrap();
+    let answered: u64 = answered.parse().unwrap();
+    assert!(answered > 20, "it stopped after {answered}: {why}");
+    assert!(why.contains("the replica has stopped") && why.contains("File too large"), "{why}");
+    runtime.block_on(async {
+        let handle = start(config(&dir.path().join("member"))).await.unwrap();
+        let seen = seen(&handle, &"x".repeat(1000)).await;
+        assert!(seen == answered || seen == answered + 1, "{answered} were answered, {seen} are there");
+        handle.shutdown(Duration::from_secs(5)).await;
+    });
 }

@@ -6,7 +6,8 @@ use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use allotrope_consensus::{
     Batch, Be64, Beginning, CallId, ClientId, ClusterId, Handle, LogTime, Member, MemberId, Origin, Replica,
-    ReplicaConfig, RocksShared, Role, StateMachine, Surroundings, SystemClock, Table, TableError, Utf8,
+    ReplicaConfig, RocksShared, Role, StateMachine, Status, Surroundings, SystemClock, Table, TableError,
+    Utf8,
     network::tcp::{self, TcpNetwork, Transport},
 };
 use tokio::{
@@ -99,9 +100,8 @@ async fn count(members: &[Running], call: u64) -> u64 {
     panic!("call {call} is never answered: {last:?}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn three_members_over_tcp_answer_lose_one_and_bring_it_back() {
-    let dir = tempfile::tempdir().unwrap();
+/// Founds a cluster of three and starts its members.
+async fn found(dir: &Path) -> (BTreeMap<MemberId, Member>, Vec<Running>) {
     let mut listeners = Vec::new();
     let mut founders = BTreeMap::new();
     for id in 1..=3 {
@@ -112,8 +112,25 @@ async fn three_members_over_tcp_answer_lose_one_and_bring_it_back() {
     }
     let mut members = Vec::new();
     for (id, listener) in (1..).zip(listeners) {
-        members.push(start(dir.path(), "test", id, &founders, listener).await);
+        members.push(start(dir, "test", id, &founders, listener).await);
     }
+    (founders, members)
+}
+
+/// Stops a member that does not lead.
+async fn stop_a_follower(members: &mut Vec<Running>) -> MemberId {
+    let first = leader(members).await.handle.member();
+    let away = members.iter().position(|m| m.handle.member() != first).unwrap();
+    let away = members.remove(away);
+    let id = away.handle.member();
+    away.stop().await;
+    id
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_members_over_tcp_answer_lose_one_and_bring_it_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let (founders, mut members) = found(dir.path()).await;
     for n in 1..=20 {
         assert_eq!(count(&members, n).await, n);
     }
@@ -134,11 +151,7 @@ async fn three_members_over_tcp_answer_lose_one_and_bring_it_back() {
     other.stop().await;
 
     // One is away and misses entries; it comes back and catches up.
-    let first = leader(&members).await.handle.member();
-    let away = members.iter().position(|m| m.handle.member() != first).unwrap();
-    let away = members.remove(away);
-    let id = away.handle.member();
-    away.stop().await;
+    let id = stop_a_follower(&mut members).await;
     for n in 21..=300 {
         assert_eq!(count(&members, n).await, n);
     }
@@ -154,6 +167,39 @@ async fn three_members_over_tcp_answer_lose_one_and_bring_it_back() {
     let gone = members.iter().position(|m| m.handle.member() == first).unwrap();
     members.remove(gone).stop().await;
     assert_eq!(count(&members, 301).await, 301);
+    for member in members {
+        member.stop().await;
+    }
+}
+
+/// How many entries the log of each member may hold in the test below: between two purges, and while one is under way.
+const LOG_LEN_MAX: u64 = 50 + 10 + 20;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn logs_stay_short_while_a_member_is_away_and_it_comes_back_by_snapshot() {
+    let dir = tempfile::tempdir().unwrap();
+    let (founders, mut members) = found(dir.path()).await;
+    assert_eq!(count(&members, 1).await, 1);
+    let id = stop_a_follower(&mut members).await;
+    for n in 2..=600 {
+        assert_eq!(count(&members, n).await, n);
+        if n % 100 == 0 {
+            for member in &members {
+                let short = |s: &Status| s.last_log.unwrap() - s.purged.unwrap_or(0) <= LOG_LEN_MAX;
+                let status = member.handle.status().wait_for(Duration::from_secs(10), short).await;
+                status.expect("the log lets go of old entries though a member is away");
+            }
+        }
+    }
+    let listener = TcpListener::bind(&founders[&id].address).await.unwrap();
+    let back = start(dir.path(), "test", id.0, &founders, listener).await;
+    let applied = leader(&members).await.handle.status().now().applied;
+    back.handle.status().wait_for(Duration::from_secs(30), |s| s.applied >= applied).await.unwrap();
+    assert_eq!(back.handle.read_local(|view| SEEN.get(view, &"a".to_owned()).unwrap()), Some(600));
+    let state = std::fs::read_to_string(dir.path().join(format!("test-{id}/state/STATE"))).unwrap();
+    assert_eq!(state, "state-2\n", "it was sent the whole state once");
+    members.push(back);
+    assert_eq!(count(&members, 601).await, 601);
     for member in members {
         member.stop().await;
     }

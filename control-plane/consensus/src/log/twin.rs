@@ -29,6 +29,8 @@ struct Disk {
     /// Grows with each opening: what an earlier run of the member still writes goes nowhere.
     run: u64,
     full: bool,
+    /// While true no sync ends.
+    stuck: bool,
 }
 
 /// The disk as one run of the member sees it.
@@ -48,6 +50,7 @@ impl TwinDisk {
             syncing: false,
             run: 0,
             full: false,
+            stuck: false,
         })))
     }
 
@@ -85,6 +88,11 @@ impl TwinDisk {
     /// There is room again.
     pub(crate) fn free(&self) {
         self.lock().full = false;
+    }
+
+    /// From now on no sync ends, until it may again.
+    pub(crate) fn stick(&self, stuck: bool) {
+        self.lock().stuck = stuck;
     }
 
     /// Flips a bit in the record at `index`.
@@ -145,6 +153,9 @@ impl TwinDisk {
             disk.chance.gen_range(0..=max)
         };
         pause(Duration::from_millis(time)).await;
+        while self.lock().stuck {
+            pause(Duration::from_millis(5)).await;
+        }
         let done = {
             let mut disk = self.lock();
             if disk.run != run {

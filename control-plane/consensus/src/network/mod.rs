@@ -67,6 +67,8 @@ pub(crate) enum Request {
     SnapshotEnd(Vote),
     /// The leader hands over: stand for election now.
     Elect,
+    /// Would a snapshot of this leader be taken? Asked before one is made: that costs disk, and the member may be away.
+    SnapshotOffer(Vote),
 }
 
 /// Entries as log records: checked again when they arrive.

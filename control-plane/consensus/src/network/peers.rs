@@ -93,10 +93,13 @@ impl PeerCalls {
         let SnapshotData::Here(state) = state else {
             return Err(io::Error::other("a received snapshot is not sent on"));
         };
-        let number = self.peers.outgoing.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let out = blocking(|| Outgoing::make(state, state.outgoing_dir(number)))?;
         // A lost message stalls the transfer, and the follower with it, for no longer than this.
         let deadline = self.peers.snapshot_deadline / 6;
+        if let Response::Snapshot(higher) = self.call(Request::SnapshotOffer(vote), deadline).await? {
+            return Ok(higher);
+        }
+        let number = self.peers.outgoing.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let out = blocking(|| Outgoing::make(state, state.outgoing_dir(number)))?;
         if let Response::Snapshot(higher) =
             self.call(Request::SnapshotBegin(vote, out.manifest.clone()), deadline).await?
         {

@@ -63,6 +63,7 @@ impl Server {
             Request::Elect => {
                 self.raft.trigger().elect().await.map(|()| Response::Taken).map_err(|e| stopped(&e))
             }
+            Request::SnapshotOffer(vote) => Ok(self.newer_vote(&vote).unwrap_or(Response::Taken)),
             Request::SnapshotBegin(vote, manifest) => self.begin(vote, manifest).await,
             Request::SnapshotPiece(piece) => {
                 let mut incoming = self.incoming.lock().await;
@@ -83,10 +84,15 @@ impl Server {
         }
     }
 
-    async fn begin(&self, vote: Vote, manifest: Manifest) -> Result<Response, String> {
+    /// What the leader of `vote` is told if this member has heard of a later one.
+    fn newer_vote(&self, vote: &Vote) -> Option<Response> {
         let mine = self.raft.metrics().borrow().vote;
-        if mine > vote {
-            return Ok(Response::Snapshot(SnapshotResponse::new(mine)));
+        (mine > *vote).then(|| Response::Snapshot(SnapshotResponse::new(mine)))
+    }
+
+    async fn begin(&self, vote: Vote, manifest: Manifest) -> Result<Response, String> {
+        if let Some(refusal) = self.newer_vote(&vote) {
+            return Ok(refusal);
         }
         let number = self.received.fetch_add(1, Ordering::Relaxed);
         let mut incoming = self.incoming.lock().await;

@@ -8,13 +8,15 @@
 mod checker;
 mod clients;
 mod network;
+pub(crate) mod power;
 mod tests;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
+use rand::{SeedableRng, rngs::StdRng};
 use tempfile::TempDir;
 
-use self::network::SimNetwork;
+use self::{network::SimNetwork, power::Cut};
 use crate::{
     Batch, Be64, Beginning, Clock, ClusterId, Codec, CodecError, Handle, LogTime, Member, MemberId, Replica,
     ReplicaConfig, RocksShared, Role, StartError, StateMachine, Surroundings, Table, TableError, Utf8,
@@ -105,6 +107,8 @@ pub(crate) struct World {
     rocks: RocksShared,
     dir: TempDir,
     seed: u64,
+    /// Where power cuts cut.
+    cuts: StdRng,
     /// Changes the settings every member starts with.
     pub(crate) settings: fn(&mut ReplicaConfig),
 }
@@ -123,6 +127,7 @@ impl World {
             rocks: RocksShared::new(8 << 20, 32 << 20).unwrap(),
             dir: tempfile::tempdir().unwrap(),
             seed,
+            cuts: StdRng::seed_from_u64(seed ^ 0xc075),
             settings,
         };
         for id in world.founders.keys().copied().collect::<Vec<_>>() {
@@ -171,11 +176,13 @@ impl World {
     pub(crate) async fn crash(&mut self, id: MemberId) {
         let Some(handle) = self.running.remove(&id) else { return };
         self.disks[&id].crash();
+        let cut = Cut::now(&handle.core().state.current(), &mut self.cuts);
         let state = Arc::downgrade(&handle.core().state);
         handle.shutdown(Duration::ZERO).await;
         drop(handle);
         for _ in 0..2000 {
             if state.strong_count() == 0 {
+                cut.iter().for_each(Cut::carry_out);
                 return;
             }
             pause(Duration::from_millis(5)).await;

@@ -282,3 +282,50 @@ fn a_member_whose_disk_lost_its_last_minute_is_brought_up_to_date() {
         assert!(world.settled().await.iter().all(|sums| sums["a"] == 30));
     });
 }
+
+#[test]
+fn a_command_is_answered_when_a_majority_has_synced_it_and_not_before() {
+    under_seed(29, async || {
+        let patient = |config: &mut crate::ReplicaConfig| {
+            config.election_timeout_min = Duration::from_secs(5);
+            config.election_timeout_max = Duration::from_secs(10);
+            config.answer_deadline = Duration::from_secs(60);
+        };
+        let world = World::founded(29, 3, patient).await;
+        let leader = world.leader().await;
+        world.add(leader, "a", 1).await.unwrap();
+        let followers: Vec<_> = world.running.keys().copied().filter(|id| *id != leader).collect();
+        followers.iter().for_each(|id| world.disks[id].stick(true));
+        let handle = world.running[&leader].clone();
+        let add = super::Add { name: "a".to_owned(), by: 2 };
+        let adding = tokio::spawn(async move { handle.propose(Origin::Service, &add).await });
+        pause(Duration::from_secs(1)).await;
+        assert!(!adding.is_finished(), "answered, and only the leader's disk has it");
+        world.disks[&followers[0]].stick(false);
+        assert_eq!(adding.await.unwrap().unwrap(), 3);
+        world.disks[&followers[1]].stick(false);
+    });
+}
+
+#[test]
+fn no_state_is_copied_for_a_member_that_is_away() {
+    use std::sync::atomic::Ordering::Relaxed;
+    under_seed(30, async || {
+        let short = |config: &mut crate::ReplicaConfig| (config.purge_every, config.entries_kept) = (20, 2);
+        let mut world = World::founded(30, 3, short).await;
+        let leader = world.leader().await;
+        let away = *world.running.keys().find(|id| **id != leader).unwrap();
+        world.crash(away).await;
+        for _ in 0..200 {
+            world.add(leader, "a", 1).await.unwrap();
+        }
+        pause(Duration::from_secs(20)).await;
+        let status = world.running[&leader].status().now();
+        assert!(status.last_log.unwrap() - status.purged.unwrap() < 30, "the log grows: {status:?}");
+        let copies = |world: &World| world.running[&leader].core().peers.outgoing.load(Relaxed);
+        assert_eq!(copies(&world), 0, "a checkpoint was made for nobody");
+        world.start(away).await.unwrap();
+        assert!(world.settled().await.iter().all(|sums| sums["a"] == 200));
+        assert_eq!(copies(&world), 1);
+    });
+}
