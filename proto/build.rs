@@ -67,6 +67,7 @@ const PROTOCOLS: &[Protocol] = &[
     Protocol { module: "om_admin", files: &["om_admin.proto"], borrows: &[] },
     Protocol { module: "om_inter", files: &["om_inter.proto"], borrows: &[] },
     Protocol { module: "om_storage", files: &["om_storage.proto"], borrows: &["hdds"] },
+    Protocol { module: "admin", files: &["allotrope/v1/admin.proto"], borrows: &[] },
     Protocol { module: "ratis", files: &["ratis/raft.proto"], borrows: &[] },
 ];
 

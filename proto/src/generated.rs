@@ -50,6 +50,8 @@ protocols! {
     om_inter;
     /// Values of OM's own tables (package `hadoop.ozone`).
     om_storage;
+    /// Administrators to any role of ours (package `allotrope.v1`).
+    admin;
     /// Ratis' messages (package `ratis.common`).
     ratis;
 }

@@ -27,8 +27,8 @@ pub mod rpc;
 mod varint;
 
 pub use generated::{
-    container, disk_balancer, hadoop, hdds, heartbeat, inter_scm, om, om_admin, om_inter, om_storage, ratis,
-    reconfigure, scm_block, scm_container, scm_ratis, scm_security, scm_update, secret_key,
+    admin, container, disk_balancer, hadoop, hdds, heartbeat, inter_scm, om, om_admin, om_inter, om_storage,
+    ratis, reconfigure, scm_block, scm_container, scm_ratis, scm_security, scm_update, secret_key,
 };
 pub use required::{Checked, DEPTH_MAX, FieldRules, Holds, MessageRules, WireError, decode};
 pub use rope::Rope;

@@ -134,6 +134,34 @@ impl Cluster {
         }
     }
 
+    /// Runs `allotrope admin checkpoint` for OM or SCM.
+    pub(crate) fn try_checkpoint(&self, server: Server, name: &str) -> Output {
+        let mut command = self.command();
+        command.args(["admin", "checkpoint", role(server), "--json", "--name", name]);
+        command.args(self.settings_of(server)).stdin(Stdio::null()).output().expect("the binary starts")
+    }
+
+    /// Backs up OM or SCM, which must work, and returns the backup's folder.
+    pub(crate) fn checkpoint(&self, server: Server, name: &str) -> PathBuf {
+        let output = self.try_checkpoint(server, name);
+        let err = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "checkpoint of {server:?}: {err}{}", self.logs());
+        let made: serde_json::Value = serde_json::from_slice(&output.stdout).expect("it prints JSON");
+        PathBuf::from(made["folder"].as_str().expect("it names the folder"))
+    }
+
+    /// Prepares the folder of OM or SCM from a backup.
+    pub(crate) fn restore(&self, server: Server, backup: &Path) -> Output {
+        let mut command = self.command();
+        command.args([role(server), "--restore"]).arg(backup).args(self.settings_of(server));
+        command.stdin(Stdio::null()).output().expect("the binary starts")
+    }
+
+    /// The folder with all that OM or SCM keeps.
+    pub(crate) fn folder(&self, server: Server) -> PathBuf {
+        self.path(role(server))
+    }
+
     /// A file of the cluster's folder, for input and output of commands.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)

@@ -3,6 +3,7 @@
 //! Results go to stdout, everything else to stderr. A command ends with exit code 0, or 1 after an error, or 2 when its
 //! words could not be understood.
 
+mod admin;
 mod completions;
 mod genconf;
 mod getconf;
@@ -49,6 +50,9 @@ enum Command {
     Om(roles::om::Om),
     /// Run a datanode.
     Datanode(roles::datanode::Datanode),
+    /// Look after running servers.
+    #[command(subcommand)]
+    Admin(admin::Admin),
     /// Print settings as they would take effect, with where each comes from.
     Getconf(getconf::Getconf),
     /// Print a settings file with every setting, its default and its meaning.
@@ -68,6 +72,7 @@ impl Allotrope {
             Command::Scm(role) => role.run(&settings),
             Command::Om(role) => role.run(&settings),
             Command::Datanode(role) => role.run(&settings),
+            Command::Admin(command) => command.run(&settings),
             Command::Getconf(command) => command.run(&settings),
             Command::Genconf => genconf::run(),
             Command::Completions(command) => command.run(),

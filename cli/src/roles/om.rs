@@ -1,6 +1,7 @@
 //! `allotrope om`: the Ozone manager.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,12 +22,19 @@ const SCM_WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// Arguments of `allotrope om`. A first start asks SCM which cluster this is, so there is nothing to initialise.
 #[derive(Debug, Args)]
-pub(crate) struct Om {}
+pub(crate) struct Om {
+    /// Make the empty metadata folder that of an OM with the state of this backup, which `allotrope admin checkpoint` made.
+    #[arg(long, value_name = "FOLDER")]
+    restore: Option<PathBuf>,
+}
 
 impl Om {
     pub(crate) fn run(self, settings: &Settings) -> Result<ExitCode, Failure> {
         let config = config(settings)?;
         super::make_folder(&config.dir)?;
+        if let Some(backup) = self.restore {
+            return restore(&config, &backup);
+        }
         super::start_logs(settings)?;
         super::runtime()?.block_on(async {
             let running = allotrope_om::start(config, world(super::rocks()?)).await?;
@@ -36,6 +44,12 @@ impl Om {
             Ok(ExitCode::SUCCESS)
         })
     }
+}
+
+fn restore(config: &Config, backup: &Path) -> Result<ExitCode, Failure> {
+    let made = allotrope_om::admin::restore(config, &world(super::rocks()?), backup)?;
+    println!("cluster {}\nentry {}\nin {}", made.identity.cluster_id, made.applied, config.dir.display());
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The machine's clock and chance, and what the process's databases share.

@@ -1,5 +1,6 @@
 //! `allotrope scm`: the storage container manager.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,9 @@ pub(crate) struct Scm {
     /// Make the cluster: choose its id and write it into the metadata folder. Done once; again changes nothing.
     #[arg(long)]
     init: bool,
+    /// Make the empty metadata folder that of an SCM with the state of this backup, which `allotrope admin checkpoint` made.
+    #[arg(long, value_name = "FOLDER", conflicts_with = "init")]
+    restore: Option<PathBuf>,
 }
 
 impl Scm {
@@ -26,6 +30,9 @@ impl Scm {
         let config = config(settings)?;
         if self.init {
             return init(&config);
+        }
+        if let Some(backup) = self.restore {
+            return restore(&config, &backup);
         }
         super::start_logs(settings)?;
         super::runtime()?.block_on(async {
@@ -46,6 +53,13 @@ fn init(config: &Config) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn restore(config: &Config, backup: &Path) -> Result<ExitCode, Failure> {
+    let chance = Uuid::new_v4().as_u128() as u32;
+    let made = allotrope_scm::restore(config, &super::rocks()?, backup, chance)?;
+    println!("cluster {}\nentry {}\nin {}", made.identity.cluster_id, made.applied, config.dir.display());
+    Ok(ExitCode::SUCCESS)
+}
+
 /// Who the SCM of `config` is. One that was never initialised becomes the first of a new cluster.
 pub(crate) fn identity(config: &Config) -> Result<Identity, Failure> {
     match allotrope_scm::identity(&config.dir) {
@@ -53,8 +67,10 @@ pub(crate) fn identity(config: &Config) -> Result<Identity, Failure> {
         found => return Ok(found?),
     }
     super::make_folder(&config.dir)?;
+    let cluster_id = format!("CID-{}", Uuid::new_v4());
     let wanted = Identity {
-        cluster_id: format!("CID-{}", Uuid::new_v4()),
+        raft_group: cluster_id.clone(),
+        cluster_id,
         scm_id: Uuid::new_v4().to_string(),
         created_ms: SystemClock::new().unix_ms(),
     };

@@ -1,7 +1,7 @@
 //! Which cluster this OM belongs to: a small file beside its tables, written once.
 //!
 //! Shape   `VERSION`, lines of `name=value`, as Ozone writes it for an OM: `nodeType`, `clusterID`, `scmUuid`, `omUuid`, `cTime`,
-//!         `layoutVersion`.
+//!         `layoutVersion`, and after a restore our `raftGroup`.
 //! Law     the file is complete or absent: it is written beside its place, synced, and renamed.
 #![allow(
     clippy::disallowed_methods,
@@ -16,7 +16,8 @@ use std::path::Path;
 
 /// The layout that Ozone's OM of release 2.2 is at: HBASE_SUPPORT and below.
 const LAYOUT_VERSION: &str = "7";
-const FILE: &str = "VERSION";
+/// Its name.
+pub(crate) const FILE: &str = "VERSION";
 
 /// Which cluster, and which OM of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +30,9 @@ pub struct Identity {
     pub om_id: String,
     /// When it joined, in milliseconds since 1970.
     pub created_ms: u64,
+    /// The name its replicas know each other by: the cluster's id, and after a restore another one, so that they never talk
+    /// to those they were restored from.
+    pub raft_group: String,
 }
 
 /// Why the file does not say who this OM is.
@@ -78,7 +82,19 @@ fn parse(text: &str) -> Result<Identity, String> {
         return Err(format!("its layoutVersion is {layout}; this software knows {LAYOUT_VERSION}"));
     }
     let created_ms = get("cTime")?.parse().map_err(|_| "its cTime is no number".to_owned())?;
-    Ok(Identity { cluster_id: get("clusterID")?, scm_id: get("scmUuid")?, om_id: get("omUuid")?, created_ms })
+    let cluster_id = get("clusterID")?;
+    let raft_group = get("raftGroup").unwrap_or_else(|_| cluster_id.clone());
+    Ok(Identity { cluster_id, scm_id: get("scmUuid")?, om_id: get("omUuid")?, created_ms, raft_group })
+}
+
+/// The file of `identity`.
+pub(crate) fn render(identity: &Identity) -> String {
+    let Identity { cluster_id, scm_id, om_id, created_ms, raft_group } = identity;
+    let group = if raft_group == cluster_id { String::new() } else { format!("raftGroup={raft_group}\n") };
+    format!(
+        "nodeType=OM\nclusterID={cluster_id}\nscmUuid={scm_id}\nomUuid={om_id}\ncTime={created_ms}\n\
+         layoutVersion={LAYOUT_VERSION}\n{group}"
+    )
 }
 
 /// Writes `identity` into `dir`, for good.
@@ -87,11 +103,7 @@ pub fn store(dir: &Path, identity: &Identity) -> Result<(), IdentityError> {
         fs::create_dir_all(dir)?;
         let beside = dir.join("VERSION.new");
         let mut file = fs::File::create(&beside)?;
-        write!(
-            file,
-            "nodeType=OM\nclusterID={}\nscmUuid={}\nomUuid={}\ncTime={}\nlayoutVersion={LAYOUT_VERSION}\n",
-            identity.cluster_id, identity.scm_id, identity.om_id, identity.created_ms
-        )?;
+        file.write_all(render(identity).as_bytes())?;
         file.sync_all()?;
         fs::rename(&beside, dir.join(FILE))?;
         fs::File::open(dir)?.sync_all()
@@ -107,10 +119,18 @@ mod tests {
     fn an_identity_comes_back_and_another_servers_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(load(dir.path()).unwrap(), None);
-        let identity =
-            Identity { cluster_id: "CID-1".into(), scm_id: "scm".into(), om_id: "om".into(), created_ms: 7 };
+        let identity = Identity {
+            cluster_id: "CID-1".into(),
+            scm_id: "scm".into(),
+            om_id: "om".into(),
+            created_ms: 7,
+            raft_group: "CID-1".into(),
+        };
         store(dir.path(), &identity).unwrap();
-        assert_eq!(load(dir.path()).unwrap(), Some(identity));
+        assert_eq!(load(dir.path()).unwrap(), Some(identity.clone()));
+        let restored = Identity { raft_group: "CID-1+7".into(), ..identity };
+        store(dir.path(), &restored).unwrap();
+        assert_eq!(load(dir.path()).unwrap(), Some(restored));
         fs::write(dir.path().join(FILE), "nodeType=SCM\n").unwrap();
         assert!(load(dir.path()).unwrap_err().to_string().contains("not OM"));
         fs::write(dir.path().join(FILE), "nodeType=OM\nlayoutVersion=99\n").unwrap();

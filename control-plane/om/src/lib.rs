@@ -8,6 +8,7 @@
 //! Errors  a [`refusal::Refusal`] is an answer with a status; [`start::StartOmError`] is why nothing is served.
 //! Source  docs/formats/om-tables.md; docs/requests.md lists every request.
 
+pub mod admin;
 pub mod blocks;
 pub mod deletion;
 pub mod directory;

@@ -22,10 +22,11 @@ use allotrope_consensus::{
 use allotrope_proto::grpc::{GrpcServer, GrpcServerConfig};
 use allotrope_proto::hadoop_rpc::{ClientConfig, HadoopClient, HadoopServer, HadoopServerConfig};
 use allotrope_proto::net::{AcceptLimits, Drain, Plain, Port, Target, listen};
-use allotrope_proto::rpc::catalog::{OmListVersions, OmSubmit};
+use allotrope_proto::rpc::catalog::{AdminCheckpoint, OmListVersions, OmSubmit};
 use allotrope_proto::rpc::{ClientId, Methods};
 use tokio::task::JoinHandle;
 
+use crate::admin::OmAdmin;
 use crate::blocks::{Blocks, ScmBlocks};
 use crate::deletion::{self, DeletionPace};
 use crate::directory::Directory;
@@ -33,6 +34,11 @@ use crate::identity::{self, Identity, IdentityError};
 use crate::machine::Namespace;
 use crate::server::{Draws, OmService};
 use crate::settings::Settings;
+
+/// The only member's number.
+pub(crate) const ME: MemberId = MemberId(1);
+/// Where the replica lies in OM's folder.
+pub(crate) const REPLICA_DIR: &str = "om.raft";
 
 /// What an OM needs to be told.
 #[derive(Clone)]
@@ -89,6 +95,18 @@ pub enum StartOmError {
         waited: Duration,
         /// Its last answer.
         why: String,
+    },
+    /// A restore into a folder that is in use.
+    #[error("{} holds an OM already; restore into an empty folder", dir.display())]
+    NotEmpty {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// A restore from something else.
+    #[error("{} is no backup of an OM: it has no VERSION", dir.display())]
+    NoBackup {
+        /// The folder.
+        dir: PathBuf,
     },
     /// The replica.
     #[error("the replica does not start")]
@@ -152,12 +170,11 @@ pub async fn start_with<B: Blocks>(config: Config, world: World, blocks: B) -> R
             identity
         }
     };
-    let me = Member { name: config.node_id.clone(), address: config.consensus.to_string() };
     let replica_config = ReplicaConfig::new(
-        config.dir.join("om.raft"),
-        ClusterId(identity.cluster_id.clone()),
-        MemberId(1),
-        Beginning::Found(BTreeMap::from([(MemberId(1), me)])),
+        config.dir.join(REPLICA_DIR),
+        ClusterId(identity.raft_group.clone()),
+        ME,
+        Beginning::Found(BTreeMap::from([(ME, me(&config))])),
     );
     let surroundings = Surroundings {
         rocks: world.rocks.clone(),
@@ -184,8 +201,12 @@ pub async fn start_with<B: Blocks>(config: Config, world: World, blocks: B) -> R
         Draws { upload_ids: upload_ids(&world), random: Arc::clone(&world.random) },
     ));
     let wrong = |e: &dyn std::fmt::Display| StartOmError::Listener(e.to_string());
-    let methods = Methods::new().serve::<OmSubmit, _>(&service).map_err(|e| wrong(&e))?;
-    let methods = Arc::new(methods.serve::<OmListVersions, _>(&service).map_err(|e| wrong(&e))?);
+    let admin = OmAdmin::new(replica.clone(), &config.dir, identity.clone(), rpc.ip(), &world.clock);
+    let methods = Methods::new()
+        .serve::<OmSubmit, _>(&service)
+        .and_then(|methods| methods.serve::<OmListVersions, _>(&service))
+        .and_then(|methods| methods.serve::<AdminCheckpoint, _>(&Arc::new(admin)));
+    let methods = Arc::new(methods.map_err(|e| wrong(&e))?);
     let hadoop =
         HadoopServer::new(HadoopServerConfig::default(), Arc::clone(&methods)).map_err(|e| wrong(&e))?;
     let grpc_server = GrpcServer::new(GrpcServerConfig::default(), methods);
@@ -229,6 +250,11 @@ async fn furnish<B: Blocks>(replica: Handle<Namespace>, service: Arc<OmService<B
     }
 }
 
+/// This OM as a member of its group.
+pub(crate) fn me(config: &Config) -> Member {
+    Member { name: config.node_id.clone(), address: config.consensus.to_string() }
+}
+
 fn bind(address: SocketAddr) -> Result<(tokio::net::TcpListener, SocketAddr), StartOmError> {
     let failed = |source| StartOmError::Listen { address, source };
     let listener = listen(address).map_err(failed)?;
@@ -257,6 +283,7 @@ async fn join<B: Blocks>(config: &Config, world: &World, blocks: &B) -> Result<I
         match blocks.info().await {
             Ok(info) => {
                 return Ok(Identity {
+                    raft_group: info.cluster_id.clone(),
                     cluster_id: info.cluster_id,
                     scm_id: info.scm_id,
                     om_id: uuid::Builder::from_random_bytes((world.random)().to_be_bytes())

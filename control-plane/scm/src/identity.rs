@@ -1,6 +1,7 @@
 //! Who this SCM is: the VERSION file that `--init` writes once.
 //!
-//! Shape   `<dir>/scm/current/VERSION`, a Java properties file: `nodeType`, `clusterID`, `scmUuid`, `cTime`, `layoutVersion`.
+//! Shape   `<dir>/scm/current/VERSION`, a Java properties file: `nodeType`, `clusterID`, `scmUuid`, `cTime`, `layoutVersion`,
+//!         and after a restore our `raftGroup`.
 //! Law     written whole beside its place, synced, renamed; an SCM that has one keeps it.
 //! Source  wire facts: scm.md 4.1.
 #![allow(
@@ -22,6 +23,9 @@ pub struct Identity {
     pub scm_id: String,
     /// When the cluster was made, in ms since 1970.
     pub created_ms: u64,
+    /// The name its replicas know each other by: the cluster's id, and after a restore another one, so that they never talk
+    /// to those they were restored from.
+    pub raft_group: String,
 }
 
 /// Why the VERSION file cannot be used.
@@ -70,12 +74,19 @@ pub fn init(dir: &Path, wanted: &Identity, layout_version: u32) -> Result<Identi
         Err(IdentityError::Missing { .. }) => {}
         Err(other) => return Err(other),
     }
-    let text = format!(
-        "nodeType=SCM\nclusterID={}\nscmUuid={}\ncTime={}\nlayoutVersion={layout_version}\n",
-        wanted.cluster_id, wanted.scm_id, wanted.created_ms
-    );
-    write(&file, text.as_bytes()).map_err(|source| IdentityError::File { file, source })?;
+    write(&file, render(wanted, layout_version).as_bytes())
+        .map_err(|source| IdentityError::File { file, source })?;
     Ok(wanted.clone())
+}
+
+/// The file of `identity`.
+pub(crate) fn render(identity: &Identity, layout_version: u32) -> String {
+    let Identity { cluster_id, scm_id, created_ms, raft_group } = identity;
+    let group = if raft_group == cluster_id { String::new() } else { format!("raftGroup={raft_group}\n") };
+    format!(
+        "nodeType=SCM\nclusterID={cluster_id}\nscmUuid={scm_id}\ncTime={created_ms}\n\
+         layoutVersion={layout_version}\n{group}"
+    )
 }
 
 fn write(file: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -94,7 +105,11 @@ fn write(file: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// The identity of the SCM in `dir`.
 pub fn read(dir: &Path) -> Result<Identity, IdentityError> {
-    let file = file_of(dir);
+    read_file(file_of(dir))
+}
+
+/// The identity in `file`.
+pub(crate) fn read_file(file: PathBuf) -> Result<Identity, IdentityError> {
     let text = match fs::read_to_string(&file) {
         Ok(text) => text,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(IdentityError::Missing { file }),
@@ -112,8 +127,10 @@ pub fn read(dir: &Path) -> Result<Identity, IdentityError> {
         let what = format!("nodeType={}: the folder belongs to another role", get("nodeType")?);
         return Err(IdentityError::Wrong { file, what });
     }
+    let cluster_id = get("clusterID")?;
     Ok(Identity {
-        cluster_id: get("clusterID")?,
+        raft_group: get("raftGroup").unwrap_or_else(|_| cluster_id.clone()),
+        cluster_id,
         scm_id: get("scmUuid")?,
         created_ms: get("cTime").ok().and_then(|text| text.parse().ok()).unwrap_or(0),
     })
@@ -124,7 +141,8 @@ mod tests {
     use super::*;
 
     fn identity(n: u8) -> Identity {
-        Identity { cluster_id: format!("CID-{n}"), scm_id: format!("scm-{n}"), created_ms: 7 }
+        let cluster_id = format!("CID-{n}");
+        Identity { raft_group: cluster_id.clone(), cluster_id, scm_id: format!("scm-{n}"), created_ms: 7 }
     }
 
     #[test]

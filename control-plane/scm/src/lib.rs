@@ -21,6 +21,7 @@ pub mod node;
 pub mod pipeline;
 pub mod placement;
 pub mod replicated;
+mod restore;
 pub mod safe_mode;
 mod scm;
 mod service;
@@ -29,5 +30,6 @@ mod wire;
 
 pub use config::{Config, ConfigError, ScmMember};
 pub use identity::{Identity, IdentityError, init, read as identity};
+pub use restore::{IDS_SKIPPED, RestoreError, Restored, restore};
 pub use start::{Running, StartError, start};
 pub use wire::NotOurs;

@@ -18,7 +18,7 @@ use allotrope_proto::grpc::{GrpcServer, GrpcServerConfig};
 use allotrope_proto::hadoop_rpc::{HadoopServer, HadoopServerConfig};
 use allotrope_proto::net::{AcceptLimits, Drain, Plain, Port, listen};
 use allotrope_proto::rpc::Methods;
-use allotrope_proto::rpc::catalog::{DatanodeHeartbeat, ScmBlockSend, ScmContainerSubmit};
+use allotrope_proto::rpc::catalog::{AdminCheckpoint, DatanodeHeartbeat, ScmBlockSend, ScmContainerSubmit};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
@@ -29,10 +29,13 @@ use crate::identity::{self, Identity, IdentityError};
 use crate::loops;
 use crate::replicated::ScmMachine;
 use crate::scm::Scm;
+use crate::service::admin::AdminService;
 use crate::service::block::BlockService;
 use crate::service::datanode::DatanodeService;
 use crate::service::location::LocationService;
 
+/// Where the replica lies in SCM's folder.
+pub(crate) const REPLICA_DIR: &str = "scm.db";
 /// Changes that wait to be proposed; more are found again by the next sweep.
 const CHANGES_WAITING_MAX: usize = 10_000;
 
@@ -98,8 +101,8 @@ pub async fn start(config: Config, rocks: RocksShared, clock: Arc<dyn Clock>) ->
     let cluster = Arc::new(Mutex::new(Cluster::new(&config, Now::of(&*clock))));
     let (me, founders) = founders(&config);
     let replica = ReplicaConfig::new(
-        config.dir.join("scm.db"),
-        ClusterId(identity.cluster_id.clone()),
+        config.dir.join(REPLICA_DIR),
+        ClusterId(identity.raft_group.clone()),
         me,
         Beginning::Found(founders),
     );
@@ -139,6 +142,7 @@ pub async fn start(config: Config, rocks: RocksShared, clock: Arc<dyn Clock>) ->
         .map_err(|why| unfit(&why))?;
     let client_methods = Methods::new()
         .serve::<ScmContainerSubmit, _>(&Arc::new(LocationService(Arc::clone(&scm))))
+        .and_then(|methods| methods.serve::<AdminCheckpoint, _>(&Arc::new(AdminService(Arc::clone(&scm)))))
         .map_err(|why| unfit(&why))?;
     for ((listener, _), methods) in
         [(datanodes, datanode_methods), (blocks, block_methods), (clients, client_methods)]
@@ -159,7 +163,7 @@ pub async fn start(config: Config, rocks: RocksShared, clock: Arc<dyn Clock>) ->
 }
 
 /// Which member this is, and who founds the group with it.
-fn founders(config: &Config) -> (MemberId, BTreeMap<MemberId, Member>) {
+pub(crate) fn founders(config: &Config) -> (MemberId, BTreeMap<MemberId, Member>) {
     let me = MemberId(config.member);
     if config.members.is_empty() {
         let address = config.raft_address.to_string();

@@ -5,8 +5,8 @@
 
 use super::Rpc;
 use crate::{
-    disk_balancer, heartbeat, om, om_admin, om_inter, reconfigure, scm_block, scm_container, scm_security,
-    secret_key,
+    admin, disk_balancer, heartbeat, om, om_admin, om_inter, reconfigure, scm_block, scm_container,
+    scm_security, secret_key,
 };
 
 macro_rules! rpcs {
@@ -116,6 +116,10 @@ rpcs! {
     /// Changes a datanode's disk balancer.
     DiskBalancerUpdate: disk_balancer::UpdateDiskBalancerConfigurationRequestProto => disk_balancer::UpdateDiskBalancerConfigurationResponseProto,
         "org.apache.hadoop.hdds.protocol.DiskBalancerProtocol" "updateDiskBalancerConfiguration" None;
+    /// Backs up the state of a role of ours.
+    AdminCheckpoint: admin::CheckpointRequest => admin::CheckpointResponse,
+        "allotrope.v1.AdminService" "checkpoint"
+        Some("/allotrope.v1.AdminService/Checkpoint");
 }
 
 #[cfg(test)]
@@ -127,6 +131,7 @@ mod tests {
     fn every_path_is_declared_in_the_proto_files_with_the_same_messages() {
         let protos = Path::new(env!("CARGO_MANIFEST_DIR")).join("protos");
         let files = [
+            "allotrope/v1/admin.proto",
             "allotrope/v1/om.proto",
             "allotrope/v1/scm.proto",
             "allotrope/v1/recon.proto",

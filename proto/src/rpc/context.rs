@@ -1,7 +1,7 @@
 //! Who asks, over which wire, and until when an answer is of use.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -77,6 +77,15 @@ pub struct Caller {
     pub note: Option<CallerNote>,
     /// Over which wire the call came.
     pub transport: TransportKind,
+}
+
+impl Caller {
+    /// Whether the socket's far end is on this machine too, which listens at `listener`: over loopback, or by an address
+    /// of its own.
+    pub fn is_on_this_machine(&self, listener: IpAddr) -> bool {
+        let (remote, listener) = (self.remote.ip().to_canonical(), listener.to_canonical());
+        remote.is_loopback() || (remote == listener && !listener.is_unspecified())
+    }
 }
 
 /// One call's surroundings, handed to the service.

@@ -1,8 +1,9 @@
 //! SCM's services: one function from request message to response message for each protocol, whatever the transport.
 //!
-//! Owns    [`datanode`] (port 9861), [`block`] (9863), [`location`] (9860).
+//! Owns    [`datanode`] (port 9861), [`block`] (9863), [`location`] (9860), [`admin`] (9860, from this machine only).
 //! Source  wire facts: scm.md 1, 2.1, 2.2; docs/scm-operations.md lists every operation with its test.
 
+pub(crate) mod admin;
 pub(crate) mod block;
 pub(crate) mod datanode;
 pub(crate) mod location;

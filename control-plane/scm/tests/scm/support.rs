@@ -88,7 +88,12 @@ pub(crate) fn init(dir: &Path) {
 }
 
 pub(crate) fn init_as(dir: &Path, scm_id: &str) {
-    let wanted = Identity { cluster_id: CLUSTER.into(), scm_id: scm_id.into(), created_ms: 1 };
+    let wanted = Identity {
+        cluster_id: CLUSTER.into(),
+        scm_id: scm_id.into(),
+        created_ms: 1,
+        raft_group: CLUSTER.into(),
+    };
     allotrope_scm::init(dir, &wanted, 10).unwrap();
 }
 
