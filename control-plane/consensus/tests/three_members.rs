@@ -1,6 +1,7 @@
 //! Three members over TCP on loopback, on real files: they elect, answer, lose one, take it back, refuse strangers.
 
 #![allow(clippy::unwrap_used, reason = "a test stops where something fails")]
+#![allow(clippy::disallowed_methods, reason = "a test looks at the files from outside")]
 
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
