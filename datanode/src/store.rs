@@ -278,6 +278,14 @@ impl Store {
         self.blocks.borrow().blocks.get(&(container, local)).cloned()
     }
 
+    /// Lets go of a block's chunk list.
+    pub fn uncache(&self, container: ContainerId, local: LocalId) {
+        let mut cache = self.blocks.borrow_mut();
+        if cache.blocks.remove(&(container, local)).is_some() {
+            cache.order.retain(|key| *key != (container, local));
+        }
+    }
+
     /// Keeps a block's chunk list in memory.
     pub fn cache(&self, container: ContainerId, local: LocalId, block: Rc<BlockData>) {
         let mut cache = self.blocks.borrow_mut();

@@ -47,6 +47,18 @@ fn from_wire(data: &ChecksumData, chunk: &str) -> Result<Checksums, CommandError
     })
 }
 
+/// Gives the chunk bytes of its own: as received they are parts of a message, which they keep whole.
+pub fn detach(chunk: &mut ChunkInfo) {
+    let sums = &mut chunk.checksum_data.checksums;
+    let mut joined = BytesMut::with_capacity(sums.iter().map(Bytes::len).sum());
+    sums.iter().for_each(|sum| joined.extend_from_slice(sum));
+    let mut joined = joined.freeze();
+    sums.iter_mut().for_each(|sum| *sum = joined.split_to(sum.len()));
+    if let Some(stripe) = &mut chunk.stripe_checksum {
+        *stripe = Bytes::copy_from_slice(stripe);
+    }
+}
+
 /// Bytes of a window; 0 where nothing is checksummed.
 pub fn window(checksums: &Checksums) -> u64 {
     match checksums.spec().kind() {

@@ -6,6 +6,7 @@ pub mod checksums;
 pub mod put;
 pub mod ranges;
 pub mod read;
+pub mod records;
 pub mod write;
 
 use crate::block::put::Stored;

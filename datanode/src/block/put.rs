@@ -8,9 +8,11 @@
 //! A whole list replaces the stored one. An incremental one, marked by the metadata key `incremental`, adds chunks: whole
 //! ones go to the stored list, a partial last one is kept beside it and replaced by the next.
 
+use super::records::Records;
 use crate::commands::CommandError;
 use allotrope_proto::container::{BlockData, ChunkInfo, PutBlockRequestProto};
 use allotrope_types::DatanodeResult::{MalformedRequest, UnsupportedRequest};
+use std::rc::Rc;
 
 const INCREMENTAL: &str = "incremental";
 const FULL: &str = "full";
@@ -18,34 +20,89 @@ const FULL: &str = "full";
 /// What the metadata holds of one block.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stored {
-    /// The value in `block_data`.
-    pub block: Option<BlockData>,
+    /// The list in `block_data` and its records.
+    pub block: Option<Rc<BlockData>>,
     /// The value in `last_chunk_info`: a block with one chunk.
     pub last: Option<BlockData>,
+    /// How the list lies in the metadata.
+    pub records: Records,
 }
 
 impl Stored {
     /// The block as readers see it: the stored chunks and the partial one behind them.
-    pub fn whole(&self) -> Option<BlockData> {
-        let mut whole = match (&self.block, &self.last) {
-            (Some(block), _) => block.clone(),
-            (None, Some(last)) => BlockData { chunks: Vec::new(), ..last.clone() },
-            (None, None) => return None,
+    pub fn whole(&self) -> Option<Rc<BlockData>> {
+        let Some(last) = &self.last else { return self.block.clone() };
+        let mut whole = match &self.block {
+            Some(block) => (**block).clone(),
+            None => BlockData { chunks: Vec::new(), ..last.clone() },
         };
-        if let Some(last) = &self.last
-            && let [chunk] = last.chunks.as_slice()
+        if let [chunk] = last.chunks.as_slice()
             && chunk.offset == end_of(&whole.chunks)
         {
             whole.chunks.push(chunk.clone());
             whole.block_id.block_commit_sequence_id = last.block_id.block_commit_sequence_id;
         }
         whole.size = Some(sum(&whole.chunks).unwrap_or(i64::MAX as u64) as i64);
-        Some(whole)
+        Some(Rc::new(whole))
     }
 
     /// Where the committed bytes end.
     pub fn end(&self) -> u64 {
-        self.whole().map_or(0, |whole| end_of(&whole.chunks))
+        let end = self.block.as_ref().map_or(0, |block| end_of(&block.chunks));
+        match self.last.as_ref().map(|last| last.chunks.as_slice()) {
+            Some([chunk]) if chunk.offset == end => end.saturating_add(chunk.len),
+            _ => end,
+        }
+    }
+
+    /// Takes in what was stored.
+    pub fn apply(&mut self, put: Put, records: Records) {
+        if let Some(change) = put.list {
+            let block = self.block.take().map(Rc::unwrap_or_clone).unwrap_or_default();
+            self.block = Some(Rc::new(change.applied_to(block)));
+            self.records = records;
+        }
+        match put.last {
+            LastChunk::Keep => {}
+            LastChunk::Set(last) => self.last = Some(last),
+            LastChunk::Remove => self.last = None,
+        }
+    }
+}
+
+/// How a list changes: some of its first chunks stay.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListChange {
+    /// How many chunks stay.
+    pub kept: usize,
+    /// The block from now on, with only those chunks that stand behind the kept ones.
+    pub added: BlockData,
+}
+
+impl ListChange {
+    /// What makes `from` become `to`.
+    pub fn between(from: Option<&BlockData>, mut to: BlockData) -> ListChange {
+        let from = from.map_or(&[][..], |block| &block.chunks);
+        let kept = from.iter().zip(&to.chunks).take_while(|(old, new)| old == new).count();
+        to.chunks.drain(..kept);
+        ListChange { kept, added: to }
+    }
+
+    /// Whether `block` is the same afterwards.
+    pub fn changes_nothing(&self, block: &BlockData) -> bool {
+        let head = |block: &BlockData| (block.block_id, block.flags, block.size);
+        self.kept == block.chunks.len()
+            && self.added.chunks.is_empty()
+            && head(&self.added) == head(block)
+            && self.added.metadata == block.metadata
+    }
+
+    /// The block afterwards.
+    pub fn applied_to(self, block: BlockData) -> BlockData {
+        let mut chunks = block.chunks;
+        chunks.truncate(self.kept);
+        chunks.extend(self.added.chunks);
+        BlockData { chunks, ..self.added }
     }
 }
 
@@ -72,8 +129,8 @@ pub enum Decision {
 /// What a PutBlock stores.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Put {
-    /// The new value in `block_data`; `None` leaves it.
-    pub block: Option<BlockData>,
+    /// The change of the list; `None` leaves it.
+    pub list: Option<ListChange>,
     /// The new value in `last_chunk_info`.
     pub last: LastChunk,
     /// Whether the container has one block more afterwards.
@@ -82,34 +139,19 @@ pub struct Put {
     pub unproven: Vec<ChunkInfo>,
 }
 
-impl Put {
-    /// The block's metadata once this is stored.
-    pub fn applied_to(&self, stored: &Stored) -> Stored {
-        Stored {
-            block: self.block.clone().or_else(|| stored.block.clone()),
-            last: match &self.last {
-                LastChunk::Keep => stored.last.clone(),
-                LastChunk::Set(last) => Some(last.clone()),
-                LastChunk::Remove => None,
-            },
-        }
-    }
-}
-
 /// Decides what `request` does, where `stored` is stored and the container has seen `container_bcsid`.
 pub fn decide(
-    request: &PutBlockRequestProto,
+    request: PutBlockRequestProto,
     stored: &Stored,
     container_bcsid: u64,
 ) -> Result<Decision, CommandError> {
-    let data = &request.block_data;
-    let length = checked_length(data)?;
+    let mut data = request.block_data;
+    let length = checked_length(&data)?;
     let bcsid = data.block_id.block_commit_sequence_id();
     if bcsid != 0 && bcsid <= container_bcsid {
         return Ok(Decision::AlreadyThere);
     }
     let eof = request.eof.unwrap_or(true);
-    let mut data = data.clone();
     if eof
         && bcsid == 0
         && let Some(block) = &stored.block
@@ -123,12 +165,15 @@ pub fn decide(
     let incremental = data.metadata.iter().any(|pair| pair.key == INCREMENTAL);
     if !incremental {
         let last = if stored.last.is_some() { LastChunk::Remove } else { LastChunk::Keep };
-        return Ok(Decision::Apply(Box::new(Put { block: Some(data), last, is_new, unproven })));
+        let list = Some(ListChange::between(stored.block.as_deref(), data));
+        return Ok(Decision::Apply(Box::new(Put { list, last, is_new, unproven })));
     }
-    let mut block = match &stored.block {
-        Some(block) => BlockData { block_id: data.block_id, ..block.clone() },
-        None => BlockData { chunks: Vec::new(), ..data.clone() },
+    let (there, mut end) = match &stored.block {
+        Some(block) => (&block.chunks[..], end_of(&block.chunks)),
+        None => (&[][..], 0),
     };
+    let mut block = BlockData { block_id: data.block_id, flags: data.flags, ..Default::default() };
+    block.metadata = stored.block.as_ref().map_or(&data.metadata, |block| &block.metadata).clone();
     let full = data.chunks.last().is_none_or(|chunk| chunk.metadata.iter().any(|pair| pair.key == FULL));
     let mut added = std::mem::take(&mut data.chunks);
     let mut partial = None;
@@ -143,42 +188,37 @@ pub fn decide(
     }
     let grew = !added.is_empty();
     for chunk in added {
-        if chunk.offset != end_of(&block.chunks) {
-            let why = format!(
-                "chunk {} starts at {}, the block ends at {}",
-                chunk.chunk_name,
-                chunk.offset,
-                end_of(&block.chunks)
-            );
+        if chunk.offset != end {
             // A retry names chunks that are stored already; any other gap or overlap is the client's mistake.
-            if block.chunks.contains(&chunk) {
+            if there.contains(&chunk) {
                 continue;
             }
+            let why =
+                format!("chunk {} starts at {}, the block ends at {end}", chunk.chunk_name, chunk.offset);
             return Err(CommandError::new(MalformedRequest, why));
         }
+        end += chunk.len;
         block.chunks.push(chunk);
     }
-    block.size = None;
-    block.size = Some(checked_length(&block)?);
+    let before = sum(there).and_then(|sum| i64::try_from(sum).ok());
+    let size = before.zip(checked_length(&block).ok()).and_then(|(before, more)| before.checked_add(more));
+    block.size = Some(size.ok_or_else(too_long)?);
     let last = match partial {
-        Some(chunk) if chunk.offset == end_of(&block.chunks) => {
+        Some(chunk) if chunk.offset == end => {
             let size = Some(chunk.len as i64);
             LastChunk::Set(BlockData { chunks: vec![chunk], size, ..data })
         }
         Some(chunk) => {
-            let why = format!(
-                "partial chunk {} starts at {}, the block ends at {}",
-                chunk.chunk_name,
-                chunk.offset,
-                end_of(&block.chunks)
-            );
+            let (name, at) = (chunk.chunk_name, chunk.offset);
+            let why = format!("partial chunk {name} starts at {at}, the block ends at {end}");
             return Err(CommandError::new(MalformedRequest, why));
         }
         None if stored.last.is_some() => LastChunk::Remove,
         None => LastChunk::Keep,
     };
-    let block = (is_new || grew || eof).then_some(block);
-    Ok(Decision::Apply(Box::new(Put { block, last, is_new, unproven })))
+    let change = ListChange { kept: there.len(), added: block };
+    let list = (is_new || grew || eof).then_some(change);
+    Ok(Decision::Apply(Box::new(Put { list, last, is_new, unproven })))
 }
 
 /// Chunks that are not stored exactly so.
@@ -209,8 +249,7 @@ fn checked_length(data: &BlockData) -> Result<i64, CommandError> {
         }
     }
     let length = sum(&data.chunks).and_then(|length| i64::try_from(length).ok());
-    let length =
-        length.ok_or_else(|| CommandError::new(MalformedRequest, "the chunks are longer than any block"))?;
+    let length = length.ok_or_else(too_long)?;
     match data.size {
         Some(size) if size != length => {
             let why = format!("the block's size is said to be {size}, its chunks have {length} bytes");
@@ -218,6 +257,10 @@ fn checked_length(data: &BlockData) -> Result<i64, CommandError> {
         }
         _ => Ok(length),
     }
+}
+
+fn too_long() -> CommandError {
+    CommandError::new(MalformedRequest, "the chunks are longer than any block")
 }
 
 fn sum(chunks: &[ChunkInfo]) -> Option<u64> {
@@ -266,8 +309,12 @@ mod tests {
     }
 
     fn applied(request: &PutBlockRequestProto, stored: &Stored) -> (Put, Stored) {
-        match decide(request, stored, 0).unwrap() {
-            Decision::Apply(put) => (*put.clone(), put.applied_to(stored)),
+        match decide(request.clone(), stored, 0).unwrap() {
+            Decision::Apply(put) => {
+                let mut after = stored.clone();
+                after.apply(*put.clone(), Records::default());
+                (*put, after)
+            }
             Decision::AlreadyThere => panic!("expected something to do"),
         }
     }
@@ -296,8 +343,8 @@ mod tests {
     #[test]
     fn a_bcsid_that_the_container_has_seen_does_nothing() {
         let request = put(vec![chunk(0, 10)], &[], 5, None);
-        assert_eq!(decide(&request, &Stored::default(), 5).unwrap(), Decision::AlreadyThere);
-        assert!(matches!(decide(&request, &Stored::default(), 4).unwrap(), Decision::Apply(_)));
+        assert_eq!(decide(request.clone(), &Stored::default(), 5).unwrap(), Decision::AlreadyThere);
+        assert!(matches!(decide(request.clone(), &Stored::default(), 4).unwrap(), Decision::Apply(_)));
     }
 
     #[test]
@@ -342,7 +389,7 @@ mod tests {
         let mut sized = put(vec![chunk(0, 3)], &[], 0, None);
         sized.block_data.size = Some(4);
         for request in [gap, long, beyond, sized] {
-            assert_eq!(decide(&request, &Stored::default(), 0).unwrap_err().result, MalformedRequest);
+            assert_eq!(decide(request, &Stored::default(), 0).unwrap_err().result, MalformedRequest);
         }
     }
 }

@@ -5,10 +5,11 @@
 //!
 //! The caller holds the container's gate.
 
-use super::put::{Decision, LastChunk, Stored, decide};
+use super::put::{Decision, LastChunk, Put, Stored, decide};
+use super::records::{self, Records};
 use super::{OpenBlock, Tail, checksums, read};
 use crate::commands::CommandError;
-use crate::container::{Container, seal};
+use crate::container::Container;
 use crate::format::keys;
 use crate::metadata::{Batch, Durability, Family, MetadataError};
 use crate::store::Store;
@@ -125,17 +126,23 @@ pub async fn put_block(
     store: &Rc<Store>,
     container: &Rc<Container>,
     local: LocalId,
-    request: &PutBlockRequestProto,
+    request: PutBlockRequestProto,
 ) -> Result<i64, CommandError> {
+    let bcsid = request.block_data.block_id.block_commit_sequence_id();
+    let ends = request.eof.unwrap_or(true);
     let length = request.block_data.chunks.iter().map(|chunk| chunk.len as i64).fold(0, i64::wrapping_add);
     let open = container.open_block(local);
     let mut tail = open.tail.lock().await;
     load(container, &open, &mut tail).await?;
-    let stored = tail.stored.clone().unwrap_or_default();
-    let put = match decide(request, &stored, container.facts().bcsid)? {
+    let stored = tail.stored.get_or_insert_default();
+    let mut put = match decide(request, stored, container.facts().bcsid)? {
         Decision::AlreadyThere => return Ok(length),
-        Decision::Apply(put) => put,
+        Decision::Apply(put) => *put,
     };
+    if let Some(list) = &mut put.list {
+        // What stays in memory must not keep the frames it came in.
+        list.added.chunks.iter_mut().for_each(checksums::detach);
+    }
     for chunk in &put.unproven {
         if tail.written.covers(chunk.offset, chunk.offset + chunk.len) {
             continue;
@@ -151,15 +158,16 @@ pub async fn put_block(
     if store.durability() == Durability::Disk {
         flush(store, container, &mut tail).await?;
     }
-    let bcsid = request.block_data.block_id.block_commit_sequence_id();
-    commit(store, container, local, &put, bcsid).await?;
-    let stored = put.applied_to(&stored);
+    let stored = tail.stored.get_or_insert_default();
+    let records = commit(store, container, local, stored, &put, bcsid).await?;
+    // From here to the end there is no await. Without the cache's hand on it the list grows in place.
+    store.uncache(container.id(), local);
+    stored.apply(put, records);
     if let Some(whole) = stored.whole() {
-        store.cache(container.id(), local, Rc::new(whole));
+        store.cache(container.id(), local, whole);
     }
-    tail.stored = Some(stored);
     drop(tail);
-    if request.eof.unwrap_or(true) && store.durability() == Durability::Disk {
+    if ends && store.durability() == Durability::Disk {
         container.close_block(&open);
     }
     Ok(length)
@@ -178,13 +186,8 @@ async fn load(container: &Container, open: &OpenBlock, tail: &mut Tail) -> Resul
 
 /// What the metadata holds of a block.
 pub async fn stored(container: &Container, local: LocalId) -> Result<Stored, CommandError> {
-    let key = keys::block(container.id(), local);
-    let metadata = container.volume().metadata();
-    let (block, last) = (metadata.get(Family::BlockData, key.clone()), metadata.get(Family::LastChunk, key));
-    let decode = |value: Option<bytes::Bytes>| {
-        value.map(BlockData::decode).transpose().map_err(|e| seal::undecodable(container, local, &e))
-    };
-    Ok(Stored { block: decode(block.await?)?, last: decode(last.await?)? })
+    let (metadata, folded) = (container.volume().metadata(), container.is_folded());
+    Ok(records::read(&**metadata, container.id(), local, folded).await?)
 }
 
 /// The block as readers see it: from memory, or from the metadata.
@@ -196,7 +199,7 @@ pub async fn committed(
     if let Some(block) = store.cached(container.id(), local) {
         return Ok(Some(block));
     }
-    let Some(block) = stored(container, local).await?.whole().map(Rc::new) else { return Ok(None) };
+    let Some(block) = stored(container, local).await?.whole() else { return Ok(None) };
     // A put that ended meanwhile has cached something newer, a deletion has taken the container away.
     let same = store.find(container.id()).is_some_and(|found| std::ptr::eq(&raw const *found, container));
     if same && store.cached(container.id(), local).is_none() && container.state().is_sealed() {
@@ -255,14 +258,16 @@ async fn commit(
     store: &Rc<Store>,
     container: &Container,
     local: LocalId,
-    put: &super::put::Put,
+    stored: &Stored,
+    put: &Put,
     bcsid: u64,
-) -> Result<(), CommandError> {
+) -> Result<Records, CommandError> {
     let key = keys::block(container.id(), local);
     let mut batch = Batch::new();
-    if let Some(block) = &put.block {
-        batch.put(Family::BlockData, key.clone(), block.encode_to_vec());
-    }
+    let records = match &put.list {
+        Some(change) => records::add(&mut batch, container.id(), local, stored, change),
+        None => stored.records.clone(),
+    };
     match &put.last {
         LastChunk::Keep => {}
         LastChunk::Set(last) => drop(batch.put(Family::LastChunk, key, last.encode_to_vec())),
@@ -284,5 +289,5 @@ async fn commit(
         return Err(e.into());
     }
     container.count(|counters| counters.bcsid = counters.bcsid.max(bcsid));
-    Ok(())
+    Ok(records)
 }

@@ -1,13 +1,11 @@
 //! FinalizeBlock: the block takes its partial last chunk in for good, and the metadata remembers that it has ended.
 
 use super::{CommandError, Context, get_block};
-use crate::block::put::Stored;
-use crate::block::write;
+use crate::block::{records, write};
 use crate::format::keys;
 use crate::metadata::{Batch, Family};
 use crate::store::Store;
 use allotrope_proto::container::{FinalizeBlockRequestProto, FinalizeBlockResponseProto};
-use prost::Message;
 use std::rc::Rc;
 
 pub(crate) async fn run(
@@ -24,18 +22,13 @@ pub(crate) async fn run(
     let mut tail = open.tail.lock().await;
     let key = keys::block(container.id(), block.local);
     let mut batch = Batch::new();
-    let stored = write::stored(&container, block.local).await?;
-    let mut after = stored.clone();
-    if stored.last.is_some() {
-        after = Stored { block: stored.whole(), last: None };
-        if let Some(whole) = &after.block {
-            batch.put(Family::BlockData, key.clone(), whole.encode_to_vec());
-        }
-        batch.delete(Family::LastChunk, key.clone());
-    }
+    let mut stored = write::stored(&container, block.local).await?;
+    (stored.block, stored.last) = (stored.whole(), None);
+    stored.records = records::fold(&mut batch, container.id(), block.local, &stored);
+    batch.delete(Family::LastChunk, key.clone());
     batch.put(Family::FinalizedBlocks, key, keys::counter(block.local.to_wire()).to_vec());
     container.volume().metadata().commit(batch, store.durability()).await?;
-    tail.stored = Some(after);
+    tail.stored = Some(stored);
     drop(tail);
     Ok(FinalizeBlockResponseProto { block_data: (*before).clone() })
 }

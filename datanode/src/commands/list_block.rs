@@ -3,6 +3,7 @@
 //! Ozone's answer has no bound; one that would not fit a message is refused here with the number that would.
 
 use super::{CommandError, Context};
+use crate::block::write;
 use crate::container::seal;
 use crate::format::keys;
 use crate::metadata::Family;
@@ -27,7 +28,7 @@ pub(crate) async fn run(
         return Err(CommandError::new(MalformedRequest, "count is 0; ask for at least one block"));
     }
     let mut from = match request.start_local_id {
-        None => keys::prefix(container.id()).to_vec(),
+        None => keys::block(container.id(), LocalId::new(0)),
         Some(id) => {
             let local = LocalId::try_from(id)
                 .map_err(|e| CommandError::new(MalformedRequest, format!("startLocalID: {e}")))?;
@@ -40,6 +41,9 @@ pub(crate) async fn run(
         }
     };
     let to = keys::prefix_end(container.id()).to_vec();
+    let folded = container.is_folded();
+    let (first, end) = (keys::prefix(container.id()).to_vec(), to.clone());
+    let partial = !container.volume().metadata().scan(Family::LastChunk, first, end, 1).await?.is_empty();
     let (mut blocks, mut bytes) = (Vec::<BlockData>::new(), 0);
     loop {
         let page = container.volume().metadata().scan(Family::BlockData, from, to.clone(), PAGE).await?;
@@ -48,15 +52,15 @@ pub(crate) async fn run(
             if blocks.len() as u64 == u64::from(request.count) {
                 return Ok(ListBlockResponseProto { block_data: blocks });
             }
-            let block =
-                BlockData::decode(value.clone()).map_err(|e| seal::undecodable(&container, local, &e))?;
-            let last = container.volume().metadata().get(Family::LastChunk, key.to_vec()).await?;
-            let last = last
-                .map(BlockData::decode)
-                .transpose()
-                .map_err(|e| seal::undecodable(&container, local, &e))?;
-            let Some(block) = (crate::block::put::Stored { block: Some(block), last }).whole() else {
-                continue;
+            let block = match folded {
+                // The value is the whole list, unless a partial chunk stands beside it.
+                true if !partial => Rc::new(
+                    BlockData::decode(value.clone()).map_err(|e| seal::undecodable(&container, local, &e))?,
+                ),
+                _ => match write::stored(&container, local).await?.whole() {
+                    Some(block) => block,
+                    None => continue,
+                },
             };
             bytes += block.encoded_len() + 8;
             if bytes > ANSWER_MAX {
@@ -66,7 +70,7 @@ pub(crate) async fn run(
                 );
                 return Err(CommandError::new(UnsupportedRequest, why));
             }
-            blocks.push(block);
+            blocks.push(Rc::unwrap_or_clone(block));
         }
         match page.last() {
             Some((key, _)) if page.len() == PAGE => {

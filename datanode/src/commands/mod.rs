@@ -21,6 +21,7 @@ mod read_chunk;
 mod read_container;
 mod write_chunk;
 
+use crate::block::records::RecordError;
 use crate::container::Container;
 use crate::store::Store;
 use allotrope_io::DiskError;
@@ -58,6 +59,15 @@ impl From<DiskError> for CommandError {
     fn from(e: DiskError) -> CommandError {
         let result = if e.is_out_of_space() { DiskOutOfSpace } else { IoException };
         CommandError::new(result, format!("{e}: {}", e.source))
+    }
+}
+
+impl From<RecordError> for CommandError {
+    fn from(e: RecordError) -> CommandError {
+        match e {
+            RecordError::Metadata(e) => e.into(),
+            RecordError::Damaged { .. } => CommandError::new(UnableToReadMetadataDb, e.to_string()),
+        }
     }
 }
 
@@ -113,11 +123,6 @@ async fn dispatch(store: &Rc<Store>, request: Request) -> Result<Response, Comma
             format!("this is datanode {}, the request is for {}", store.node().id, message.datanode_uuid);
         return Err(CommandError::new(InvalidArgument, why));
     }
-    let response = |fill: &dyn Fn(&mut ContainerCommandResponseProto)| {
-        let mut answer = ContainerCommandResponseProto::default();
-        fill(&mut answer);
-        Response::from(answer)
-    };
     macro_rules! payload {
         ($field:ident) => {
             message.$field.ok_or_else(|| {
@@ -128,8 +133,8 @@ async fn dispatch(store: &Rc<Store>, request: Request) -> Result<Response, Comma
     }
     macro_rules! answer {
         ($field:ident, $value:expr) => {{
-            let value = $value;
-            response(&|answer| answer.$field = Some(value.clone()))
+            let $field = Some($value);
+            Response::from(ContainerCommandResponseProto { $field, ..Default::default() })
         }};
     }
     Ok(match kind {

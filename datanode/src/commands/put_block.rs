@@ -19,7 +19,7 @@ pub(crate) async fn run(
     let _open = container.gate.read().await;
     // The state may have changed while the gate was waited for.
     container.check_writable()?;
-    Ok(PutBlockResponseProto { committed_block_length: commit(store, &container, block, &request).await? })
+    Ok(PutBlockResponseProto { committed_block_length: commit(store, &container, block, request).await? })
 }
 
 /// Carries out a PutBlock, on its own or with a chunk. The caller holds the container's gate.
@@ -27,10 +27,10 @@ pub(super) async fn commit(
     store: &Rc<Store>,
     container: &Rc<Container>,
     block: BlockAsked,
-    request: &PutBlockRequestProto,
+    request: PutBlockRequestProto,
 ) -> Result<GetCommittedBlockLengthResponseProto, CommandError> {
-    let block_length = write::put_block(store, container, block.local, request).await?;
     let mut block_id = request.block_data.block_id;
+    let block_length = write::put_block(store, container, block.local, request).await?;
     block_id.block_commit_sequence_id = Some(block.bcsid);
     Ok(GetCommittedBlockLengthResponseProto { block_id, block_length })
 }

@@ -28,7 +28,7 @@ pub(crate) async fn run(
     // The state may have changed while the gate was waited for.
     container.check_writable()?;
     write::write_chunk(store, &container, block.local, &chunk, data).await?;
-    let committed_block_length = match &request.block {
+    let committed_block_length = match request.block {
         Some(put) => Some(put_block::commit(store, &container, block, put).await?),
         None => None,
     };

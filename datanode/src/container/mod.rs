@@ -80,6 +80,11 @@ impl Container {
         self.file.borrow().state
     }
 
+    /// Whether every block's list is one value in the metadata and stays so: closing saw to it.
+    pub fn is_folded(&self) -> bool {
+        matches!(self.state(), ReplicaState::Closed | ReplicaState::QuasiClosed)
+    }
+
     /// Its place in an erasure code.
     pub fn replica(&self) -> Option<ReplicaIndex> {
         self.file.borrow().replica

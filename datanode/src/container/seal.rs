@@ -1,11 +1,12 @@
 //! Closing a container: the life cycle's events carried out on disk.
 //!
-//! Steps   no write is under way (the gate); CLOSING is written; every block file gets the length its metadata says, and
-//!         files no block names go; the Merkle tree is written; CLOSED is written. A crash between two steps leaves
+//! Steps   no write is under way (the gate); CLOSING is written; every block's list becomes one value; every block file
+//!         gets the length its metadata says, and files no block names go; the Merkle tree is written; CLOSED is written. A crash between two steps leaves
 //!         CLOSING, and closing again starts over.
 
 use super::Container;
 use crate::block::put::Stored;
+use crate::block::records;
 use crate::commands::CommandError;
 use crate::format::container_file::ContainerFile;
 use crate::format::{keys, tree};
@@ -18,8 +19,8 @@ use prost::Message;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-/// Entries that are read from the metadata at once.
-const PAGE: usize = 512;
+/// Bytes of folded lists that are committed at once, about.
+const FOLD_BYTES: usize = 1 << 20;
 
 /// Takes the container to CLOSED, or to QUASI_CLOSED if `quasi`. One that is already there is left as it is.
 pub async fn close(store: &Rc<Store>, container: &Rc<Container>, quasi: bool) -> Result<(), CommandError> {
@@ -41,8 +42,9 @@ pub async fn close(store: &Rc<Store>, container: &Rc<Container>, quasi: bool) ->
     if closing != state {
         rewrite(store, container, |file| file.state = closing).await?;
     }
-    let blocks = all_blocks(container).await?;
     container.take_open();
+    fold_blocks(container).await?;
+    let blocks = all_blocks(container).await?;
     trim_files(store, container, &blocks).await?;
     write_tree(store, container, blocks.into_values()).await?;
     rewrite(store, container, |file| file.state = closed).await?;
@@ -79,32 +81,30 @@ pub async fn rewrite(
 
 /// All blocks of a container, as readers see them.
 pub async fn all_blocks(container: &Container) -> Result<BTreeMap<LocalId, BlockData>, CommandError> {
-    let mut found: BTreeMap<LocalId, Stored> = BTreeMap::new();
-    for family in [Family::BlockData, Family::LastChunk] {
-        let mut from = keys::prefix(container.id()).to_vec();
-        let to = keys::prefix_end(container.id()).to_vec();
-        loop {
-            let page = container.volume().metadata().scan(family, from.clone(), to.clone(), PAGE).await?;
-            for (key, value) in &page {
-                let Some(local) = keys::local_id(key) else { continue };
-                let block =
-                    BlockData::decode(value.clone()).map_err(|e| undecodable(container, local, &e))?;
-                let stored = found.entry(local).or_default();
-                match family {
-                    Family::BlockData => stored.block = Some(block),
-                    _ => stored.last = Some(block),
-                }
-            }
-            match page.last() {
-                Some((key, _)) if page.len() == PAGE => {
-                    from = key.to_vec();
-                    from.push(0);
-                }
-                _ => break,
-            }
+    let found = records::read_all(&**container.volume().metadata(), container.id()).await?;
+    let whole = |(local, stored): (LocalId, Stored)| {
+        let whole = stored.whole()?;
+        drop(stored);
+        Some((local, Rc::unwrap_or_clone(whole)))
+    };
+    Ok(found.into_iter().filter_map(whole).collect())
+}
+
+/// Writes every block's list as one value, as Ozone has it. Nobody writes to the container meanwhile.
+async fn fold_blocks(container: &Container) -> Result<(), CommandError> {
+    let metadata = container.volume().metadata();
+    let mut batch = Batch::new();
+    for (local, stored) in records::read_all(&**metadata, container.id()).await? {
+        if stored.records.is_any() {
+            records::fold(&mut batch, container.id(), local, &stored);
+        }
+        if batch.len_bytes() >= FOLD_BYTES {
+            // The tree's batch, which is synced, comes after these.
+            metadata.commit(std::mem::take(&mut batch), Durability::PageCache).await?;
         }
     }
-    Ok(found.into_iter().filter_map(|(local, stored)| Some((local, stored.whole()?))).collect())
+    metadata.commit(batch, Durability::PageCache).await?;
+    Ok(())
 }
 
 /// What an undecodable value in the metadata is answered with.

@@ -64,6 +64,33 @@ pub fn local_id(key: &[u8]) -> Option<LocalId> {
     text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
+/// What the keys of a growing block's records begin with, behind the container's prefix. Keys that begin with `#` are no
+/// blocks to Ozone's readers.
+const RECORD: &str = "#chunks#";
+
+/// The key of the record of `block` whose chunks stand behind the first `number` of the list.
+pub fn record(container: ContainerId, block: LocalId, number: u32) -> Vec<u8> {
+    let mut key = named(container, &format!("{RECORD}{block}#"));
+    key.extend_from_slice(&number.to_be_bytes());
+    key
+}
+
+/// From the first key of the records of `block` up to, but not including, what follows the last.
+pub fn records(container: ContainerId, block: LocalId) -> (Vec<u8>, Vec<u8>) {
+    let from = named(container, &format!("{RECORD}{block}#"));
+    let to = named(container, &format!("{RECORD}{block}$"));
+    (from, to)
+}
+
+/// The block and the number of a record's key; `None` for other keys.
+pub fn record_of(key: &[u8]) -> Option<(LocalId, u32)> {
+    let (_, suffix) = split(key)?;
+    let (name, number) = suffix.strip_prefix(RECORD.as_bytes())?.split_last_chunk::<4>()?;
+    let local = std::str::from_utf8(name.strip_suffix(b"#")?).ok()?;
+    let plain = local.bytes().all(|b| b.is_ascii_digit());
+    Some((plain.then(|| local.parse().ok())??, u32::from_be_bytes(*number)))
+}
+
 /// A counter's value.
 pub fn counter(value: i64) -> [u8; 8] {
     value.to_be_bytes()
@@ -104,6 +131,18 @@ mod tests {
             prop_assert_eq!(split(&key).unwrap().0, container);
             prop_assert_eq!(local_id(&key), Some(local));
             prop_assert!(key[..] > prefix(container)[..] && key[..] < prefix_end(container)[..]);
+            prop_assert_eq!(record_of(&key), None);
+        }
+
+        #[test]
+        fn a_record_lies_between_its_bounds_and_no_other_block_does(local in 0..u64::MAX >> 1, other in 0..u64::MAX >> 1, number: u32) {
+            let (container, local, other) = (ContainerId::new(5), LocalId::new(local), LocalId::new(other));
+            let key = record(container, local, number);
+            let (from, to) = records(container, local);
+            prop_assert!(key >= from && key < to && key > prefix(container) && key < block(container, LocalId::new(0)));
+            prop_assert_eq!((record_of(&key), local_id(&key)), (Some((local, number)), None));
+            let elsewhere = record(container, other, number);
+            prop_assert_eq!(elsewhere >= from && elsewhere < to, local == other);
         }
     }
 }

@@ -27,6 +27,8 @@ struct State {
     fails_in: Option<u64>,
     failed: bool,
     copies: BTreeMap<PathBuf, Map>,
+    /// Bytes of keys and values that commits carried.
+    bytes: u64,
 }
 
 impl MemoryMetadata {
@@ -38,6 +40,11 @@ impl MemoryMetadata {
     /// How many batches a crash could lose now.
     pub fn unsynced(&self) -> usize {
         self.lock().unsynced.len()
+    }
+
+    /// Bytes of keys and values that all commits carried.
+    pub fn bytes_committed(&self) -> u64 {
+        self.lock().bytes
     }
 
     /// Loses what is not stable, but for the first `kept` batches of it, and forgets that it failed.
@@ -127,6 +134,7 @@ impl Metadata for MemoryMetadata {
             state.fails_in = state.fails_in.map(|left| left.saturating_sub(1));
             if !state.failed {
                 apply(&mut state.view, &batch);
+                state.bytes += batch.len_bytes() as u64;
                 state.unsynced.push_back(batch);
             }
             !state.failed

@@ -8,7 +8,7 @@ pub mod memory;
 pub mod rocks;
 
 #[cfg(test)]
-mod conformance;
+pub(crate) mod conformance;
 
 use bytes::Bytes;
 use std::future::Future;

@@ -4,6 +4,7 @@
 
 mod ask;
 mod faults;
+mod growth;
 mod kill;
 mod rules;
 mod wire;

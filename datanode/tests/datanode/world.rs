@@ -4,11 +4,12 @@ use crate::ask;
 use allotrope_datanode::boot::{BootError, Draw, Lobby};
 use allotrope_datanode::commands::{Request, Response};
 use allotrope_datanode::config::Config;
-use allotrope_datanode::metadata::Metadata;
 use allotrope_datanode::metadata::memory::MemoryMetadata;
+use allotrope_datanode::metadata::{Batch, Durability, Family, Metadata};
 use allotrope_datanode::store::{Node, ShardMessage};
 use allotrope_datanode::volume::open::OpenMetadata;
 use allotrope_io::{ShardId, Sim, SimConfig, SimDisk, SimRng};
+use allotrope_proto::container::DatanodeBlockId;
 use allotrope_types::{ByteCount, ContainerId, DatanodeResult};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -102,6 +103,18 @@ impl World {
         self.up().node.id.to_string()
     }
 
+    /// Bytes of keys and values that were written into all metadata so far.
+    pub(crate) fn metadata_bytes(&self) -> u64 {
+        self.stores.lock().unwrap().values().map(MemoryMetadata::bytes_committed).sum()
+    }
+
+    /// All keys and values of one family of the volume's metadata.
+    pub(crate) fn metadata(&self, family: Family) -> Vec<(bytes::Bytes, bytes::Bytes)> {
+        let metadata = self.node().volumes[0].metadata().clone();
+        let scan = metadata.scan(family, vec![0], vec![0xff], usize::MAX);
+        self.sim().run(async move { scan.await.unwrap() })
+    }
+
     /// What a client is answered.
     pub(crate) fn ask(&self, request: Request) -> Response {
         let node = self.node();
@@ -134,6 +147,19 @@ impl World {
 
     pub(crate) fn read(&self, container: i64, local: i64, offset: u64, len: u64) -> Vec<u8> {
         ask::data(&self.expect(ask::read_chunk(&self.name(), ask::id(container, local), offset, len)))
+    }
+
+    /// Bytes of a block that names its replica.
+    pub(crate) fn read_ec(&self, block: DatanodeBlockId, offset: u64, len: u64) -> Vec<u8> {
+        ask::data(&self.expect(ask::read_chunk(&self.name(), block, offset, len)))
+    }
+
+    /// Writes an entry of the volume's metadata past the datanode.
+    pub(crate) fn set_metadata(&self, family: Family, key: &[u8], value: bytes::Bytes) {
+        let mut batch = Batch::new();
+        batch.put(family, key, value);
+        let commit = self.node().volumes[0].metadata().commit(batch, Durability::Disk);
+        self.sim().run(async move { commit.await.unwrap() });
     }
 
     /// The machine loses power: what was not stable is lost in part or whole, as the seed decides.
