@@ -57,6 +57,9 @@ pub struct Config {
     pub durability: Durability,
     /// Whether bytes from the disk are verified before they leave (`allotrope.datanode.verify-reads`).
     pub verify_reads: bool,
+    /// Longest that a client's connection may hold answers and take nothing of them; then it is closed, and the buffers
+    /// of the answers are free. 15 s, less than a reader or writer waits for a buffer.
+    pub reader_wait: Duration,
     /// Bytes a container should not grow beyond (`ozone.scm.container.size`).
     pub container_size: ByteCount,
     /// How a new container's volume is chosen (`hdds.datanode.volume.choosing.policy`).
@@ -67,6 +70,8 @@ pub struct Config {
     pub free_min_soft: ByteCount,
     /// Free bytes below which writes are refused (`hdds.datanode.volume.min.free.space.hard.limit`).
     pub free_min_hard: ByteCount,
+    /// Time after which a RECOVERING container that nobody writes to is removed (`ozone.recovering.container.timeout`).
+    pub recovering_idle: Duration,
     /// Time between heartbeats (`hdds.heartbeat.interval`, 30 s).
     pub heartbeat_every: Duration,
     /// Time between heartbeats until SCM has registered the datanode (`hdds.heartbeat.initial-interval`, 2 s).
@@ -92,11 +97,13 @@ impl Config {
             metadata_cache: ByteCount::mib(64),
             durability: Durability::Disk,
             verify_reads: true,
+            reader_wait: Duration::from_secs(15),
             container_size: ByteCount::gib(5),
             volume_choice: VolumeChoice::default(),
             reserved: ByteCount::ZERO,
             free_min_soft: ByteCount::gib(20),
             free_min_hard: ByteCount::gib(20),
+            recovering_idle: Duration::from_secs(20 * 60),
             heartbeat_every: Duration::from_secs(30),
             heartbeat_first: Duration::from_secs(2),
             container_report_every: Duration::from_secs(3600),

@@ -19,8 +19,12 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc};
 
+/// What reads are counted in, in bytes.
+const READ_PAGE: usize = 4096;
+/// Bytes of the checksum windows at the ends of a read, about.
+const WINDOWS: usize = 32 << 10;
 /// How long a shard that stops waits for a further command.
 const DRAIN: Duration = Duration::from_secs(1);
 /// Blocks whose chunk lists a shard keeps in memory for reads.
@@ -126,6 +130,9 @@ pub struct Store {
     pub(crate) creating: Mutex<()>,
     turn: Cell<u64>,
     blocks: RefCell<BlockCache>,
+    /// Half of the shard's buffers, in pages: what reads may hold, so that readers never keep writers from theirs.
+    reading: Arc<Semaphore>,
+    reading_max: usize,
 }
 
 #[derive(Default)]
@@ -143,7 +150,10 @@ impl Store {
         witnessed: BTreeSet<ContainerId>,
     ) -> Rc<Store> {
         let containers = found.into_iter().map(|one| (one.file.id, Rc::new(one.into_container()))).collect();
+        let pages = shard.buffers().bytes_total().max(2 * READ_PAGE) / 2 / READ_PAGE;
         Rc::new(Store {
+            reading: Arc::new(Semaphore::new(pages)),
+            reading_max: pages,
             shard,
             node,
             containers: RefCell::new(containers),
@@ -157,6 +167,7 @@ impl Store {
     /// Starts what arrives, until all senders are gone, or the shard stops and nothing has come for a while. Each message
     /// runs as a task of its own that ends whether or not the asker still waits.
     pub async fn serve(self: Rc<Store>, mut inbox: Inbox<ShardMessage>) {
+        drop(self.shard.spawn("expiry", self.clone().expire()));
         loop {
             let next = match self.shard.is_stopping() {
                 // Connections are being drained; what they have read is still carried out.
@@ -184,6 +195,27 @@ impl Store {
                     })
                 }
             });
+        }
+    }
+
+    /// Removes containers that were being rebuilt and that nobody writes to any more, until the shard stops.
+    async fn expire(self: Rc<Store>) {
+        let limit = self.node.config.recovering_idle;
+        let every = (limit / 4).clamp(Duration::from_secs(1), Duration::from_secs(60));
+        loop {
+            let sleep = pin!(self.shard.clock().sleep(every));
+            if let Either::Right(_) = select(sleep, pin!(self.shard.stopping())).await {
+                return;
+            }
+            let now = self.shard.clock().now();
+            let recovering = |one: &&Rc<Container>| one.state() == ReplicaState::Recovering;
+            let all: Vec<_> = self.containers.borrow().values().filter(recovering).cloned().collect();
+            for container in all.into_iter().filter(|one| one.idle_for(now) >= limit) {
+                tracing::warn!(container = %container.id(), idle = ?limit, "a rebuild has stalled; its container is removed");
+                if let Err(e) = delete::delete(&self, &container, true).await {
+                    tracing::error!(container = %container.id(), error = %e, "a stalled rebuild cannot be removed");
+                }
+            }
         }
     }
 
@@ -271,6 +303,18 @@ impl Store {
     /// How many containers this shard made: spreads them over the volumes.
     pub fn turn(&self) -> u64 {
         self.turn.get().wrapping_add(self.shard.id().0 as u64)
+    }
+
+    /// Room for a read of `len` bytes, and the windows at its ends, in what reads may hold.
+    pub(crate) async fn room_to_read(&self, len: u64) -> Option<OwnedSemaphorePermit> {
+        let len = usize::try_from(len).unwrap_or(usize::MAX).saturating_add(WINDOWS);
+        let pages = Store::pages_to_read(len).min(self.reading_max);
+        self.reading.clone().acquire_many_owned(u32::try_from(pages).unwrap_or(u32::MAX)).await.ok()
+    }
+
+    /// What `len` bytes count in what reads may hold.
+    pub(crate) fn pages_to_read(len: usize) -> usize {
+        len.div_ceil(READ_PAGE)
     }
 
     /// A block's chunk list as readers see it, if it is in memory.

@@ -385,10 +385,20 @@ impl File {
         self.meta(Act::Allocate, move |fs, file| fs.allocate(&file.body, from, len)).await
     }
 
-    /// Takes the file's lock for this open file, without waiting. `false` if another holds it. The lock ends with the
-    /// file's last handle.
+    /// Takes the file's lock for this open file, without waiting. `false` if another holds it, a Java process among
+    /// them. The lock ends with the file's last handle. The file is open for writing.
     pub async fn try_lock(&self) -> Result<bool, DiskError> {
-        self.meta(Act::Lock, |fs, file| fs.try_lock(&file.body)).await
+        self.meta(Act::Lock, |fs, file| fs.try_lock(&file.body, false)).await
+    }
+
+    /// Like [`File::try_lock`], but a lock that others may share; the file may be open for reading only.
+    pub async fn try_lock_shared(&self) -> Result<bool, DiskError> {
+        self.meta(Act::Lock, |fs, file| fs.try_lock(&file.body, true)).await
+    }
+
+    /// The process that holds the file's lock; 0 where the system names none.
+    pub async fn lock_holder(&self) -> Result<Option<u32>, DiskError> {
+        self.meta(Act::Lock, |fs, file| fs.lock_holder(&file.body)).await
     }
 
     async fn meta<T: Send + 'static>(

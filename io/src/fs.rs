@@ -5,7 +5,7 @@
 
 use crate::file::OpenHow;
 use crate::sim::SimHandle;
-use rustix::fs::{AtFlags, CWD, FallocateFlags, FlockOperation, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, FallocateFlags, Mode, OFlags};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -76,7 +76,8 @@ pub(crate) trait Fs: Send + Sync {
     fn len(&self, file: &Body) -> io::Result<u64>;
     fn truncate(&self, file: &Body, len: u64) -> io::Result<()>;
     fn allocate(&self, file: &Body, from: u64, len: u64) -> io::Result<()>;
-    fn try_lock(&self, file: &Body) -> io::Result<bool>;
+    fn try_lock(&self, file: &Body, shared: bool) -> io::Result<bool>;
+    fn lock_holder(&self, file: &Body) -> io::Result<Option<u32>>;
 }
 
 /// The machine's file systems.
@@ -165,11 +166,11 @@ impl Fs for RealFs {
         Ok(rustix::fs::fallocate(file.fd(), FallocateFlags::KEEP_SIZE, from, len)?)
     }
 
-    fn try_lock(&self, file: &Body) -> io::Result<bool> {
-        match rustix::fs::flock(file.fd(), FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(true),
-            Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
-            Err(e) => Err(e.into()),
-        }
+    fn try_lock(&self, file: &Body, shared: bool) -> io::Result<bool> {
+        crate::sys::try_lock(file.fd(), shared)
+    }
+
+    fn lock_holder(&self, file: &Body) -> io::Result<Option<u32>> {
+        crate::sys::lock_holder(file.fd())
     }
 }

@@ -262,3 +262,37 @@ pub(crate) fn watch(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an `OwnedFd` is open while it exists, and names the same file all along.
     Ok(unsafe { AsyncFd::register(fd) }?)
 }
+
+/// Takes the lock on a whole file for this open file, without waiting; `false` if another holds one that excludes it.
+/// These are the locks of `fcntl`, which Java's `FileChannel.tryLock` takes too, so that each sees the other's; unlike
+/// Java's they belong to the open file and not to the process, and end with it.
+pub(crate) fn try_lock(fd: BorrowedFd<'_>, shared: bool) -> io::Result<bool> {
+    match lock_call(fd, libc::F_OFD_SETLK, shared) {
+        Ok(_) => Ok(true),
+        Err(e) if matches!(e.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
+/// The process that holds a lock which excludes ours; 0 where the kernel names none, as for locks of open files.
+pub(crate) fn lock_holder(fd: BorrowedFd<'_>) -> io::Result<Option<u32>> {
+    let found = lock_call(fd, libc::F_OFD_GETLK, false)?;
+    let free = found.l_type == libc::F_UNLCK as libc::c_short;
+    Ok((!free).then(|| u32::try_from(found.l_pid).unwrap_or(0)))
+}
+
+fn lock_call(fd: BorrowedFd<'_>, act: libc::c_int, shared: bool) -> io::Result<libc::flock> {
+    let kind = if shared { libc::F_RDLCK } else { libc::F_WRLCK };
+    // From the start, and to the end whatever it is (a length of 0); open files' locks want no process.
+    let mut lock = libc::flock {
+        l_type: kind as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    };
+    // SAFETY: the descriptor is open while it is borrowed, and the kernel reads and writes the one struct that is passed,
+    // which outlives the call.
+    let done = unsafe { libc::fcntl(fd.as_raw_fd(), act, &raw mut lock) };
+    if done == -1 { Err(io::Error::last_os_error()) } else { Ok(lock) }
+}

@@ -3,10 +3,11 @@
 
 mod common;
 
-use allotrope_io::{AlignedBuf, OpenHow, PAGE, Shard, ShardId};
+use allotrope_io::{AlignedBuf, OpenHow, PAGE, Shard, ShardId, Shards, ShardsConfig};
 use common::{backs, on_each_back};
-use std::io::ErrorKind;
+use std::io::{BufRead, BufReader, ErrorKind};
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// A directory of the test's own, on the file system the tests are built on: tmpfs would be no disk.
@@ -175,9 +176,50 @@ fn reserved_space_does_not_change_the_length_and_a_lock_excludes() {
         let again = shard.disk().open(&path, OpenHow::write()).await.unwrap();
         assert!(file.try_lock().await.unwrap());
         assert!(!again.try_lock().await.unwrap());
+        assert_eq!(again.lock_holder().await.unwrap(), Some(0));
         drop(file);
+        assert_eq!(again.lock_holder().await.unwrap(), None);
         assert!(again.try_lock().await.unwrap());
     });
+}
+
+#[test]
+fn a_lock_excludes_java_and_java_excludes_us() {
+    let shards =
+        Shards::start(ShardsConfig { memory_per_shard: 1 << 20, ..ShardsConfig::portable(1) }).unwrap();
+    let done = shards.run_on(ShardId(0), "lock", |shard| async move {
+        let (_dir, path) = scratch(&shard).await;
+        let file = shard.disk().open(&path, OpenHow::create_new()).await.unwrap();
+        // fcntl's record locks are what Java's FileChannel.tryLock takes on Linux.
+        let as_java = format!(
+            "import fcntl,sys,time\nf=open({path:?},'r+')\ntry:\n fcntl.lockf(f,fcntl.LOCK_EX|fcntl.LOCK_NB)\n\
+             except OSError:\n print('held',flush=True);sys.exit()\nprint('taken',flush=True);time.sleep(60)"
+        );
+        let java = || {
+            let mut child = Command::new("python3")
+                .args(["-c", &as_java])
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let mut line = String::new();
+            BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+            (child, line.trim().to_owned())
+        };
+        assert!(file.try_lock().await.unwrap());
+        let (mut child, said) = java();
+        assert_eq!((said.as_str(), child.wait().unwrap().success()), ("held", true));
+        drop(file);
+        let (mut child, said) = java();
+        assert_eq!(said, "taken");
+        let file = shard.disk().open(&path, OpenHow::write()).await.unwrap();
+        assert!(!file.try_lock().await.unwrap());
+        assert!(!file.try_lock_shared().await.unwrap());
+        assert_eq!(file.lock_holder().await.unwrap(), Some(child.id()));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(file.try_lock_shared().await.unwrap());
+    });
+    done.unwrap().wait().unwrap();
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 mod admin;
 mod completions;
+mod debug;
 mod genconf;
 mod getconf;
 mod quickstart;
@@ -53,6 +54,8 @@ enum Command {
     /// Look after running servers.
     #[command(subcommand)]
     Admin(admin::Admin),
+    /// Look at a datanode's disks while it does not run. Nothing is changed.
+    Debug(debug::Debug),
     /// Print settings as they would take effect, with where each comes from.
     Getconf(getconf::Getconf),
     /// Print a settings file with every setting, its default and its meaning.
@@ -73,6 +76,7 @@ impl Allotrope {
             Command::Om(role) => role.run(&settings),
             Command::Datanode(role) => role.run(&settings),
             Command::Admin(command) => command.run(&settings),
+            Command::Debug(command) => command.run(),
             Command::Getconf(command) => command.run(&settings),
             Command::Genconf => genconf::run(),
             Command::Completions(command) => command.run(),

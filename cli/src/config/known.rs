@@ -115,6 +115,12 @@ known! {
         "Aligned buffers of a datanode, all shards together.";
     "allotrope.datanode.durability": Choice(&["disk", "page-cache"]) => "disk", "page-cache",
         "What a PutBlock's answer means: bytes on stable storage (disk), or in the page cache as Ozone's does.";
+    "allotrope.datanode.verify-reads": Choice(&["true", "false"]) => "true", "false",
+        "Whether bytes from the disk are verified before they leave a datanode; false leaves that to clients.";
+    "hdds.datanode.volume.choosing.policy": Text => "org.apache.hadoop.ozone.container.common.volume.CapacityVolumeChoosingPolicy", "org.apache.hadoop.ozone.container.common.volume.RoundRobinVolumeChoosingPolicy",
+        "How a new container's volume is chosen: the one with the most usable space, or one after the other.";
+    "ozone.recovering.container.timeout": Time => "20m", "1h",
+        "Time after which a container that is being rebuilt, and that nobody writes to, is removed.";
     "hdds.datanode.hostname": Text => "", "node7.example",
         "Host name that a datanode announces; the machine's name when empty.";
     "hdds.datanode.volume.min.free.space": Text => "-1", "50GB",

@@ -4,9 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use allotrope_datanode::{Config, Durability};
+use allotrope_datanode::{Config, Durability, VolumeChoice};
 use allotrope_types::ByteCount;
-use clap::Args;
+use clap::{Args, Subcommand};
 
 use super::{DRAIN_MAX, Failure};
 use crate::config::Settings;
@@ -18,11 +18,24 @@ const FREE_SHARE_HARD: u64 = 15;
 
 /// Arguments of `allotrope datanode`.
 #[derive(Debug, Args)]
-pub(crate) struct Datanode {}
+pub(crate) struct Datanode {
+    #[command(subcommand)]
+    act: Option<Act>,
+}
+
+/// What else can be done with a datanode than running it.
+#[derive(Debug, Subcommand)]
+enum Act {
+    /// Fold all volumes to Ozone's exact form, so that a Java datanode can take them over. The datanode must not run.
+    DrainFormat,
+}
 
 impl Datanode {
     pub(crate) fn run(self, settings: &Settings) -> Result<ExitCode, Failure> {
         let config = config(settings)?;
+        if let Some(Act::DrainFormat) = self.act {
+            return drain_format(&config);
+        }
         super::make_folder(&config.metadata_dir)?;
         super::start_logs(settings)?;
         let running = allotrope_datanode::start(config)?;
@@ -31,6 +44,21 @@ impl Datanode {
         running.shutdown(DRAIN_MAX);
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn drain_format(config: &Config) -> Result<ExitCode, Failure> {
+    let holder = format!("{}@{} (drain-format)", std::process::id(), config.host_name);
+    for volume in &config.volumes {
+        let done = allotrope_datanode::offline::fold(volume, &holder)?;
+        println!(
+            "{}: {} containers, {} blocks folded, {} files cut to their blocks' lengths",
+            volume.display(),
+            done.containers,
+            done.blocks,
+            done.files
+        );
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 pub(crate) fn config(settings: &Settings) -> Result<Config, Failure> {
@@ -54,11 +82,28 @@ pub(crate) fn config(settings: &Settings) -> Result<Config, Failure> {
         "page-cache" => Durability::PageCache,
         _ => Durability::Disk,
     };
+    config.verify_reads = settings.text_needed("allotrope.datanode.verify-reads")? == "true";
+    config.volume_choice = volume_choice(settings)?;
+    config.recovering_idle = settings.time("ozone.recovering.container.timeout")?;
     config.container_size = settings.bytes("ozone.scm.container.size")?;
     config.heartbeat_every = settings.time("hdds.heartbeat.interval")?;
     config.heartbeat_first = config.heartbeat_first.min(config.heartbeat_every);
     (config.free_min_soft, config.free_min_hard) = (soft, hard);
     Ok(config)
+}
+
+/// Ozone names its Java classes here.
+fn volume_choice(settings: &Settings) -> Result<VolumeChoice, Failure> {
+    let name = "hdds.datanode.volume.choosing.policy";
+    let class = settings.text_needed(name)?;
+    match class.rsplit('.').next() {
+        Some("CapacityVolumeChoosingPolicy") => Ok(VolumeChoice::Capacity),
+        Some("RoundRobinVolumeChoosingPolicy") => Ok(VolumeChoice::RoundRobin),
+        _ => Err(format!(
+            "{name} is {class}, which is not known\n  try: CapacityVolumeChoosingPolicy or RoundRobinVolumeChoosingPolicy"
+        )
+        .into()),
+    }
 }
 
 /// The address that others are told: as set, else that of this machine's name.

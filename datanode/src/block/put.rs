@@ -11,7 +11,7 @@
 use super::records::Records;
 use crate::commands::CommandError;
 use allotrope_proto::container::{BlockData, ChunkInfo, PutBlockRequestProto};
-use allotrope_types::DatanodeResult::{MalformedRequest, UnsupportedRequest};
+use allotrope_types::DatanodeResult::MalformedRequest;
 use std::rc::Rc;
 
 const INCREMENTAL: &str = "incremental";
@@ -269,17 +269,6 @@ fn sum(chunks: &[ChunkInfo]) -> Option<u64> {
 
 fn end_of(chunks: &[ChunkInfo]) -> u64 {
     chunks.iter().map(|chunk| chunk.offset.saturating_add(chunk.len)).max().unwrap_or(0)
-}
-
-/// Refuses an incremental list where the layout does not allow one.
-pub fn check_layout(request: &PutBlockRequestProto, incremental_allowed: bool) -> Result<(), CommandError> {
-    if !incremental_allowed && request.block_data.metadata.iter().any(|pair| pair.key == INCREMENTAL) {
-        return Err(CommandError::new(
-            UnsupportedRequest,
-            "incremental chunk lists need the layout feature HBASE_SUPPORT",
-        ));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -8,13 +8,15 @@ use super::checksums;
 use crate::commands::CommandError;
 use crate::container::Container;
 use crate::store::Store;
-use allotrope_io::{DiskError, File, OpenHow};
+use allotrope_io::{AlignedBuf, DiskError, File, OpenHow};
 use allotrope_proto::Rope;
 use allotrope_proto::container::{BlockData, ChunkInfo};
 use allotrope_types::DatanodeResult::{ChecksumMismatch, IoException, UnableToFindChunk};
 use allotrope_types::LocalId;
+use bytes::Bytes;
 use std::rc::Rc;
 use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// Bytes that are read into one buffer, about; a piece ends where a window does.
 const PIECE: u64 = 1 << 20;
@@ -30,11 +32,20 @@ pub async fn read(
     offset: u64,
     len: u64,
 ) -> Result<Rope, CommandError> {
-    let end = offset.saturating_add(len);
     let mut rope = Rope::new();
     if len == 0 {
         return Ok(rope);
     }
+    let end = offset.checked_add(len).ok_or_else(|| {
+        let why = format!("block {local} of container {} has no chunk at {offset}", container.id());
+        CommandError::new(UnableToFindChunk, why)
+    })?;
+    // All of it at once: two readers that each wait for the rest of theirs would wait for each other.
+    let room = store.shard().clock().timeout(BUFFER_WAIT, store.room_to_read(len)).await;
+    let Ok(Some(mut room)) = room else {
+        let why = format!("readers hold all the buffers they may; none came free in {BUFFER_WAIT:?}");
+        return Err(CommandError::new(IoException, why));
+    };
     let file = store.block_file(container, local).await?;
     let mut at = offset;
     while at < end {
@@ -44,20 +55,21 @@ pub async fn read(
             CommandError::new(UnableToFindChunk, why)
         })?;
         let to = end.min(chunk.offset + chunk.len);
-        rope.append(read_chunk(store, container, &file, chunk, at, to).await?);
+        rope.append(read_chunk(store, container, &file, chunk, (at, to), &mut room).await?);
         at = to;
     }
     Ok(rope)
 }
 
-/// The bytes from `from` to `to` of the block, all of them in `chunk`.
+/// The bytes from the first to the second place of the block, all of them in `chunk`. Each piece takes its part of `room`
+/// with it.
 async fn read_chunk(
     store: &Rc<Store>,
     container: &Container,
     file: &File,
     chunk: &ChunkInfo,
-    from: u64,
-    to: u64,
+    (from, to): (u64, u64),
+    room: &mut OwnedSemaphorePermit,
 ) -> Result<Rope, CommandError> {
     let sums = checksums::of_chunk(chunk)?;
     let window = if store.node().config.verify_reads { checksums::window(&sums) } else { 0 };
@@ -73,9 +85,9 @@ async fn read_chunk(
     while at < last {
         let len = piece.min(last - at) as usize;
         let file_at = chunk.offset + at;
-        let bytes = read_piece(store, file, file_at, len).await?;
+        let buf = read_piece(store, file, file_at, len).await?;
         if window != 0
-            && let Err(e) = sums.verify_part(at, &bytes)
+            && let Err(e) = sums.verify_part(at, &buf)
         {
             tracing::error!(container = %container.id(), replica = ?container.replica(), chunk = %chunk.chunk_name,
                 path = %file.path().display(), at = file_at, error = %e, "bytes on the disk are not those that were written");
@@ -84,27 +96,35 @@ async fn read_chunk(
         }
         let cut_from = from.saturating_sub(file_at).min(len as u64) as usize;
         let cut_to = (to.saturating_sub(file_at)).min(len as u64) as usize;
-        rope.push(bytes.slice(cut_from..cut_to));
+        let _room = room.split(Store::pages_to_read(len).min(room.num_permits()));
+        rope.push(Bytes::from_owner(Sending { buf, _room }).slice(cut_from..cut_to));
         at += len as u64;
     }
     Ok(rope)
 }
 
-async fn read_piece(
-    store: &Rc<Store>,
-    file: &File,
-    at: u64,
-    len: usize,
-) -> Result<bytes::Bytes, CommandError> {
+async fn read_piece(store: &Rc<Store>, file: &File, at: u64, len: usize) -> Result<AlignedBuf, CommandError> {
     let buf = store.take_buffer(len, BUFFER_WAIT).await?;
     let (buf, read) = file.read_exact_at(buf, at, len).await;
     match read {
-        Ok(()) => Ok(buf.freeze()),
+        Ok(()) => Ok(buf),
         Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
             let why = format!("{} ends before byte {}", file.path().display(), at + len as u64);
             Err(CommandError::new(UnableToFindChunk, why))
         }
         Err(e) => Err(e.into()),
+    }
+}
+
+/// Bytes on their way to a client.
+struct Sending {
+    buf: AlignedBuf,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+impl AsRef<[u8]> for Sending {
+    fn as_ref(&self) -> &[u8] {
+        &self.buf
     }
 }
 

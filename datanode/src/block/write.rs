@@ -108,6 +108,7 @@ pub async fn write_chunk(
         at += len as u64;
     }
     // From here to the end there is no await.
+    container.renew();
     let grown = end.saturating_sub(tail.end);
     tail.end = tail.end.max(end);
     tail.written.insert(chunk.offset, end);
@@ -161,6 +162,7 @@ pub async fn put_block(
     let stored = tail.stored.get_or_insert_default();
     let records = commit(store, container, local, stored, &put, bcsid).await?;
     // From here to the end there is no await. Without the cache's hand on it the list grows in place.
+    container.renew();
     store.uncache(container.id(), local);
     stored.apply(put, records);
     if let Some(whole) = stored.whole() {

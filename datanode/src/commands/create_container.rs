@@ -7,6 +7,7 @@
 use super::{CommandError, Context};
 use crate::container::{Container, Counters};
 use crate::format::container_file::ContainerFile;
+use crate::format::layout::VolumePaths;
 use crate::metadata::{Batch, Durability, Family};
 use crate::store::Store;
 use crate::volume::Volume;
@@ -28,7 +29,8 @@ pub(crate) async fn run(
     context: &Context,
     request: CreateContainerRequestProto,
 ) -> Result<CreateContainerResponseProto, CommandError> {
-    if request.container_type() != ContainerType::KeyValueContainer {
+    // A number nobody knows must not become the default.
+    if request.container_type.is_some_and(|kind| kind != i32::from(ContainerType::KeyValueContainer)) {
         return Err(CommandError::new(UnknownContainerType, "only KeyValueContainer is known"));
     }
     let state = match ReplicaState::from_number(request.state.unwrap_or(ReplicaState::Open.number())) {
@@ -74,7 +76,16 @@ pub(crate) async fn create(
     replica: Option<ReplicaIndex>,
     metadata: BTreeMap<String, String>,
 ) -> Result<Rc<Container>, CommandError> {
-    let volume = choose_volume(store)?;
+    check_words(pipeline, &metadata)?;
+    let volume = loop {
+        let volume = choose_volume(store)?;
+        // A folder whose disk is gone must not grow a tree of its own.
+        match store.disk().stat(VolumePaths::version(volume.paths().root())).await {
+            Ok(Some(_)) => break volume,
+            Ok(None) => volume.suspect(&"its VERSION is gone: the disk was pulled or emptied"),
+            Err(e) => volume.suspect(&e),
+        }
+    };
     let paths = volume.paths().container(id);
     let path_text = |path: std::path::PathBuf| path.to_string_lossy().into_owned();
     let file = ContainerFile {
@@ -108,6 +119,18 @@ pub(crate) async fn create(
     let container = Rc::new(Container::new(volume, paths, file, Counters::default()));
     store.add(container.clone());
     Ok(container)
+}
+
+/// Refuses words that Ozone would write otherwise into the container's file than it reads them.
+fn check_words(pipeline: &str, metadata: &BTreeMap<String, String>) -> Result<(), CommandError> {
+    let words = metadata.iter().flat_map(|(key, value)| [key.as_str(), value.as_str()]);
+    match words.chain([pipeline]).find(|word| word.chars().any(char::is_control)) {
+        Some(word) => {
+            let why = format!("{word:?} has a control character, which a container's file cannot hold");
+            Err(CommandError::new(MalformedRequest, why))
+        }
+        None => Ok(()),
+    }
 }
 
 fn choose_volume(store: &Store) -> Result<Arc<Volume>, CommandError> {

@@ -135,14 +135,19 @@ async fn finish_deletions(disk: &Disk, volume: &Volume) -> Result<(), CommandErr
     Ok(())
 }
 
-async fn list_or_nothing(disk: &Disk, dir: &Path) -> Result<Vec<allotrope_io::DirEntry>, DiskError> {
+/// What is in a folder; nothing if it is not there.
+pub(crate) async fn list_or_nothing(
+    disk: &Disk,
+    dir: &Path,
+) -> Result<Vec<allotrope_io::DirEntry>, DiskError> {
     match disk.list(dir).await {
         Err(e) if e.is_not_found() => Ok(Vec::new()),
         listed => listed,
     }
 }
 
-fn container_id(path: &Path) -> Option<ContainerId> {
+/// The container whose folder this would be by its name.
+pub(crate) fn container_id(path: &Path) -> Option<ContainerId> {
     path.file_name()?.to_str()?.parse().ok()
 }
 
@@ -155,16 +160,7 @@ async fn all_counters(volume: &Volume) -> Result<BTreeMap<ContainerId, Counters>
             let (Some((id, name)), Some(value)) = (keys::split(key), keys::read_counter(value)) else {
                 continue;
             };
-            let counters = all.entry(id).or_default();
-            let number = u64::try_from(value).unwrap_or(0);
-            match std::str::from_utf8(name) {
-                Ok(keys::BCSID) => counters.bcsid = number,
-                Ok(keys::BYTES_USED) => counters.bytes_used = number,
-                Ok(keys::BLOCK_COUNT) => counters.blocks = number,
-                Ok(keys::DELETE_TRANSACTION) => counters.delete_transaction = number,
-                Ok(keys::DATA_CHECKSUM) => counters.data_checksum = u32::try_from(value).ok(),
-                _ => {}
-            }
+            all.entry(id).or_default().take(name, value);
         }
         match page.last() {
             Some((key, _)) if page.len() == PAGE => {

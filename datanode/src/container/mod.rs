@@ -16,11 +16,13 @@ use crate::format::keys;
 use crate::format::layout::ContainerPaths;
 use crate::metadata::{Batch, Family};
 use crate::volume::Volume;
+use allotrope_io::Moment;
 use allotrope_types::{ContainerId, LocalId, ReplicaIndex, ReplicaState};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::RwLock;
 
 /// Blocks of one container that may be held open; the one unused longest is let go first.
@@ -41,6 +43,21 @@ pub struct Counters {
     pub data_checksum: Option<u32>,
 }
 
+impl Counters {
+    /// Takes in a counter as the metadata names it; one of another name is left out.
+    pub fn take(&mut self, name: &[u8], value: i64) {
+        let number = u64::try_from(value).unwrap_or(0);
+        match std::str::from_utf8(name) {
+            Ok(keys::BCSID) => self.bcsid = number,
+            Ok(keys::BYTES_USED) => self.bytes_used = number,
+            Ok(keys::BLOCK_COUNT) => self.blocks = number,
+            Ok(keys::DELETE_TRANSACTION) => self.delete_transaction = number,
+            Ok(keys::DATA_CHECKSUM) => self.data_checksum = u32::try_from(value).ok(),
+            _ => {}
+        }
+    }
+}
+
 /// A container.
 pub struct Container {
     volume: Arc<Volume>,
@@ -50,6 +67,8 @@ pub struct Container {
     /// Writers share it; what changes the container's state or removes it holds it alone.
     pub gate: RwLock<()>,
     open: RefCell<BTreeMap<LocalId, Rc<OpenBlock>>>,
+    /// Since when it has been seen without a write; `None` after one.
+    idle_since: Cell<Option<Moment>>,
 }
 
 impl Container {
@@ -67,6 +86,7 @@ impl Container {
             counters: Cell::new(counters),
             gate: RwLock::new(()),
             open: RefCell::default(),
+            idle_since: Cell::new(None),
         }
     }
 
@@ -180,6 +200,18 @@ impl Container {
     /// Takes all blocks that are being written off the table.
     pub fn take_open(&self) -> BTreeMap<LocalId, Rc<OpenBlock>> {
         std::mem::take(&mut self.open.borrow_mut())
+    }
+
+    /// Notes that it was written to.
+    pub fn renew(&self) {
+        self.idle_since.set(None);
+    }
+
+    /// How long nobody has written to it, as far as this was asked before.
+    pub fn idle_for(&self, now: Moment) -> Duration {
+        let since = self.idle_since.get().unwrap_or(now);
+        self.idle_since.set(Some(since));
+        now.since(since)
     }
 
     /// Bytes it may still grow by.

@@ -6,7 +6,7 @@
 
 use super::Container;
 use crate::block::put::Stored;
-use crate::block::records;
+use crate::block::records::{self, RecordError};
 use crate::commands::CommandError;
 use crate::format::container_file::ContainerFile;
 use crate::format::{keys, tree};
@@ -82,12 +82,11 @@ pub async fn rewrite(
 /// All blocks of a container, as readers see them.
 pub async fn all_blocks(container: &Container) -> Result<BTreeMap<LocalId, BlockData>, CommandError> {
     let found = records::read_all(&**container.volume().metadata(), container.id()).await?;
-    let whole = |(local, stored): (LocalId, Stored)| {
-        let whole = stored.whole()?;
-        drop(stored);
-        Some((local, Rc::unwrap_or_clone(whole)))
+    let whole = |(local, stored): (LocalId, Result<Stored, RecordError>)| {
+        let whole = stored.map(|stored| stored.whole()).transpose()?;
+        Some(whole.map(|whole| (local, Rc::unwrap_or_clone(whole))).map_err(CommandError::from))
     };
-    Ok(found.into_iter().filter_map(whole).collect())
+    found.into_iter().filter_map(whole).collect()
 }
 
 /// Writes every block's list as one value, as Ozone has it. Nobody writes to the container meanwhile.
@@ -95,6 +94,7 @@ async fn fold_blocks(container: &Container) -> Result<(), CommandError> {
     let metadata = container.volume().metadata();
     let mut batch = Batch::new();
     for (local, stored) in records::read_all(&**metadata, container.id()).await? {
+        let stored = stored?;
         if stored.records.is_any() {
             records::fold(&mut batch, container.id(), local, &stored);
         }

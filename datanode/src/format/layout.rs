@@ -72,6 +72,11 @@ pub struct ContainerPaths {
 }
 
 impl ContainerPaths {
+    /// The container.
+    pub fn id(&self) -> ContainerId {
+        self.id
+    }
+
     /// The container's folder.
     pub fn dir(&self) -> &Path {
         &self.dir

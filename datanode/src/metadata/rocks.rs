@@ -86,6 +86,11 @@ impl RocksMetadata {
             names.iter().map(|name| ColumnFamilyDescriptor::new(name, options.clone())).collect();
         let db =
             DB::open_cf_descriptors(&options, at, descriptors).map_err(|e| store_error("open", at, e))?;
+        RocksMetadata::with(db, at)
+    }
+
+    /// A database that is open, with its writer and its readers.
+    fn with(db: DB, at: &Path) -> Result<RocksMetadata, MetadataError> {
         let db = Arc::new(db);
         let (writes, queue) = sync_channel(QUEUE_MAX);
         let (reads, read_queue) = sync_channel::<Read>(QUEUE_MAX);
@@ -105,6 +110,22 @@ impl RocksMetadata {
         }
         let inner = Inner { at: at.to_owned(), db, writes: Some(writes), reads: Some(reads), threads };
         Ok(RocksMetadata { inner: Arc::new(inner) })
+    }
+
+    /// Opens the database at `at` for reading, and changes nothing of it: RocksDB's own log goes to the folder `logs`.
+    /// Commits are refused. Blocks; not for a shard's thread.
+    pub fn open_read_only(at: &Path, logs: &Path) -> Result<RocksMetadata, MetadataError> {
+        let shared = RocksShared::new(32 << 20, 32 << 20)?;
+        let mut options = options(&shared);
+        options.create_if_missing(false);
+        options.create_missing_column_families(false);
+        options.set_db_log_dir(logs);
+        let names = DB::list_cf(&options, at).map_err(|e| store_error("open", at, e))?;
+        let families: Vec<_> =
+            names.iter().map(|name| ColumnFamilyDescriptor::new(name, options.clone())).collect();
+        let db = DB::open_cf_descriptors_read_only(&options, at, families, false)
+            .map_err(|e| store_error("open", at, e))?;
+        RocksMetadata::with(db, at)
     }
 
     fn write<T: Send + 'static>(
@@ -295,6 +316,22 @@ fn read_all(db: &DB, at: &Path, queue: &Mutex<Receiver<Read>>) {
             Err(_) => return,
         }
     }
+}
+
+/// Writes entries, in order of their keys, as an SST file that RocksDB takes in or reads by itself. Blocks.
+pub fn write_sst(to: &Path, entries: &[Entry]) -> Result<(), MetadataError> {
+    let failed = |e| store_error("write", to, e);
+    let mut table = BlockBasedOptions::default();
+    table.set_format_version(5);
+    let mut options = Options::default();
+    options.set_block_based_table_factory(&table);
+    options.set_compression_type(DBCompressionType::None);
+    let mut writer = rocksdb::SstFileWriter::create(&options);
+    writer.open(to).map_err(failed)?;
+    for (key, value) in entries {
+        writer.put(key, value).map_err(failed)?;
+    }
+    writer.finish().map_err(failed)
 }
 
 fn store_error(act: &'static str, at: &Path, source: rocksdb::Error) -> MetadataError {

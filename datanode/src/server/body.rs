@@ -1,5 +1,6 @@
 //! The answer's body: frames from the stream's task, then gRPC's trailers.
 
+use super::outgoing::Outgoing;
 use allotrope_proto::Rope;
 use bytes::Bytes;
 use hyper::HeaderMap;
@@ -7,6 +8,7 @@ use hyper::body::{Body, Frame};
 use hyper::header::HeaderValue;
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::sync::mpsc;
 
@@ -20,7 +22,10 @@ type Frames = mpsc::Receiver<Frame<Bytes>>;
 pub(super) struct Answer(Option<Frames>);
 
 /// The way into it.
-pub(super) struct Sender(mpsc::Sender<Frame<Bytes>>);
+pub(super) struct Sender {
+    frames: mpsc::Sender<Frame<Bytes>>,
+    outgoing: Arc<Outgoing>,
+}
 
 /// The reader went away.
 #[derive(Debug)]
@@ -37,31 +42,33 @@ impl Answer {
     }
 
     /// An answer whose messages follow.
-    pub(super) fn streamed() -> (hyper::Response<Answer>, Sender) {
+    pub(super) fn streamed(outgoing: Arc<Outgoing>) -> (hyper::Response<Answer>, Sender) {
         let (send, receive) = mpsc::channel(FRAMES_MAX);
         let mut response = hyper::Response::new(Answer(Some(receive)));
         response.headers_mut().insert("content-type", HeaderValue::from_static("application/grpc"));
-        (response, Sender(send))
+        (response, Sender { frames: send, outgoing })
     }
 }
 
 impl Sender {
-    /// Sends one message, framed already. Waits for the reader to take it.
+    /// Sends one message, framed already. Waits for the reader to take it; one that never does is cut off with its
+    /// whole connection.
     pub(super) async fn message(&self, framed: Rope) -> Result<(), Gone> {
         for piece in framed {
-            self.0.send(Frame::data(piece)).await.map_err(|_| Gone)?;
+            let piece = self.outgoing.count(piece);
+            self.frames.send(Frame::data(piece)).await.map_err(|_| Gone)?;
         }
         Ok(())
     }
 
     /// Ends the answer.
     pub(super) async fn end(self, status: u8, message: &str) -> Result<(), Gone> {
-        self.0.send(Frame::trailers(trailers(status, message))).await.map_err(|_| Gone)
+        self.frames.send(Frame::trailers(trailers(status, message))).await.map_err(|_| Gone)
     }
 
     /// Whether nobody reads any more.
     pub(super) fn is_gone(&self) -> bool {
-        self.0.is_closed()
+        self.frames.is_closed()
     }
 }
 

@@ -6,6 +6,7 @@
 //! Source  docs/formats/datanode-commands.md.
 
 mod body;
+mod outgoing;
 mod stream;
 
 use crate::commands::{CommandError, Request, Response, refused};
@@ -17,6 +18,7 @@ use futures_util::future::{Either, select};
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
+use outgoing::Outgoing;
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::pin::pin;
@@ -27,7 +29,7 @@ use std::time::Duration;
 /// The one method's path.
 const PATH: &str = "/hadoop.hdds.datanode.XceiverClientProtocolService/send";
 /// Connections one shard holds; one more is closed at once.
-const CONNECTIONS_MAX: usize = 4096;
+const CONNECTIONS_MAX: usize = 16_384;
 /// Streams a client may have open on one connection.
 const STREAMS_MAX: u32 = 256;
 /// Bytes a client may send ahead on one stream and on one connection.
@@ -35,6 +37,8 @@ const STREAM_WINDOW: u32 = 4 << 20;
 const CONNECTION_WINDOW: u32 = 16 << 20;
 /// The longest frame that is taken.
 const FRAME_MAX: u32 = 1 << 20;
+/// Longest a connection may hold answers and send nothing, while the settings are not known.
+const READER_WAIT: Duration = Duration::from_secs(15);
 /// Longest wait for a home shard whose inbox is full: load alone fails no write that was read.
 const HOME_WAIT: Duration = Duration::from_secs(20);
 const HOME_RETRY: Duration = Duration::from_millis(1);
@@ -73,9 +77,12 @@ pub async fn serve(shard: Shard, listener: TcpListener, door: Door) {
 }
 
 async fn connection(shard: Shard, stream: TcpStream, door: Door) {
-    let service_shard = shard.clone();
+    let (service_shard, outgoing) = (shard.clone(), Arc::new(Outgoing::default()));
+    // Before the volumes are open nothing is answered that could be held.
+    let wait = door.get().map_or(READER_WAIT, |node| node.config.reader_wait);
+    let answers = outgoing.clone();
     let service = service_fn(move |request: hyper::Request<Incoming>| {
-        let answer = answer(&service_shard, request, &door);
+        let answer = answer(&service_shard, request, &door, &answers);
         async move { Ok::<_, Infallible>(answer) }
     });
     let connection = http2::Builder::new(shard.clone())
@@ -90,13 +97,22 @@ async fn connection(shard: Shard, stream: TcpStream, door: Door) {
         .keep_alive_timeout(Duration::from_secs(30))
         .serve_connection(stream, service);
     let mut connection = pin!(connection);
+    let mut stuck = pin!(outgoing.stuck(&shard, wait));
     let stopping = pin!(shard.stopping());
-    let ended = match select(stopping, connection.as_mut()).await {
-        Either::Right((ended, _)) => ended,
+    let ended = match select(stopping, select(connection.as_mut(), stuck.as_mut())).await {
+        Either::Right((Either::Left((ended, _)), _)) => Some(ended),
+        Either::Right((Either::Right(_), _)) => None,
         Either::Left(_) => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            match select(connection, stuck).await {
+                Either::Left((ended, _)) => Some(ended),
+                Either::Right(_) => None,
+            }
         }
+    };
+    let Some(ended) = ended else {
+        tracing::info!("a client that does not read its answers is cut off");
+        return;
     };
     if let Err(e) = ended {
         tracing::debug!(error = %e, "a connection ended");
@@ -104,7 +120,12 @@ async fn connection(shard: Shard, stream: TcpStream, door: Door) {
 }
 
 /// The head of the answer to one stream; its task fills the rest.
-fn answer(shard: &Shard, request: hyper::Request<Incoming>, door: &Door) -> hyper::Response<Answer> {
+fn answer(
+    shard: &Shard,
+    request: hyper::Request<Incoming>,
+    door: &Door,
+    outgoing: &Arc<Outgoing>,
+) -> hyper::Response<Answer> {
     if request.uri().path() != PATH {
         return Answer::status_only(12, "this port serves XceiverClientProtocolService/send");
     }
@@ -114,7 +135,7 @@ fn answer(shard: &Shard, request: hyper::Request<Incoming>, door: &Door) -> hype
     let Some(node) = door.get().cloned() else {
         return Answer::status_only(14, "the datanode is starting: its volumes are not open yet");
     };
-    let (answer, sender) = Answer::streamed();
+    let (answer, sender) = Answer::streamed(outgoing.clone());
     let (task, body) = (shard.clone(), request.into_body());
     drop(shard.spawn("stream", async move { stream::serve(&task, &node, body, sender).await }));
     answer

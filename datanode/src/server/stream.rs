@@ -23,8 +23,6 @@ const MESSAGE_MAX: usize = 32 << 20;
 const REST_WAIT: Duration = Duration::from_secs(60);
 /// Longest wait for a further request.
 const NEXT_WAIT: Duration = Duration::from_secs(300);
-/// Longest wait for a reader to take a part of an answer.
-const READER_WAIT: Duration = Duration::from_secs(60);
 
 /// gRPC's codes that are used here.
 const OK: u8 = 0;
@@ -54,7 +52,7 @@ pub(super) async fn serve(shard: &Shard, node: &Node, body: Incoming, sender: Se
         Err(Cut::Status(status, message)) => (status, message),
         Err(Cut::Gone) => return,
     };
-    drop(shard.clock().timeout(READER_WAIT, sender.end(status, &message)).await);
+    drop(sender.end(status, &message).await);
 }
 
 async fn requests(shard: &Shard, node: &Node, mut body: Incoming, sender: &Sender) -> Result<(), Cut> {
@@ -95,17 +93,7 @@ async fn answer(shard: &Shard, node: &Node, request: Request, sender: &Sender) -
         return read_block(shard, node, request, sender).await;
     }
     let response = ask_home(shard, node, request).await;
-    send(shard, sender, grpc_message(weave(response))).await
-}
-
-async fn send(shard: &Shard, sender: &Sender, framed: Rope) -> Result<(), Cut> {
-    match shard.clock().timeout(READER_WAIT, sender.message(framed)).await {
-        Ok(sent) => Ok(sent?),
-        Err(_) => {
-            tracing::info!("a client that does not read its answer is cut off");
-            Err(Cut::Gone)
-        }
-    }
+    Ok(sender.message(grpc_message(weave(response))).await?)
 }
 
 /// Part after part, each from where the last one ended, until the bytes that were asked for are sent.
@@ -129,7 +117,7 @@ async fn read_block(shard: &Shard, node: &Node, mut request: Request, sender: &S
         if result == i32::from(WireResult::InvalidArgument) {
             return Err(Cut::Status(OUT_OF_RANGE, message_of(&response.message)));
         }
-        send(shard, sender, grpc_message(weave(response))).await?;
+        sender.message(grpc_message(weave(response))).await?;
         if result != i32::from(WireResult::Success) || sent == 0 {
             return Ok(());
         }

@@ -13,13 +13,14 @@ pub(crate) const WINDOW: u32 = 16 << 10;
 /// Bytes that differ from place to place and from seed to seed.
 pub(crate) fn bytes(seed: u64, len: usize) -> Bytes {
     let mut x = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let next = || {
+    let mut data = vec![0; len];
+    for word in data.chunks_mut(8) {
         x ^= x << 13;
         x ^= x >> 7;
         x ^= x << 17;
-        (x >> 24) as u8
-    };
-    std::iter::repeat_with(next).take(len).collect::<Vec<u8>>().into()
+        word.copy_from_slice(&x.to_be_bytes()[..word.len()]);
+    }
+    data.into()
 }
 
 pub(crate) fn id(container: i64, local: i64) -> DatanodeBlockId {

@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-const ROUNDS: u64 = 12;
+const ROUNDS: u64 = 50;
 /// Names the folder to a child of this test; nobody else sets it.
 const FOLDER: &str = "ALLOTROPE_TEST_DATANODE_FOLDER";
 
@@ -29,7 +29,7 @@ fn child_of_the_kill_test() {
     std::thread::sleep(Duration::from_secs(120));
 }
 
-fn start(root: &Path) -> (Child, Client, String) {
+pub(crate) fn start(root: &Path) -> (Child, Client, String) {
     drop(std::fs::remove_file(root.join("address")));
     let child = Command::new(std::env::current_exe().unwrap())
         .args(["kill::child_of_the_kill_test", "--exact", "--nocapture"])
@@ -64,7 +64,7 @@ fn every_acknowledged_block_survives_sigkill_under_load() {
                         for n in 0.. {
                             let (container, local) =
                                 (1 + (n + writer) % 5, (round as i64) * 10_000 + writer * 1000 + n);
-                            let (seed, len) = (local as u64, 1 + (local as usize * 7919) % 200_000);
+                            let (seed, len) = (local as u64, 1 + (local as usize * 7919) % 100_000);
                             let data = bytes(seed, len);
                             let one = chunk(local, 0, &data);
                             let ok = |answer: Result<_, String>| {
@@ -87,7 +87,8 @@ fn every_acknowledged_block_survives_sigkill_under_load() {
                     })
                 })
                 .collect();
-            std::thread::sleep(Duration::from_millis(150 + 37 * round));
+            // Long enough to be in the middle of something else each time.
+            std::thread::sleep(Duration::from_millis(40 + 37 * round % 120));
             child.kill().unwrap();
             child.wait().unwrap();
             stop.store(true, Relaxed);

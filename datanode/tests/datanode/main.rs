@@ -3,9 +3,13 @@
 #![allow(clippy::disallowed_methods, reason = "tests look at real folders and processes")]
 
 mod ask;
+mod bad_input;
+mod commands;
 mod faults;
 mod growth;
+mod java;
 mod kill;
+mod offline;
 mod rules;
 mod wire;
 mod world;

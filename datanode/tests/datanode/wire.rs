@@ -99,12 +99,12 @@ pub(crate) fn config(root: &Path) -> Config {
 
 /// A client on a shard of its own.
 pub(crate) struct Client {
-    shards: Shards,
-    address: SocketAddr,
+    pub(crate) shards: Shards,
+    pub(crate) address: SocketAddr,
 }
 
 /// A request's body.
-struct Once(std::vec::IntoIter<Bytes>);
+pub(crate) struct Once(pub(crate) std::vec::IntoIter<Bytes>);
 
 impl Body for Once {
     type Data = Bytes;
@@ -152,19 +152,29 @@ impl Client {
     }
 }
 
+/// A connection, and where its calls go.
+pub(crate) async fn connect<B>(
+    shard: &Shard,
+    address: SocketAddr,
+) -> Result<(hyper::client::conn::http2::SendRequest<B>, String), String>
+where
+    B: Body<Data = Bytes, Error = Infallible> + Unpin + 'static,
+{
+    let stream = shard.connect(address).await.map_err(|e| e.to_string())?;
+    let handshake = hyper::client::conn::http2::handshake(shard.clone(), stream);
+    let (sender, connection) = handshake.await.map_err(|e| e.to_string())?;
+    drop(shard.spawn("connection", connection));
+    Ok((sender, format!("http://{address}/hadoop.hdds.datanode.XceiverClientProtocolService/send")))
+}
+
 async fn call(shard: &Shard, address: SocketAddr, frames: Rope) -> Result<(Vec<Response>, String), String> {
     let text = |e: &dyn std::fmt::Display| e.to_string();
-    let stream = shard.connect(address).await.map_err(|e| text(&e))?;
-    let handshake = hyper::client::conn::http2::handshake(shard.clone(), stream);
-    let (mut sender, connection) = handshake.await.map_err(|e| text(&e))?;
-    drop(shard.spawn("connection", connection));
-    let request = hyper::Request::post(format!(
-        "http://{address}/hadoop.hdds.datanode.XceiverClientProtocolService/send"
-    ))
-    .header("content-type", "application/grpc")
-    .header("te", "trailers")
-    .body(Once(frames.into_iter().collect::<Vec<_>>().into_iter()))
-    .map_err(|e| text(&e))?;
+    let (mut sender, uri) = connect(shard, address).await?;
+    let request = hyper::Request::post(uri)
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .body(Once(frames.into_iter().collect::<Vec<_>>().into_iter()))
+        .map_err(|e| text(&e))?;
     let response = sender.send_request(request).await.map_err(|e| text(&e))?;
     let mut status = response.headers().get("grpc-status").cloned();
     let mut body = response.into_body();
@@ -192,7 +202,7 @@ pub(crate) fn wait_until(what: &str, mut there: impl FnMut() -> bool) {
     panic!("waited 30 s for {what}");
 }
 
-fn running(root: &Path) -> (Running, Client, Scm) {
+pub(crate) fn running(root: &Path) -> (Running, Client, Scm) {
     let scm = Scm::default();
     let link = scm.clone();
     let running = start_with(config(root), move || vec![link]).unwrap();

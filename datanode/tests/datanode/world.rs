@@ -4,6 +4,7 @@ use crate::ask;
 use allotrope_datanode::boot::{BootError, Draw, Lobby};
 use allotrope_datanode::commands::{Request, Response};
 use allotrope_datanode::config::Config;
+use allotrope_datanode::format::container_file::ContainerFile;
 use allotrope_datanode::metadata::memory::MemoryMetadata;
 use allotrope_datanode::metadata::{Batch, Durability, Family, Metadata};
 use allotrope_datanode::store::{Node, ShardMessage};
@@ -21,6 +22,8 @@ pub(crate) struct World {
     pub(crate) seed: u64,
     pub(crate) rng: SimRng,
     pub(crate) disk: SimDisk,
+    /// What the next start is told.
+    pub(crate) config: Config,
     stores: Arc<Mutex<BTreeMap<PathBuf, MemoryMetadata>>>,
     shards: usize,
     up: Option<Up>,
@@ -45,6 +48,7 @@ impl World {
             seed,
             rng: SimRng::seeded(seed),
             disk: SimDisk::new(4 << 30),
+            config: config(),
             stores: Arc::default(),
             shards: 1 + (seed % 3) as usize,
             up: None,
@@ -72,11 +76,11 @@ impl World {
             bytes[8..].copy_from_slice(&halves[1].to_be_bytes());
             bytes
         });
-        let shards = sim.shards();
+        let (shards, config) = (sim.shards(), self.config.clone());
         let opened = sim.run(async move {
             let pool = shards.clone();
             let opening = shards.run_on(ShardId(0), "boot", move |shard| async move {
-                let (lobby, _events) = Lobby::enter(&shard, pool, config(), open, draw, "test").await?;
+                let (lobby, _events) = Lobby::enter(&shard, pool, config, open, draw, "test").await?;
                 let node = lobby.open(&shard, CLUSTER).await?;
                 Ok::<_, BootError>((lobby, node))
             });
@@ -160,6 +164,28 @@ impl World {
         batch.put(family, key, value);
         let commit = self.node().volumes[0].metadata().commit(batch, Durability::Disk);
         self.sim().run(async move { commit.await.unwrap() });
+    }
+
+    /// Does something with the disk past the datanode.
+    pub(crate) fn on_disk<F: Future<Output = ()> + 'static>(
+        &self,
+        act: impl FnOnce(allotrope_io::Disk) -> F + Send + 'static,
+    ) {
+        let acting = self.sim().shards().run_on(ShardId(0), "test", |shard| act(shard.disk().clone()));
+        self.sim().run(async move { acting.unwrap().await.unwrap() });
+    }
+
+    /// Changes a container's file past the datanode.
+    pub(crate) fn rewrite_container_file(&self, container: i64, change: impl FnOnce(&mut ContainerFile)) {
+        let id = ContainerId::new(container as u64);
+        let paths = self.node().volumes.iter().map(|volume| volume.paths().container(id)).collect::<Vec<_>>();
+        let path =
+            paths.iter().map(|paths| paths.container_file()).find(|path| self.disk.contents(path).is_some());
+        let path = path.unwrap();
+        let text = String::from_utf8(self.disk.contents(&path).unwrap()).unwrap();
+        let mut file = ContainerFile::decode(&text).unwrap();
+        change(&mut file);
+        self.on_disk(move |disk| async move { disk.replace(path, file.encode().as_bytes()).await.unwrap() });
     }
 
     /// The machine loses power: what was not stable is lost in part or whole, as the seed decides.

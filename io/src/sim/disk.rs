@@ -512,7 +512,14 @@ impl Fs for SimDisk {
         Ok(())
     }
 
-    fn try_lock(&self, file: &Body) -> io::Result<bool> {
+    fn lock_holder(&self, file: &Body) -> io::Result<Option<u32>> {
+        let (handle, state) = (file.memory(), self.lock());
+        let holder = state.nodes.get(&handle.node).and_then(|node| node.locked_by);
+        Ok(holder.filter(|holder| *holder != handle.id).map(|_| 0))
+    }
+
+    /// Shared locks exclude each other here as well; nothing that is simulated shares one.
+    fn try_lock(&self, file: &Body, _shared: bool) -> io::Result<bool> {
         let handle = file.memory();
         let mut state = self.lock();
         let Some(node) = state.nodes.get_mut(&handle.node) else { return Ok(true) };

@@ -1,0 +1,193 @@
+//! A container as one tar file, as Ozone's datanodes send them to each other.
+//!
+//! Order   `container.yaml`, `ID.tree`, `db/` with an SST file a family, `chunks/` with the block files. Lists of growing blocks
+//!         are folded on the way, so that what comes out is Ozone's form whatever the container's state.
+
+use super::place::Place;
+use super::{OfflineError, on_shard};
+use crate::block::records;
+use crate::format::keys;
+use crate::format::layout::ContainerPaths;
+use crate::metadata::rocks::write_sst;
+use crate::metadata::{Entry, Family};
+use crate::volume::VolumeError;
+use allotrope_io::{AlignedBuf, Disk, DiskError, File, OpenHow};
+use allotrope_types::ContainerId;
+use bytes::Bytes;
+use prost::Message;
+use std::path::{Path, PathBuf};
+
+/// Bytes of a tar file's unit.
+const BLOCK: u64 = 512;
+const PIECE: u64 = 1 << 20;
+/// The families of a container's tar file, with their files' names.
+const FAMILIES: [(Family, &str); 4] = [
+    (Family::Counters, "db/metadata.data"),
+    (Family::BlockData, "db/block_data.data"),
+    (Family::LastChunk, "db/last_chunk_info.data"),
+    (Family::DeleteTransactions, "db/delete_txns.data"),
+];
+
+/// What was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exported {
+    /// The container.
+    pub container: ContainerId,
+    /// Its block files.
+    pub files: usize,
+    /// Bytes of the tar file.
+    pub bytes: u64,
+}
+
+/// Writes the container that `path` names as a tar file to `to`, which must not exist yet.
+pub fn export(path: &Path, to: &Path) -> Result<Exported, OfflineError> {
+    let (path, to) = (path.to_owned(), to.to_owned());
+    on_shard(move |shard| async move {
+        let place = Place::open(&shard, &path).await?;
+        place.container.ok_or(OfflineError::NoContainer { path })?;
+        let disk = place.disk();
+        let scratch = to.with_extension("sst");
+        let mut tar = Tar { file: disk.open(&to, OpenHow::create_new()).await?, at: 0 };
+        let mut done = None;
+        for paths in place.containers().await? {
+            done = Some(one(&place, &paths, &scratch, &mut tar).await?);
+        }
+        tar.end().await?;
+        let root = place.paths.root().to_owned();
+        place.close().await;
+        let (container, files) = done.ok_or(OfflineError::NoContainer { path: root })?;
+        Ok(Exported { container, files, bytes: tar.at })
+    })
+}
+
+async fn one(
+    place: &Place,
+    paths: &ContainerPaths,
+    scratch: &Path,
+    tar: &mut Tar,
+) -> Result<(ContainerId, usize), OfflineError> {
+    let (id, disk) = (paths.id(), place.disk());
+    tar.file("container.yaml", disk, &paths.container_file()).await?;
+    if disk.stat(paths.tree()).await?.is_some() {
+        tar.file(&format!("{id}.tree"), disk, &paths.tree()).await?;
+    }
+    tar.head("db/", 0, true).await?;
+    for (family, name) in FAMILIES {
+        let entries = entries(place, id, family).await?;
+        if entries.is_empty() {
+            tar.head(name, 0, false).await?;
+            continue;
+        }
+        sst(place, scratch.to_owned(), entries).await?;
+        tar.file(name, disk, scratch).await?;
+        disk.remove(scratch).await?;
+    }
+    tar.head("chunks/", 0, true).await?;
+    let files = place.list(&paths.chunks()).await?;
+    for file in &files {
+        let name = file.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        tar.file(&format!("chunks/{name}"), disk, &file.path).await?;
+    }
+    Ok((id, files.len()))
+}
+
+/// A family's entries of the container, in order of their keys.
+async fn entries(place: &Place, id: ContainerId, family: Family) -> Result<Vec<Entry>, OfflineError> {
+    let (from, to) = (keys::prefix(id).to_vec(), keys::prefix_end(id).to_vec());
+    let mut entries = place.metadata().scan(family, from, to, usize::MAX).await?;
+    if family == Family::BlockData {
+        let mut blocks = records::read_all(place.metadata(), id).await?;
+        entries.retain(|(key, _)| keys::record_of(key).is_none());
+        for (key, value) in &mut entries {
+            let stored = keys::local_id(key).and_then(|local| blocks.remove(&local)).transpose()?;
+            if let Some(block) =
+                stored.filter(|stored| stored.records.is_any()).and_then(|stored| stored.block)
+            {
+                *value = Bytes::from(block.encode_to_vec());
+            }
+        }
+    }
+    Ok(entries)
+}
+
+async fn sst(place: &Place, to: PathBuf, entries: Vec<Entry>) -> Result<(), OfflineError> {
+    let written = place.shard.blocking(move || write_sst(&to, &entries)).await;
+    let root = || place.paths.root().to_owned();
+    Ok(written.map_err(|e| VolumeError::Thread { path: root(), why: e.to_string() })??)
+}
+
+/// A tar file that grows.
+struct Tar {
+    file: File,
+    at: u64,
+}
+
+impl Tar {
+    /// Adds a file's bytes under `name`.
+    async fn file(&mut self, name: &str, disk: &Disk, path: &Path) -> Result<(), DiskError> {
+        let file = disk.open(path, OpenHow::read()).await?;
+        let len = file.len().await?;
+        self.head(name, len, false).await?;
+        let (mut at, mut buf) = (0, AlignedBuf::copy_of(&[0; PIECE as usize]));
+        while at < len {
+            let part = PIECE.min(len - at) as usize;
+            let read;
+            (buf, read) = file.read_exact_at(buf, at, part).await;
+            read?;
+            buf = self.add(buf).await?;
+            at += part as u64;
+        }
+        self.pad().await
+    }
+
+    async fn head(&mut self, name: &str, len: u64, folder: bool) -> Result<(), DiskError> {
+        let head = header(name, len, folder);
+        self.add(AlignedBuf::copy_of(&head)).await?;
+        Ok(())
+    }
+
+    async fn pad(&mut self) -> Result<(), DiskError> {
+        let short = self.at.next_multiple_of(BLOCK) - self.at;
+        if short > 0 {
+            self.add(AlignedBuf::copy_of(&vec![0; short as usize])).await?;
+        }
+        Ok(())
+    }
+
+    /// Two empty blocks end a tar file.
+    async fn end(&mut self) -> Result<(), DiskError> {
+        self.add(AlignedBuf::copy_of(&[0; 2 * BLOCK as usize])).await?;
+        self.file.sync().await
+    }
+
+    async fn add(&mut self, buf: AlignedBuf) -> Result<AlignedBuf, DiskError> {
+        let len = buf.len() as u64;
+        let (buf, written) = self.file.write_at(buf, self.at).await;
+        written?;
+        self.at += len;
+        Ok(buf)
+    }
+}
+
+/// A header of the ustar format; a length of 8 GiB or more is written in base 256, as GNU tar and Ozone's reader have it.
+fn header(name: &str, len: u64, folder: bool) -> [u8; BLOCK as usize] {
+    let mut head = [0; BLOCK as usize];
+    let mut put = |at: usize, bytes: &[u8]| head[at..at + bytes.len()].copy_from_slice(bytes);
+    put(0, &name.as_bytes()[..name.len().min(100)]);
+    put(100, if folder { b"0000755\0" } else { b"0000644\0" });
+    put(108, b"0000000\0");
+    put(116, b"0000000\0");
+    if len < 1 << 33 {
+        put(124, format!("{len:011o}\0").as_bytes());
+    } else {
+        put(124, &[0x80, 0, 0, 0]);
+        put(128, &len.to_be_bytes());
+    }
+    put(136, b"00000000000\0");
+    put(148, b"        ");
+    put(156, if folder { b"5" } else { b"0" });
+    put(257, b"ustar\x0000");
+    let sum: u32 = head.iter().map(|byte| u32::from(*byte)).sum();
+    head[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    head
+}
