@@ -160,14 +160,15 @@ pub fn decide(
         data.block_id.block_commit_sequence_id = block.block_id.block_commit_sequence_id;
     }
     data.size = Some(length);
-    let unproven = unproven(&data.chunks, stored);
     let is_new = stored.block.is_none();
     let incremental = data.metadata.iter().any(|pair| pair.key == INCREMENTAL);
     if !incremental {
         let last = if stored.last.is_some() { LastChunk::Remove } else { LastChunk::Keep };
-        let list = Some(ListChange::between(stored.block.as_deref(), data));
+        let list = ListChange::between(stored.block.as_deref(), data);
+        let (unproven, list) = (unproven(&list.added.chunks, stored), Some(list));
         return Ok(Decision::Apply(Box::new(Put { list, last, is_new, unproven })));
     }
+    let unproven = unproven(&data.chunks, stored);
     let (there, mut end) = match &stored.block {
         Some(block) => (&block.chunks[..], end_of(&block.chunks)),
         None => (&[][..], 0),
@@ -225,16 +226,8 @@ pub fn decide(
 fn unproven(chunks: &[ChunkInfo], stored: &Stored) -> Vec<ChunkInfo> {
     let block = stored.block.as_ref().map_or(&[][..], |block| &block.chunks);
     let last = stored.last.as_ref().map_or(&[][..], |last| &last.chunks);
-    // The full list arrives each time in the same order, so position finds nearly all of them at once.
-    let known = |(at, chunk): (usize, &ChunkInfo)| {
-        block.get(at) == Some(chunk) || last.contains(chunk) || block.contains(chunk)
-    };
-    chunks
-        .iter()
-        .enumerate()
-        .filter(|(at, chunk)| !known((*at, chunk)))
-        .map(|(_, chunk)| chunk.clone())
-        .collect()
+    let unknown = |chunk: &&ChunkInfo| !last.contains(chunk) && !block.contains(chunk);
+    chunks.iter().filter(unknown).cloned().collect()
 }
 
 /// The sum of the chunks' lengths, if it and every chunk's end can be.
