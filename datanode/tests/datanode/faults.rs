@@ -26,11 +26,13 @@ struct Told {
     deleted: BTreeMap<i64, bool>,
 }
 
-fn seeds() -> Vec<u64> {
-    match std::env::var("ALLOTROPE_SEED") {
-        Ok(seed) => vec![seed.parse().unwrap()],
-        Err(_) => (0..400).collect(),
-    }
+/// The seeds below `count`, or the one that is to be repeated. Half of them each, so that two cores share the work.
+fn seeds(count: u64, half: u64) -> impl Iterator<Item = u64> {
+    let seeds = match std::env::var("ALLOTROPE_SEED") {
+        Ok(seed) => seed.parse().unwrap()..seed.parse::<u64>().unwrap() + 1,
+        Err(_) => 0..count,
+    };
+    seeds.filter(move |seed| seed % 2 == half)
 }
 
 /// Writes, puts, closes and deletes until something is refused.
@@ -167,11 +169,54 @@ fn check(world: &World, told: &mut Told) {
     }
 }
 
-fn cut_lives(seed: u64, power: bool) {
+/// What happens to a life besides its end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trouble {
+    None,
+    /// The disk or the metadata fails now and then.
+    Faults,
+}
+
+/// Lets some operations of the next life fail, hang or come back short.
+fn break_some(world: &World) {
+    const ACTS: [Act; 10] = [
+        Act::Open,
+        Act::Read,
+        Act::Write,
+        Act::Write,
+        Act::Sync,
+        Act::Truncate,
+        Act::Stat,
+        Act::Rename,
+        Act::Remove,
+        Act::CreateDir,
+    ];
+    let rng = &world.rng;
+    for _ in 0..1 + rng.below(3) {
+        let fault = match rng.below(6) {
+            0 | 1 => SimFault::Error,
+            2 => SimFault::NoSpace,
+            3 => SimFault::Short,
+            4 => SimFault::FlipBit,
+            _ => SimFault::Delay(Duration::from_millis(rng.below(200))),
+        };
+        let act = ACTS[rng.below(ACTS.len() as u64) as usize];
+        let under = if rng.chance(1, 6) { "/meta" } else { "/disk1" };
+        world.disk.fault(act, under, rng.below(30), fault);
+    }
+    if rng.chance(1, 3) {
+        world.break_metadata(rng.below(40));
+    }
+}
+
+fn cut_lives(seed: u64, power: bool, trouble: Trouble) {
     let mut world = World::seeded(seed);
     let told = Rc::new(RefCell::new(Told::default()));
     world.boot();
     for _ in 0..3 {
+        if trouble == Trouble::Faults {
+            break_some(&world);
+        }
         let life = world.rng.below(30_000);
         let sim = world.sim();
         // It ends in the middle of anything: what it has begun on the shards is cut off by the crash.
@@ -185,6 +230,7 @@ fn cut_lives(seed: u64, power: bool) {
         } else {
             world.kill()
         }
+        world.disk.clear_faults();
         world.boot();
         check(&world, &mut told.borrow_mut());
     }
@@ -192,16 +238,27 @@ fn cut_lives(seed: u64, power: bool) {
 
 #[test]
 fn nothing_acknowledged_is_lost_when_the_power_fails_at_any_moment() {
-    for seed in seeds() {
-        cut_lives(seed, true);
-    }
+    seeds(2000, 0).for_each(|seed| cut_lives(seed, true, Trouble::None));
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_when_the_power_fails_at_any_other_moment() {
+    seeds(2000, 1).for_each(|seed| cut_lives(seed, true, Trouble::None));
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_when_the_disk_fails_before_the_power_does() {
+    seeds(800, 0).for_each(|seed| cut_lives(seed, true, Trouble::Faults));
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_when_the_disk_fails_otherwise_before_the_power_does() {
+    seeds(800, 1).for_each(|seed| cut_lives(seed, true, Trouble::Faults));
 }
 
 #[test]
 fn nothing_acknowledged_is_lost_when_the_process_dies_at_any_moment() {
-    for seed in seeds().into_iter().take(100) {
-        cut_lives(seed, false);
-    }
+    (0..2).flat_map(|half| seeds(300, half)).for_each(|seed| cut_lives(seed, false, Trouble::None));
 }
 
 #[test]

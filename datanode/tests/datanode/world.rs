@@ -107,6 +107,14 @@ impl World {
         self.up().node.id.to_string()
     }
 
+    /// Lets a commit fail, after some more good ones, and all that follow it until the crash.
+    pub(crate) fn break_metadata(&self, after: u64) {
+        let stores = self.stores.lock().unwrap();
+        if let Some(store) = stores.values().nth(self.rng.below(stores.len() as u64) as usize) {
+            store.fail_after(after);
+        }
+    }
+
     /// Bytes of keys and values that were written into all metadata so far.
     pub(crate) fn metadata_bytes(&self) -> u64 {
         self.stores.lock().unwrap().values().map(MemoryMetadata::bytes_committed).sum()
