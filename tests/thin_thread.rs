@@ -74,6 +74,49 @@ fn a_changed_byte_on_disk_is_an_error_and_never_bad_data() {
     assert!(error.contains("checksum"), "{error}");
 }
 
+#[test]
+fn a_stopped_datanodes_disk_is_looked_at_and_a_running_ones_is_refused() {
+    let mut cluster = with_bucket(1);
+    put(&cluster, "/vol1/one/key", &pattern(3 << 20));
+    let volume = cluster.data_dir(0);
+    let datanode = Server::Datanode(0);
+    let run = |cluster: &Cluster, args: &[&str]| {
+        let path = volume.to_str().unwrap();
+        let output = cluster.run_as(datanode, &[args, &[path]].concat());
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    for command in [&["debug", "container", "list"][..], &["debug", "volume", "check"]] {
+        let (code, _, said) = run(&cluster, command);
+        assert!(code == Some(1) && said.contains("in use by"), "{said}");
+    }
+    let drain = |cluster: &Cluster| cluster.run_as(datanode, &["datanode", "drain-format"]);
+    assert_eq!(drain(&cluster).status.code(), Some(1));
+    cluster.kill(datanode);
+    let (code, listed, _) = run(&cluster, &["debug", "container", "list"]);
+    assert!(code == Some(0) && listed.contains("OPEN"), "{listed}");
+    let (code, said, _) = run(&cluster, &["debug", "volume", "check"]);
+    assert!(
+        code == Some(0) && said.contains("(0 damaged), 3.00 MiB verified") || said.contains("3 MiB verified"),
+        "{said}"
+    );
+    let block = find_block_file(&volume).unwrap();
+    let container = block.parent().unwrap().parent().unwrap().to_str().unwrap().to_owned();
+    let tar = cluster.path("out.tar");
+    let export = ["debug", "container", "export", "--to", tar.to_str().unwrap(), &container];
+    assert!(cluster.run_as(datanode, &export).status.success());
+    let info = cluster.run_as(datanode, &["debug", "container", "info", "--json", &container]);
+    let info: serde_json::Value = serde_json::from_slice(&info.stdout).unwrap();
+    assert_eq!((&info["state"], &info["blocks"]), (&"OPEN".into(), &1.into()));
+    assert!(drain(&cluster).status.success());
+    let mut bytes = fs::read(&block).unwrap();
+    bytes[5] ^= 1;
+    fs::write(&block, bytes).unwrap();
+    let (code, said, _) = run(&cluster, &["debug", "container", "verify"]);
+    let local = block.file_stem().unwrap().to_str().unwrap();
+    assert!(code == Some(1) && said.contains(&format!("block {local}: chunk")), "{said}");
+}
+
 fn find_block_file(dir: &std::path::Path) -> Option<std::path::PathBuf> {
     for entry in fs::read_dir(dir).ok()?.flatten() {
         let path = entry.path();

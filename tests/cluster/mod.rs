@@ -112,6 +112,14 @@ impl Cluster {
         wait_with_patience(child, args)
     }
 
+    /// Runs `allotrope ARGS` with a server's settings, to its end.
+    pub(crate) fn run_as(&self, server: Server, args: &[&str]) -> Output {
+        let mut command = self.command();
+        command.args(args).args(self.settings_of(server)).stdin(Stdio::null());
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+        wait_with_patience(child, args)
+    }
+
     /// Runs `allotrope sh ARGS`, which must succeed, and returns what it printed.
     pub(crate) fn sh(&self, args: &[&str]) -> String {
         let output = self.try_sh(args);
