@@ -106,7 +106,7 @@ pub(crate) fn measure(report: &mut Report, effort: Effort) {
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&out.stdout).into_owned();
-    let mut kinds: BTreeMap<&str, (f64, Vec<(f64, String)>)> = BTreeMap::new();
+    let mut kinds: BTreeMap<&str, Kind> = BTreeMap::new();
     for line in text.lines().map(str::trim).filter(|line| !line.starts_with('#')) {
         let Some((share, symbol)) = line.split_once('%') else { continue };
         let Ok(share) = share.trim().parse::<f64>() else { continue };
@@ -129,6 +129,9 @@ pub(crate) fn measure(report: &mut Report, effort: Effort) {
     }
     clean("profile");
 }
+
+/// What one kind of code took, and its symbols: shares in percent.
+type Kind = (f64, Vec<(f64, String)>);
 
 /// A symbol without its generics and its path.
 fn short(symbol: &str) -> String {
