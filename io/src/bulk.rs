@@ -1,23 +1,27 @@
 //! Files to sockets and sockets to files, in bulk.
 //!
 //! Shape   a file in the page cache goes out by sendfile, on one blocking thread, and never passes user space; a direct file
-//!         goes through aligned buffers, the next being read while one is sent. What comes in goes through aligned buffers,
-//!         some being written while the next is filled.
+//!         goes through aligned buffers, the next being read while one is sent. On a ring the first of them is sent with
+//!         SEND_ZC, and so are those after it if the kernel tells that it did not copy it. What comes in goes through aligned
+//!         buffers, some being written while the next is filled.
 //! Units   bytes.
 //! Errors  [`BulkError`]: which side failed.
 //! Source  docs/performance/io.md, 'File to socket', for the choice.
 
-use crate::buffer::{BufferPool, PAGE, PoolEmpty};
+use crate::buffer::{AlignedBuf, BufferPool, PAGE, PoolEmpty};
 use crate::clock::Elapsed;
+use crate::engine::Engine;
 use crate::error::DiskError;
 use crate::file::File;
 use crate::net::TcpStream;
+use crate::sys::ZeroCopy;
 use futures_util::stream::{FuturesUnordered, StreamExt, TryStreamExt};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use std::io;
 use std::ops::Range;
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -44,11 +48,30 @@ pub struct BulkConfig {
     pub pieces_ahead: usize,
     /// The longest the other side may take no byte. Default 30 s.
     pub stall_max: Duration,
+    /// How bytes of a direct file leave their buffer. Default by measurement.
+    pub send_by: SendBy,
+}
+
+/// How bytes leave a buffer for a socket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SendBy {
+    /// Without a copy to peers for which the kernel says that it makes none, found out with the first piece; else by copying.
+    #[default]
+    Measured,
+    /// Copied by the kernel: a plain send.
+    Copy,
+    /// SEND_ZC, even if the kernel copies; by copying where there is no ring.
+    ZeroCopy,
 }
 
 impl Default for BulkConfig {
     fn default() -> BulkConfig {
-        BulkConfig { piece: 1 << 20, pieces_ahead: 4, stall_max: Duration::from_secs(30) }
+        BulkConfig {
+            piece: 1 << 20,
+            pieces_ahead: 4,
+            stall_max: Duration::from_secs(30),
+            send_by: SendBy::default(),
+        }
     }
 }
 
@@ -64,28 +87,29 @@ impl TcpStream {
         pool: &BufferPool,
         config: &BulkConfig,
     ) -> Result<(), BulkError> {
-        match file.is_direct() {
-            true => self.send_direct(file, range, pool, config).await,
-            false => self.send_cached(file, range, config).await,
+        match self.duplicate()? {
+            Some(socket) if !file.is_direct() => self.send_cached(file, socket, range, config).await,
+            socket => self.send_pieces(file, socket.map(Arc::new), range, pool, config).await,
         }
     }
 
     async fn send_cached(
         &mut self,
         file: &File,
+        socket: OwnedFd,
         range: Range<u64>,
         config: &BulkConfig,
     ) -> Result<(), BulkError> {
-        let socket = self.duplicate()?;
         let (inner, stall_max) = (file.inner.clone(), config.stall_max);
         // On a thread of its own: a page that is not in the cache is waited for.
         let sent = file.disk.engine().blocking(move || send_all(inner.fd(), &socket, range, stall_max));
         Ok(sent.await?)
     }
 
-    async fn send_direct(
+    async fn send_pieces(
         &mut self,
         file: &File,
+        socket: Option<Arc<OwnedFd>>,
         range: Range<u64>,
         pool: &BufferPool,
         config: &BulkConfig,
@@ -113,12 +137,50 @@ impl TcpStream {
         });
         let send = async {
             while let Some(buf) = get.recv().await {
-                let sent = clock.timeout(config.stall_max, self.write_all(&buf)).await;
-                sent.map_err(late)??;
+                let sent = self.send_piece(file.disk.engine(), socket.as_ref(), buf, config.send_by);
+                clock.timeout(config.stall_max, sent).await.map_err(late)??;
             }
             Ok(())
         };
         futures_util::future::try_join(read, send).await.map(drop)
+    }
+
+    /// Sends all of one buffer.
+    async fn send_piece(
+        &mut self,
+        engine: &Engine,
+        socket: Option<&Arc<OwnedFd>>,
+        buf: AlignedBuf,
+        by: SendBy,
+    ) -> io::Result<()> {
+        let found = self.zero_copy.clone();
+        let spare = match (by, found.get()) {
+            (SendBy::Copy, _) | (SendBy::Measured, ZeroCopy::Copies | ZeroCopy::Trying) => false,
+            (SendBy::ZeroCopy, _) | (SendBy::Measured, ZeroCopy::Spares | ZeroCopy::Untried) => true,
+        };
+        let Some(socket) = socket.filter(|_| spare) else { return self.write_all(&buf).await };
+        if found.get() == ZeroCopy::Untried {
+            found.set(ZeroCopy::Trying);
+        }
+        let (start, buf) = (buf.start(), Arc::new(buf));
+        let mut done = 0;
+        while done < buf.len() {
+            let memory = start + done..start + buf.len();
+            match engine.send(socket, &buf, memory, &found).await {
+                Some(Ok(n)) => done += n,
+                Some(Err(e)) if e.kind() == io::ErrorKind::WouldBlock => self.writable().await?,
+                Some(Err(e)) if e.kind() == io::ErrorKind::Interrupted => {}
+                // The back or the kernel knows no such call.
+                Some(Err(e)) if !matches!(e.raw_os_error(), Some(libc::EINVAL | libc::EOPNOTSUPP)) => {
+                    return Err(e);
+                }
+                _ => {
+                    found.set(ZeroCopy::Copies);
+                    return self.write_all(&buf[done..]).await;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Receives `len` bytes into `file` from `at` on. What arrives is written as it comes, not made durable. A connection that

@@ -1,10 +1,11 @@
 //! Classes of work: what a client waits for goes first, copying and scrubbing take what is left.
 //!
-//! Shape   the CPU is shared by glommio's queues, one a class, with static shares; the disk by a gate that lets each class
-//!         have so many operations under way: few while the foreground is at work, many while it is not.
+//! Shape   the CPU is shared by queues, one a class, with static shares: glommio's, or those of `back::shares` on the portable
+//!         back. The disk is shared by a gate that lets each class have so many operations under way: few while the
+//!         foreground is at work, many while it is not.
 //! Units   shares are relative; the gate counts operations of one shard.
 //!
-//! The portable and the simulated back have the gate and no shares of the CPU.
+//! Under simulation nothing takes CPU: there is the gate alone.
 
 use crate::clock::{Clock, Moment};
 use crate::mesh::Reply;

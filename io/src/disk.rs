@@ -7,6 +7,7 @@
 
 use crate::buffer::AlignedBuf;
 use crate::class::{Class, Gate};
+use crate::clock::Clock;
 use crate::engine::{Engine, Moved};
 use crate::error::{Act, DiskError};
 use crate::file::{File, FileInner, OpenHow, SharedFile};
@@ -14,6 +15,7 @@ use crate::fs::{DirEntry, DiskSpace, Fs};
 use crate::inode::{Inodes, RangeGuard};
 use crate::shard::WeakShard;
 use crate::sync::{Joined, SyncState};
+use crate::task::ShardCounters;
 use std::future::Future;
 use std::io;
 use std::ops::Range;
@@ -34,6 +36,8 @@ struct Inner {
     fs: Arc<dyn Fs>,
     inodes: Arc<Inodes>,
     shard: WeakShard,
+    clock: Clock,
+    counters: Arc<ShardCounters>,
 }
 
 impl Disk {
@@ -42,9 +46,12 @@ impl Disk {
         fs: Arc<dyn Fs>,
         inodes: Arc<Inodes>,
         shard: WeakShard,
-        gate: Rc<Gate>,
+        clock: Clock,
+        counters: Arc<ShardCounters>,
     ) -> Disk {
-        Disk { inner: Rc::new(Inner { gate, engine, fs, inodes, shard }), class: Class::Foreground }
+        let gate = Gate::new(clock.clone());
+        let inner = Inner { gate, engine, fs, inodes, shard, clock, counters };
+        Disk { inner: Rc::new(inner), class: Class::Foreground }
     }
 
     /// The same disk for work of `class`: its reads and writes, and those of the files opened through it, take turns as
@@ -96,12 +103,27 @@ impl Disk {
         &self.inner.inodes
     }
 
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.inner.clock
+    }
+
+    pub(crate) fn counters(&self) -> &ShardCounters {
+        &self.inner.counters
+    }
+
+    /// Starts work on flushes that the shard owns.
+    pub(crate) fn start_flush(&self, work: impl Future<Output = ()> + 'static) {
+        // A shard that is ending drops the work, which tells those that wait.
+        if let Some(shard) = self.inner.shard.upgrade() {
+            shard.spawn_named(Class::Foreground, "flush".into(), work);
+        }
+    }
+
     /// Opens or creates a file.
     pub async fn open(&self, path: impl AsRef<Path>, how: OpenHow) -> Result<File, DiskError> {
         let inodes = self.inner.inodes.clone();
-        let opened = self.meta(Act::Open, path.as_ref(), move |fs, path| {
-            FileInner::new(fs.open(path, how)?, path, how, &inodes)
-        });
+        let opened =
+            self.meta(Act::Open, path.as_ref(), move |fs, path| FileInner::new(fs, path, how, &inodes));
         Ok(File { disk: self.clone(), inner: Arc::new(opened.await?) })
     }
 
@@ -110,7 +132,8 @@ impl Disk {
         File { disk: self.clone(), inner: shared.0.clone() }
     }
 
-    /// Makes every one of `files` durable, all at once; the first error of all.
+    /// Makes every one of `files` durable; the first error of all. They are flushed all at once, or by one flush of their
+    /// file system where that is measured cheaper, as are files that tasks flush one by one at the same time.
     ///
     /// Cancel safety: if dropped, the flushes go on.
     pub async fn sync_files(&self, files: &[File]) -> Result<(), DiskError> {

@@ -9,10 +9,13 @@ use crate::file::FileInner;
 use crate::inode::RangeGuard;
 use crate::ring::RingEngine;
 use crate::sim::SimEngine;
-use crate::sys::RingOp;
+use crate::sys::{RingOp, ZeroCopy};
 use crate::task::ShardCounters;
+use std::cell::Cell;
 use std::io;
 use std::ops::Range;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -119,6 +122,19 @@ impl Engine {
         }
     }
 
+    /// Sends `memory` of `buf` from where it lies; `None` where the back has no such call.
+    pub(crate) async fn send(
+        &self,
+        socket: &Arc<OwnedFd>,
+        buf: &Arc<AlignedBuf>,
+        memory: Range<usize>,
+        found: &Rc<Cell<ZeroCopy>>,
+    ) -> Option<io::Result<usize>> {
+        let Engine::Ring(ring) = self else { return None };
+        let (socket, buf, found) = (socket.clone(), buf.clone(), found.clone());
+        Some(ring.run(RingOp::Send { socket, buf, memory, found }).await.1)
+    }
+
     /// Makes the file's data and length durable.
     pub(crate) async fn sync(&self, file: &Arc<FileInner>) -> io::Result<()> {
         let file = file.clone();
@@ -130,6 +146,22 @@ impl Engine {
             }
             Engine::Memory(memory_disk) => memory_disk.sync(file).await,
         }
+    }
+
+    /// Makes the whole file system of `file`, a direct one, durable. `false` if nothing was done: the page cache holds too
+    /// much that would be written with it.
+    pub(crate) async fn sync_whole(&self, file: &Arc<FileInner>) -> io::Result<bool> {
+        let file = file.clone();
+        if let Engine::Memory(memory_disk) = self {
+            return memory_disk.sync_whole(file).await.map(|()| true);
+        }
+        self.blocking(move || {
+            if crate::fs::dirty_bytes().is_none_or(|bytes| bytes > crate::flush::DIRTY_MAX) {
+                return Ok(false);
+            }
+            Ok(rustix::fs::syncfs(file.fd()).map(|()| true)?)
+        })
+        .await
     }
 
     /// Runs `work`, which may block, off the shard.

@@ -8,7 +8,8 @@
 use crate::buffer::{AlignedBuf, PAGE};
 use crate::disk::Disk;
 use crate::error::{Act, DiskError};
-use crate::fs::{Body, FileId, Fs};
+use crate::flush::Device;
+use crate::fs::{Body, Fs};
 use crate::inode::{Inode, Inodes};
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -69,22 +70,20 @@ pub(crate) struct FileInner {
     pub(crate) path: PathBuf,
     pub(crate) how: OpenHow,
     pub(crate) inode: Arc<Inode>,
+    pub(crate) device: Arc<Device>,
 }
 
 impl FileInner {
-    /// The file of `body`; an error if it is open for writing the other way.
-    pub(crate) fn new(
-        (body, id, len): (Body, FileId, u64),
-        path: &Path,
-        how: OpenHow,
-        inodes: &Inodes,
-    ) -> io::Result<FileInner> {
+    /// Opens it; an error if it is open for writing the other way. May block.
+    pub(crate) fn new(fs: &dyn Fs, path: &Path, how: OpenHow, inodes: &Inodes) -> io::Result<FileInner> {
+        let (body, id, len) = fs.open(path, how)?;
         let inode = inodes.file(id, len);
         if !inode.enter(how.write, how.direct, len) {
             let why = "the file is open for writing both through the page cache and past it";
             return Err(io::Error::new(io::ErrorKind::ResourceBusy, why));
         }
-        Ok(FileInner { body, path: path.to_owned(), how, inode })
+        let device = inodes.device(id.0, || fs.flushes_whole(id.0));
+        Ok(FileInner { body, path: path.to_owned(), how, inode, device })
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
@@ -337,7 +336,7 @@ impl File {
         let (disk, inner) = (self.disk.clone(), self.inner.clone());
         let flushed = self.disk.flush(&self.inner.inode.sync, move || {
             let (disk, inner) = (disk.clone(), inner.clone());
-            async move { disk.engine().sync(&inner).await }
+            async move { inner.device.flush(&disk, &inner).await }
         });
         flushed.await.map_err(|e| {
             self.disk.inodes().file_failed(&self.inner.inode);

@@ -10,6 +10,7 @@ use send_wrapper::SendWrapper;
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::OnceLock;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -75,7 +76,13 @@ impl Timer for ShardTimer {
     }
 
     fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn hyper::rt::Sleep>> {
-        self.sleep(deadline.saturating_duration_since(Instant::now()))
+        self.sleep(deadline.saturating_duration_since(self.now()))
+    }
+
+    /// The clock's own now, so that virtual time passes for hyper as it does for others.
+    fn now(&self) -> Instant {
+        static ZERO: OnceLock<Instant> = OnceLock::new();
+        *ZERO.get_or_init(Instant::now) + Duration::from_nanos(self.0.now().nanos())
     }
 }
 

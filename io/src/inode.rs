@@ -4,6 +4,7 @@
 //! Units   bytes; locks cover whole pages.
 
 use crate::buffer::PAGE;
+use crate::flush::Device;
 use crate::fs::FileId;
 use crate::sync::SyncState;
 use std::collections::BTreeMap;
@@ -172,6 +173,8 @@ pub(crate) struct Inodes(Mutex<Known>);
 struct Known {
     files: BTreeMap<FileId, Weak<Inode>>,
     dirs: BTreeMap<PathBuf, Weak<SyncState>>,
+    /// By number of device: a handful.
+    devices: BTreeMap<u64, Arc<Device>>,
     /// Files and directories with a failed flush: remembered, so that opening them again does not clear it.
     failed: Vec<Failed>,
 }
@@ -199,6 +202,16 @@ impl Inodes {
         let inode = Arc::new(Inode::new(len));
         known.files.insert(id, Arc::downgrade(&inode));
         inode
+    }
+
+    /// The file system with number `device`; `whole` tells whether it can be flushed whole.
+    pub(crate) fn device(&self, device: u64, whole: impl FnOnce() -> bool) -> Arc<Device> {
+        let known = self.lock().devices.get(&device).cloned();
+        // Looked up outside the lock: it reads the table of mounts.
+        known.unwrap_or_else(|| {
+            let new = Arc::new(Device::new(whole()));
+            self.lock().devices.entry(device).or_insert(new).clone()
+        })
     }
 
     /// The directory at `dir`.

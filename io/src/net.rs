@@ -4,15 +4,19 @@
 //! Errors  [`NetError`] for listening and connecting, `io::Error` on a stream, as hyper wants them.
 //!
 //! A call is tried first and waits for readiness only when the kernel says it would block, so buffers are borrowed:
-//! nothing is in flight while a task waits.
+//! nothing is in flight while a task waits. Under simulation the same face stands over the in-memory network.
 
 use crate::buffer::AlignedBuf;
-use crate::clock::Clock;
+use crate::clock::{Clock, Sleep};
 use crate::shard::{Exec, Shard};
+use crate::sim::{SimEnd, SimListener};
+use crate::sys::ZeroCopy;
 use glommio::io::{PollState, PollableFd};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::{
     AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketFlags, SocketType, sockopt,
 };
+use std::cell::Cell;
 use std::fmt;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
@@ -42,16 +46,26 @@ enum Watch {
     Tokio(Rc<AsyncFd<OwnedFd>>),
 }
 
-/// One task's wait for one direction of a [`Watch`].
+/// One end of a connection: the kernel's, or of a simulation. Clones share it.
+#[derive(Clone)]
+enum Socket {
+    Real(Watch),
+    Memory(SimEnd),
+}
+
+/// One task's wait for one direction of a [`Socket`].
 #[derive(Default)]
-struct Wait(PollState);
+struct Wait {
+    ready: PollState,
+    arrival: Option<Sleep>,
+}
 
 impl Watch {
     fn new(exec: &Exec, fd: OwnedFd) -> io::Result<Watch> {
         Ok(match exec {
             Exec::Uring(_) => Watch::Uring(Rc::new(PollableFd::new(fd)?)),
-            Exec::Portable => Watch::Tokio(Rc::new(crate::sys::watch(fd)?)),
-            Exec::Sim(_) => return Err(io::ErrorKind::Unsupported.into()),
+            Exec::Portable(_) => Watch::Tokio(Rc::new(crate::sys::watch(fd)?)),
+            Exec::Sim(_) => unreachable!("a simulation has sockets of its own"),
         })
     }
 
@@ -79,9 +93,9 @@ impl Watch {
                         done => return Poll::Ready(done),
                     }
                     let ready = if interest.is_readable() {
-                        fd.poll_readable(cx, &mut wait.0)
+                        fd.poll_readable(cx, &mut wait.ready)
                     } else {
-                        fd.poll_writable(cx, &mut wait.0)
+                        fd.poll_writable(cx, &mut wait.ready)
                     };
                     std::task::ready!(ready)?;
                 }
@@ -114,6 +128,11 @@ fn addr_of(any: rustix::net::SocketAddrAny) -> io::Result<SocketAddr> {
 impl Shard {
     /// Listens on `addr`. Other shards may listen on the same one; the kernel spreads connections over them.
     pub fn listen(&self, addr: SocketAddr) -> Result<TcpListener, NetError> {
+        if let Exec::Sim(exec) = self.exec() {
+            let listener = exec.network().listen(exec, addr);
+            let local = listener.local_addr();
+            return Ok(TcpListener { from: Listening::Memory(listener), shard: self.clone(), local });
+        }
         let listen = || -> io::Result<TcpListener> {
             let fd = socket_for(addr)?;
             sockopt::set_socket_reuseaddr(&fd, true)?;
@@ -121,7 +140,8 @@ impl Shard {
             rustix::net::bind(&fd, &addr)?;
             rustix::net::listen(&fd, 1024)?;
             let local = addr_of(rustix::net::getsockname(&fd)?)?;
-            Ok(TcpListener { fd: Watch::new(self.exec(), fd)?, shard: self.clone(), local })
+            let from = Listening::Real(Watch::new(self.exec(), fd)?);
+            Ok(TcpListener { from, shard: self.clone(), local })
         };
         listen().map_err(|source| NetError { what: "listen on", addr, source })
     }
@@ -129,13 +149,18 @@ impl Shard {
     /// Connects to `addr`. Put a deadline around it.
     pub async fn connect(&self, addr: SocketAddr) -> Result<TcpStream, NetError> {
         let connect = async {
+            if let Exec::Sim(exec) = self.exec() {
+                let end = exec.network().connect(exec, addr).await?;
+                return Ok(TcpStream::over(self, Socket::Memory(end)));
+            }
             let fd = socket_for(addr)?;
             match rustix::net::connect(&fd, &addr) {
                 Ok(()) | Err(rustix::io::Errno::INPROGRESS) => {}
                 Err(e) => return Err(io::Error::from(e)),
             }
-            let mut stream = TcpStream::new(self, fd)?;
-            let (fd, wait) = (stream.fd.clone(), &mut stream.write);
+            let fd = Watch::new(self.exec(), fd)?;
+            let mut stream = TcpStream::new(self, fd.clone())?;
+            let wait = &mut stream.write;
             poll_fn(|cx| {
                 fd.poll_io(cx, wait, Interest::WRITABLE, |fd| {
                     sockopt::socket_error(fd)??;
@@ -155,9 +180,14 @@ impl Shard {
 
 /// A listening socket of one shard.
 pub struct TcpListener {
-    fd: Watch,
+    from: Listening,
     shard: Shard,
     local: SocketAddr,
+}
+
+enum Listening {
+    Real(Watch),
+    Memory(SimListener),
 }
 
 impl TcpListener {
@@ -170,13 +200,20 @@ impl TcpListener {
     ///
     /// Cancel safety: a dropped wait loses no connection.
     pub async fn accept(&self) -> io::Result<TcpStream> {
+        let watch = match &self.from {
+            Listening::Real(watch) => watch,
+            Listening::Memory(listener) => {
+                let end = poll_fn(|cx| listener.poll_accept(cx)).await;
+                return Ok(TcpStream::over(&self.shard, Socket::Memory(end)));
+            }
+        };
         let mut wait = Wait::default();
         let accepted = poll_fn(|cx| {
-            self.fd.poll_io(cx, &mut wait, Interest::READABLE, |fd| {
+            watch.poll_io(cx, &mut wait, Interest::READABLE, |fd| {
                 Ok(rustix::net::accept_with(fd, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?)
             })
         });
-        TcpStream::new(&self.shard, accepted.await?)
+        TcpStream::new(&self.shard, Watch::new(self.shard.exec(), accepted.await?)?)
     }
 }
 
@@ -189,35 +226,56 @@ impl fmt::Debug for TcpListener {
 /// A connection on one shard. Reads into, and writes from, memory of the caller; hyper's `rt` traits are implemented.
 pub struct TcpStream {
     shard: Shard,
-    fd: Watch,
+    socket: Socket,
     read: Wait,
     write: Wait,
+    /// Whether the kernel sends to this peer without copying.
+    pub(crate) zero_copy: Rc<Cell<ZeroCopy>>,
 }
 
 impl TcpStream {
-    fn new(shard: &Shard, fd: OwnedFd) -> io::Result<TcpStream> {
-        sockopt::set_tcp_nodelay(&fd, true)?;
-        let fd = Watch::new(shard.exec(), fd)?;
-        Ok(TcpStream { shard: shard.clone(), fd, read: Wait::default(), write: Wait::default() })
+    fn new(shard: &Shard, fd: Watch) -> io::Result<TcpStream> {
+        sockopt::set_tcp_nodelay(fd.fd(), true)?;
+        Ok(TcpStream::over(shard, Socket::Real(fd)))
+    }
+
+    fn over(shard: &Shard, socket: Socket) -> TcpStream {
+        let (read, write) = (Wait::default(), Wait::default());
+        TcpStream { shard: shard.clone(), socket, read, write, zero_copy: Rc::default() }
     }
 
     /// The other side's address.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        addr_of(rustix::net::getpeername(self.fd.fd())?.ok_or(io::ErrorKind::NotConnected)?)
+        match &self.socket {
+            Socket::Real(watch) => {
+                addr_of(rustix::net::getpeername(watch.fd())?.ok_or(io::ErrorKind::NotConnected)?)
+            }
+            Socket::Memory(end) => Ok(end.peer_addr()),
+        }
     }
 
     /// This side's address.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        addr_of(rustix::net::getsockname(self.fd.fd())?)
+        match &self.socket {
+            Socket::Real(watch) => addr_of(rustix::net::getsockname(watch.fd())?),
+            Socket::Memory(end) => Ok(end.local_addr()),
+        }
     }
 
     /// Reads what is there into `buf`, at least one byte; 0 is the end.
     pub async fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let TcpStream { fd, read, .. } = self;
-        poll_fn(|cx| {
-            fd.poll_io(cx, read, Interest::READABLE, |fd| {
+        let TcpStream { socket, read, .. } = self;
+        poll_fn(|cx| match socket {
+            Socket::Real(watch) => watch.poll_io(cx, read, Interest::READABLE, |fd| {
                 Ok(rustix::net::recv(fd, &mut *buf, RecvFlags::empty())?.0)
-            })
+            }),
+            Socket::Memory(end) => {
+                let mut done = 0;
+                end.poll_receive(cx, &mut read.arrival, buf.len(), |bytes| {
+                    buf[done..done + bytes.len()].copy_from_slice(bytes);
+                    done += bytes.len();
+                })
+            }
         })
         .await
     }
@@ -247,9 +305,8 @@ impl TcpStream {
 
     /// Writes all of `parts`, one after the other, with as few calls as the kernel allows.
     pub async fn write_all_vectored(&mut self, mut parts: &mut [IoSlice<'_>]) -> io::Result<()> {
-        let TcpStream { fd, write, .. } = self;
         while parts.iter().any(|part| !part.is_empty()) {
-            let sent = poll_fn(|cx| fd.poll_io(cx, write, Interest::WRITABLE, |fd| send(fd, parts))).await?;
+            let sent = poll_fn(|cx| self.poll_send(cx, parts)).await?;
             IoSlice::advance_slices(&mut parts, sent);
         }
         Ok(())
@@ -257,23 +314,46 @@ impl TcpStream {
 
     /// Tells the other side that no more bytes come.
     pub fn shutdown_write(&self) -> io::Result<()> {
-        Ok(rustix::net::shutdown(self.fd.fd(), Shutdown::Write)?)
+        match &self.socket {
+            Socket::Real(watch) => rustix::net::shutdown(watch.fd(), Shutdown::Write)?,
+            Socket::Memory(end) => end.shutdown_write(),
+        }
+        Ok(())
     }
 
     /// Splits into a half that reads and one that writes, for two tasks of the same shard.
     pub fn split(self) -> (TcpStream, TcpStream) {
-        let (shard, fd) = (self.shard.clone(), self.fd.clone());
-        let reader = TcpStream { shard, fd, read: self.read, write: Wait::default() };
-        (reader, TcpStream { shard: self.shard, fd: self.fd, read: Wait::default(), write: self.write })
+        let mut writer = TcpStream::over(&self.shard, self.socket.clone());
+        let TcpStream { shard, socket, read, write, zero_copy } = self;
+        (writer.write, writer.zero_copy) = (write, zero_copy.clone());
+        (TcpStream { shard, socket, read, write: Wait::default(), zero_copy }, writer)
     }
 
     pub(crate) fn clock(&self) -> &Clock {
         self.shard.clock()
     }
 
-    /// Another descriptor of the same connection.
-    pub(crate) fn duplicate(&self) -> io::Result<OwnedFd> {
-        self.fd.fd().try_clone_to_owned()
+    /// Another descriptor of the same connection; none under simulation.
+    pub(crate) fn duplicate(&self) -> io::Result<Option<OwnedFd>> {
+        match &self.socket {
+            Socket::Real(watch) => watch.fd().try_clone_to_owned().map(Some),
+            Socket::Memory(_) => Ok(None),
+        }
+    }
+
+    /// Waits until the kernel takes more bytes.
+    pub(crate) async fn writable(&mut self) -> io::Result<()> {
+        let Socket::Real(watch) = &self.socket else { return Ok(()) };
+        poll_fn(|cx| {
+            watch.poll_io(cx, &mut self.write, Interest::WRITABLE, |fd| {
+                let mut look = [PollFd::new(&fd, PollFlags::OUT)];
+                match rustix::event::poll(&mut look, Some(&Timespec::default()))? {
+                    0 => Err(io::ErrorKind::WouldBlock.into()),
+                    _ => Ok(()),
+                }
+            })
+        })
+        .await
     }
 
     pub(crate) fn poll_receive(
@@ -284,9 +364,14 @@ impl TcpStream {
         if into.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
-        let received = self
-            .fd
-            .poll_io(cx, &mut self.read, Interest::READABLE, |fd| crate::sys::receive_into(fd, &mut into));
+        let received = match &self.socket {
+            Socket::Real(watch) => watch.poll_io(cx, &mut self.read, Interest::READABLE, |fd| {
+                crate::sys::receive_into(fd, &mut into)
+            }),
+            Socket::Memory(end) => {
+                end.poll_receive(cx, &mut self.read.arrival, into.remaining(), |bytes| into.put_slice(bytes))
+            }
+        };
         received.map_ok(drop)
     }
 
@@ -295,7 +380,12 @@ impl TcpStream {
         cx: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.fd.poll_io(cx, &mut self.write, Interest::WRITABLE, |fd| send(fd, parts))
+        match &self.socket {
+            Socket::Real(watch) => {
+                watch.poll_io(cx, &mut self.write, Interest::WRITABLE, |fd| send(fd, parts))
+            }
+            Socket::Memory(end) => end.poll_send(cx, parts),
+        }
     }
 }
 

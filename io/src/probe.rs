@@ -28,8 +28,23 @@ pub enum UringFinding {
     Seccomp,
     /// The sysctl `kernel.io_uring_disabled` has this value and refuses it.
     Disabled(u8),
+    /// The kernel pins no more than so many bytes for this process: less than shards ask for at the least.
+    Memlock(u64),
     /// It failed otherwise.
     Failed(String),
+}
+
+/// What a shard on io_uring asks of RLIMIT_MEMLOCK at the least, in bytes; glommio refuses to start below it.
+const MEMLOCK_MIN: u64 = 512 << 10;
+
+impl UringFinding {
+    /// Tries io_uring.
+    pub(crate) fn look() -> UringFinding {
+        match rustix::process::getrlimit(Resource::Memlock).current {
+            Some(limit) if limit < MEMLOCK_MIN => UringFinding::Memlock(limit),
+            _ => probe_uring(),
+        }
+    }
 }
 
 /// Whether buffers can be registered with the kernel.
@@ -81,24 +96,31 @@ pub struct ProbeLine {
     pub severity: Severity,
     /// What was found.
     pub text: String,
+    /// What is found where all is well.
+    pub expected: String,
     /// What to change, if anything.
     pub advice: Option<String>,
 }
 
 impl ProbeLine {
-    pub(crate) fn new(severity: Severity, text: String, advice: Option<&str>) -> ProbeLine {
-        ProbeLine { severity, text, advice: advice.map(str::to_owned) }
+    pub(crate) fn new(severity: Severity, text: String, expected: &str, advice: Option<&str>) -> ProbeLine {
+        ProbeLine { severity, text, expected: expected.to_owned(), advice: advice.map(str::to_owned) }
+    }
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Severity::Fine => "ok",
+            Severity::Slower => "slower",
+            Severity::Broken => "broken",
+        })
     }
 }
 
 impl fmt::Display for ProbeLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.severity {
-            Severity::Fine => "ok      ",
-            Severity::Slower => "slower  ",
-            Severity::Broken => "broken  ",
-        })?;
-        f.write_str(&self.text)?;
+        write!(f, "{:8}{}", self.severity, self.text)?;
         self.advice.as_ref().map_or(Ok(()), |advice| write!(f, "\n  try: {advice}"))
     }
 }
@@ -122,7 +144,7 @@ impl Probe {
     /// Looks at the kernel and at each of `dirs`, for `shards` shards with `memory_per_shard` bytes of buffers each. Blocks;
     /// writes, syncs and removes a file of a page in each directory.
     pub fn run<P: AsRef<Path>>(dirs: &[P], shards: usize, memory_per_shard: usize) -> Probe {
-        let uring = probe_uring();
+        let uring = UringFinding::look();
         let registered = match uring {
             UringFinding::Usable => probe_registered(shards, memory_per_shard),
             _ => RegisteredFinding::NoRing,
@@ -134,10 +156,7 @@ impl Probe {
 
     /// The back to start shards on.
     pub fn back(&self) -> Back {
-        match self.uring {
-            UringFinding::Usable => Back::Uring,
-            _ => Back::Portable,
-        }
+        Back::for_uring(&self.uring)
     }
 
     /// Whether shards may start here: every data directory serves.
@@ -207,9 +226,18 @@ fn probe_registered(shards: usize, memory_per_shard: usize) -> RegisteredFinding
 
 fn uring_line(uring: &UringFinding, kernel: &str) -> ProbeLine {
     use UringFinding::*;
-    let slower = |text: String, advice| ProbeLine::new(Severity::Slower, text, Some(advice));
+    const EXPECTED: &str = "io_uring works";
+    let slower = |text: String, advice| ProbeLine::new(Severity::Slower, text, EXPECTED, Some(advice));
     match uring {
-        Usable => ProbeLine::new(Severity::Fine, format!("io_uring works (kernel {kernel})"), None),
+        Usable => ProbeLine::new(Severity::Fine, format!("io_uring works (kernel {kernel})"), EXPECTED, None),
+        Memlock(limit) => slower(
+            format!(
+                "memlock is {} KiB, and shards on io_uring ask for {} KiB; shards run on the portable back",
+                limit >> 10,
+                MEMLOCK_MIN >> 10
+            ),
+            MEMLOCK_ADVICE,
+        ),
         Lacking(missing) => slower(
             format!(
                 "io_uring of kernel {kernel} lacks {}; shards run on the portable back",
@@ -236,12 +264,17 @@ fn uring_line(uring: &UringFinding, kernel: &str) -> ProbeLine {
     }
 }
 
+/// How to raise RLIMIT_MEMLOCK.
+const MEMLOCK_ADVICE: &str =
+    "ulimit -l unlimited, LimitMEMLOCK=infinity in the unit, or --ulimit memlock=-1 for the container";
+
 fn registered_line(registered: &RegisteredFinding) -> ProbeLine {
     use RegisteredFinding::*;
+    const EXPECTED: &str = "the shards' buffers are registered with the kernel";
     match registered {
         Works(bytes) => {
             let text = format!("buffers are registered with the kernel ({} MiB a shard)", bytes >> 20);
-            ProbeLine::new(Severity::Fine, text, None)
+            ProbeLine::new(Severity::Fine, text, EXPECTED, None)
         }
         Memlock { limit, wanted } => ProbeLine::new(
             Severity::Slower,
@@ -250,16 +283,16 @@ fn registered_line(registered: &RegisteredFinding) -> ProbeLine {
                 limit >> 10,
                 wanted >> 10
             ),
-            Some(
-                "ulimit -l unlimited, LimitMEMLOCK=infinity in the unit, or --ulimit memlock=-1 for the container",
-            ),
+            EXPECTED,
+            Some(MEMLOCK_ADVICE),
         ),
         Failed(why) => {
             let text = format!("buffers cannot be registered with the kernel: {why}");
-            ProbeLine::new(Severity::Slower, text, None)
+            ProbeLine::new(Severity::Slower, text, EXPECTED, Some("look for the reason in the kernel's log"))
         }
         NoRing => {
-            ProbeLine::new(Severity::Fine, "buffers are not registered: there is no io_uring".into(), None)
+            let text = "buffers are not registered: there is no io_uring";
+            ProbeLine::new(Severity::Fine, text.into(), "nothing, without io_uring", None)
         }
     }
 }

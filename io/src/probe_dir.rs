@@ -8,6 +8,9 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// What a data directory shall be.
+const EXPECTED: &str = "a directory that takes files, with O_DIRECT aligned to at most 4 KiB";
+
 /// The kind of a file system, as far as it matters to us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FsKind {
@@ -150,7 +153,8 @@ impl DirProbe {
         let facts = match &self.found {
             Ok(facts) => facts,
             Err(trouble) => {
-                return vec![ProbeLine::new(Severity::Broken, trouble.to_string(), Some(&trouble.advice()))];
+                let advice = trouble.advice();
+                return vec![ProbeLine::new(Severity::Broken, trouble.to_string(), EXPECTED, Some(&advice))];
             }
         };
         let mut lines = Vec::new();
@@ -159,6 +163,7 @@ impl DirProbe {
             lines.push(ProbeLine::new(
                 Severity::Slower,
                 format!("{path} is on {} without O_DIRECT: data passes the page cache", facts.fs),
+                EXPECTED,
                 Some("a data directory on ext4 or xfs"),
             ));
         } else if offset as usize > PAGE || memory as usize > PAGE {
@@ -168,22 +173,25 @@ impl DirProbe {
                     "{path} asks for an alignment of {} B, and we write pages of {PAGE} B",
                     offset.max(memory)
                 ),
+                EXPECTED,
                 Some("a device with sectors of at most 4 KiB"),
             ));
         } else {
             let iopoll = if facts.iopoll { ", IOPOLL" } else { "" };
             let text = format!("{path} is on {}, O_DIRECT aligned to {offset} B{iopoll}", facts.fs);
-            lines.push(ProbeLine::new(Severity::Fine, text, None));
+            lines.push(ProbeLine::new(Severity::Fine, text, EXPECTED, None));
         }
         match facts.fs {
             FsKind::Tmpfs => lines.push(ProbeLine::new(
                 Severity::Slower,
                 format!("{path} is memory: nothing in it survives a restart of the machine"),
+                "a disk",
                 Some("a data directory on a disk"),
             )),
             FsKind::Overlay => lines.push(ProbeLine::new(
                 Severity::Slower,
                 format!("{path} is a container's own layer: it goes with the container"),
+                "a disk",
                 Some("mount a volume there"),
             )),
             _ => {}
@@ -193,6 +201,7 @@ impl DirProbe {
             lines.push(ProbeLine::new(
                 Severity::Slower,
                 format!("{path} has {free} of {all} inodes left"),
+                "1 % of the inodes free",
                 Some("a file system made with more inodes; one block file takes one"),
             ));
         }

@@ -1,7 +1,7 @@
 //! The disk engine of the uring back: futures over the shard's ring.
 //!
-//! Shape   an operation is pushed by the task that wants it; one driver task a shard submits what all tasks pushed in a
-//!         turn with one system call, takes the answers and wakes their tasks.
+//! Shape   an operation is pushed by the task that wants it, and a few of them are submitted with one system call; one driver
+//!         task a shard submits what is left of a turn, takes the answers and wakes their tasks.
 //! Errors  `io::Error` as the kernel gives it.
 //!
 //! A dropped future leaves its operation with the ring, which keeps the buffer until the kernel has answered.
@@ -74,6 +74,10 @@ impl RingEngine {
         let mut ring = self.inner.ring.borrow_mut();
         if self.inner.backlog.borrow().is_empty() && ring.has_room() {
             ring.push(op, slot);
+            if ring.is_submit_due() {
+                // An error comes up again in the driver's turn, which answers for the ring.
+                let _ = ring.submit();
+            }
         } else {
             self.inner.backlog.borrow_mut().push_back((op, slot));
         }

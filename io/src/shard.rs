@@ -3,9 +3,10 @@
 //! Shape   a handle that stays on its thread (`!Send`); cheap to clone.
 //! Errors  those of what it hands out.
 
+use crate::back::shares::Background;
 use crate::blocking::BlockingError;
 use crate::buffer::BufferPool;
-use crate::class::{Class, Gate};
+use crate::class::Class;
 use crate::clock::Clock;
 use crate::disk::Disk;
 use crate::engine::Engine;
@@ -26,7 +27,7 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub(crate) enum Exec {
     Uring(Queues),
-    Portable,
+    Portable(Background),
     Sim(SimExec),
 }
 
@@ -84,10 +85,16 @@ impl Shard {
             Exec::Uring(_) => {
                 let refused = |e: std::io::Error| StartError::Uring { shard: about.id, why: e.to_string() };
                 let mut ring = Ring::new(about.config.disk_depth).map_err(refused)?;
-                if about.config.register_buffers
-                    && let Err(e) = ring.register(&about.buffers)
-                {
-                    tracing::warn!(shard = about.id.0, error = %e, "the shard's buffers are not registered");
+                if about.config.register_buffers {
+                    match ring.register(&about.buffers) {
+                        Ok(()) => about
+                            .counters
+                            .bytes_registered
+                            .store(about.buffers.bytes_total() as u64, std::sync::atomic::Ordering::Relaxed),
+                        Err(e) => {
+                            tracing::warn!(shard = about.id.0, error = %e, "the shard's buffers are not registered");
+                        }
+                    }
                 }
                 let ring = RingEngine::new(ring, about.counters.clone(), about.blocking.clone());
                 let driver = ring.clone();
@@ -100,16 +107,20 @@ impl Shard {
                 .detach();
                 Engine::Ring(ring)
             }
-            Exec::Portable => Engine::Pool(about.blocking.clone(), about.counters.clone()),
+            Exec::Portable(background) => {
+                let driver = background.clone().drive(self.0.live.spent().clone());
+                drop(tokio::task::spawn_local(driver));
+                Engine::Pool(about.blocking.clone(), about.counters.clone())
+            }
             Exec::Sim(exec) => Engine::Memory(SimEngine::new(exec.clone(), about.counters.clone())),
         };
         let fs: Arc<dyn Fs> = match &self.0.exec {
             Exec::Sim(exec) => Arc::new(exec.disk().clone()),
             _ => Arc::new(RealFs),
         };
-        let gate = Gate::new(self.0.clock.clone());
         let weak = WeakShard(Rc::downgrade(&self.0));
-        self.0.disk.get_or_init(|| Disk::new(engine, fs, about.inodes.clone(), weak, gate));
+        let (clock, counters) = (self.0.clock.clone(), about.counters.clone());
+        self.0.disk.get_or_init(|| Disk::new(engine, fs, about.inodes.clone(), weak, clock, counters));
         Ok(())
     }
 
@@ -169,7 +180,7 @@ impl Shard {
     pub(crate) fn spawn_named(&self, class: Class, name: Arc<str>, work: impl Future<Output = ()> + 'static) {
         let timed = !matches!(self.0.exec, Exec::Sim(_));
         let counters = self.0.about.counters.clone();
-        let task = Watched::new(name.clone(), counters, &self.0.live, timed, Box::pin(work));
+        let task = Watched::new(name.clone(), counters, &self.0.live, class, timed, Box::pin(work));
         match &self.0.exec {
             Exec::Uring(queues) => {
                 let queue = match class {
@@ -185,7 +196,10 @@ impl Shard {
                     }
                 }
             }
-            Exec::Portable => drop(tokio::task::spawn_local(task)),
+            Exec::Portable(background) => match class {
+                Class::Foreground => drop(tokio::task::spawn_local(task)),
+                _ => background.spawn(class, task),
+            },
             Exec::Sim(exec) => exec.spawn(format!("{} {name}", self.id()).into(), task),
         }
     }
@@ -224,7 +238,7 @@ impl Shard {
     pub async fn yield_now(&self) {
         match &self.0.exec {
             Exec::Uring(_) => glommio::executor().yield_now().await,
-            Exec::Portable => tokio::task::yield_now().await,
+            Exec::Portable(_) => tokio::task::yield_now().await,
             Exec::Sim(_) => crate::sim::yield_once().await,
         }
     }

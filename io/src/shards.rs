@@ -11,6 +11,7 @@ use crate::class::Class;
 use crate::clock::{Clock, Moment};
 use crate::inode::Inodes;
 use crate::mesh::{AskError, Reply};
+use crate::probe::UringFinding;
 use crate::shard::{Exec, Shard};
 use crate::task::{ShardCounters, TaskHandle};
 use std::fmt;
@@ -48,6 +49,21 @@ impl fmt::Display for Back {
             Back::Portable => "portable",
             Back::Simulated => "simulated",
         })
+    }
+}
+
+impl Back {
+    /// The back for this machine: io_uring where the probe finds it usable. Who starts shards on it and nothing else finds out
+    /// when that is no longer so; [`Probe`](crate::Probe) says why.
+    pub fn of_this_machine() -> Back {
+        Back::for_uring(&UringFinding::look())
+    }
+
+    pub(crate) fn for_uring(found: &UringFinding) -> Back {
+        match found {
+            UringFinding::Usable => Back::Uring,
+            _ => Back::Portable,
+        }
     }
 }
 

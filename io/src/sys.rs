@@ -14,9 +14,11 @@ use crate::file::FileInner;
 use crate::inode::RangeGuard;
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use slab::Slab;
+use std::cell::Cell;
 use std::io;
 use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::unix::AsyncFd;
@@ -59,7 +61,29 @@ pub(crate) enum RingOp {
     },
     /// fdatasync.
     Sync { file: Arc<FileInner> },
+    /// Sends `memory` of `buf` without copying it, where the kernel can. Answered when the bytes are queued; the buffer stays
+    /// with the ring until the other side has them.
+    Send { socket: Arc<OwnedFd>, buf: Arc<AlignedBuf>, memory: Range<usize>, found: Rc<Cell<ZeroCopy>> },
+    /// The answer of a [`Send`](RingOp::Send) whose buffer the kernel still holds.
+    Sent,
 }
+
+/// What sending to one peer without a copy came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum ZeroCopy {
+    #[default]
+    Untried,
+    Trying,
+    /// The kernel took the bytes from our memory.
+    Spares,
+    /// It copied them all the same, or cannot do it: a plain send is cheaper.
+    Copies,
+}
+
+/// IORING_SEND_ZC_REPORT_USAGE: the notification tells whether the bytes were copied after all.
+const REPORT_USAGE: u16 = 1 << 3;
+/// IORING_NOTIF_USAGE_ZC_COPIED, in the notification's result.
+const WAS_COPIED: u32 = 1 << 31;
 
 struct InFlight {
     op: RingOp,
@@ -79,6 +103,12 @@ pub(crate) struct Ring {
     pending: usize,
 }
 
+/// So many operations that were pushed are submitted at once, whatever else is about to be pushed. When a whole batch was
+/// answered together, the device works on the first of the next while the others are being prepared: with one submission a turn
+/// it rests meanwhile, which cost a quarter of the random reads (docs/performance/io.md). One at a time is no faster and costs
+/// a system call each.
+const SUBMIT_AT: usize = 4;
+
 /// The kernel takes no larger registered buffer.
 const REGISTERED_MAX: usize = 1 << 30;
 
@@ -87,6 +117,8 @@ impl Ring {
     pub(crate) fn new(depth: usize) -> io::Result<Ring> {
         let entries = u32::try_from(depth.next_power_of_two().clamp(8, 4096)).unwrap_or(4096);
         // One thread submits and asks for completions when it is ready for them: no interrupts to its other work.
+        // (Deferring completions altogether, DEFER_TASKRUN, hides them from who polls the ring, and by way of an eventfd it
+        // won nothing.)
         let ring = IoUring::builder()
             .setup_coop_taskrun()
             .setup_single_issuer()
@@ -141,6 +173,13 @@ impl Ring {
         self.pending
     }
 
+    /// Whether what was pushed should be submitted now rather than with all that this turn of the shard pushes: there is a
+    /// batch, or the device has little left to do.
+    pub(crate) fn is_submit_due(&self) -> bool {
+        let in_kernel = self.ops.len() - self.pending.min(self.ops.len());
+        self.pending >= SUBMIT_AT || (self.pending > 0 && in_kernel < SUBMIT_AT)
+    }
+
     /// Tells the kernel about all that was pushed.
     pub(crate) fn submit(&mut self) -> io::Result<()> {
         match self.ring.submit() {
@@ -158,14 +197,36 @@ impl Ring {
         loop {
             let entry: Option<cqueue::Entry> = self.ring.completion().next();
             let Some(entry) = entry else { return reaped };
-            let Some(done) = self.ops.try_remove(entry.user_data() as usize) else { continue };
-            let result = match entry.result() {
-                e if e < 0 => Err(io::Error::from_raw_os_error(-e)),
-                n => Ok(n as usize),
-            };
-            answer(done.tag, done.op, result);
             reaped += 1;
+            if cqueue::notif(entry.flags()) {
+                self.sent(entry.user_data() as usize, entry.result());
+                continue;
+            }
+            if cqueue::more(entry.flags())
+                && let Some(sending) = self.ops.get(entry.user_data() as usize)
+            {
+                answer(sending.tag, RingOp::Sent, moved(entry.result()));
+                continue;
+            }
+            let Some(done) = self.ops.try_remove(entry.user_data() as usize) else { continue };
+            answer(done.tag, done.op, moved(entry.result()));
         }
+    }
+
+    /// The kernel is done with the buffer of a send.
+    fn sent(&mut self, key: usize, usage: i32) {
+        if let Some(InFlight { op: RingOp::Send { found, .. }, .. }) = self.ops.try_remove(key) {
+            let copied = usage.cast_unsigned() & WAS_COPIED != 0;
+            found.set(if copied { ZeroCopy::Copies } else { ZeroCopy::Spares });
+        }
+    }
+}
+
+/// The result of an operation: bytes, or the error whose negative it is.
+fn moved(result: i32) -> io::Result<usize> {
+    match result {
+        e if e < 0 => Err(io::Error::from_raw_os_error(-e)),
+        n => Ok(n as usize),
     }
 }
 
@@ -233,6 +294,15 @@ fn entry_of(inflight: &mut InFlight, registered: Option<&BufferPool>) -> squeue:
         RingOp::Sync { file } => {
             opcode::Fsync::new(types::Fd(file.fd().as_raw_fd())).flags(types::FsyncFlags::DATASYNC).build()
         }
+        RingOp::Send { socket, buf, memory, .. } => {
+            let part = &buf.memory()[memory.clone()];
+            opcode::SendZc::new(types::Fd(socket.as_raw_fd()), part.as_ptr(), len(memory))
+                .buf_index(fixed_index(buf, registered))
+                .flags(libc::MSG_NOSIGNAL)
+                .zc_flags(REPORT_USAGE)
+                .build()
+        }
+        RingOp::Sent => unreachable!("an answer is never submitted"),
     }
 }
 

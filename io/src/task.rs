@@ -5,11 +5,12 @@
 //! Units   a poll longer than [`POLL_MAX`] is a stall.
 //! Source  DESIGN.md, 'Threads'.
 
+use crate::class::Class;
 use crate::mesh::Answer;
 use futures_util::future::LocalBoxFuture;
 use slab::Slab;
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -37,6 +38,11 @@ pub struct ShardCounters {
     pub stalls: AtomicU64,
     /// Disk operations that were given to the kernel (or to the in-memory disk).
     pub disk_operations: AtomicU64,
+    /// Bytes of the shard's buffers that are registered with the kernel: 0 on the portable back, and where the kernel does not
+    /// let us (`allotrope doctor` says why).
+    pub bytes_registered: AtomicU64,
+    /// Rounds of flushes that were one flush of the whole file system.
+    pub flushes_whole: AtomicU64,
 }
 
 impl ShardCounters {
@@ -69,10 +75,25 @@ impl<T> Future for TaskHandle<T> {
     }
 }
 
+/// How long the tasks of each class have held their shard, in nanoseconds. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Spent(Rc<[Cell<u64>; 3]>);
+
+impl Spent {
+    pub(crate) fn of(&self, class: Class) -> u64 {
+        self.0[class as usize].get()
+    }
+
+    fn add(&self, class: Class, held: Duration) {
+        let of = &self.0[class as usize];
+        of.set(of.get() + held.as_nanos() as u64);
+    }
+}
+
 /// The futures of a shard's live tasks. An executor that ends may leave tasks behind that still wait; the shard drops
 /// them itself.
 #[derive(Clone, Default)]
-pub(crate) struct LiveTasks(Rc<RefCell<Slab<Rc<TaskCell>>>>);
+pub(crate) struct LiveTasks(Rc<RefCell<Slab<Rc<TaskCell>>>>, Spent);
 
 struct TaskCell {
     name: Arc<str>,
@@ -82,6 +103,11 @@ struct TaskCell {
 }
 
 impl LiveTasks {
+    /// What the tasks used, by class.
+    pub(crate) fn spent(&self) -> &Spent {
+        &self.1
+    }
+
     /// Drops every task that has not ended, and those that their destructors start; answers how many there were.
     pub(crate) fn drop_all(&self) -> u64 {
         let mut dropped = 0;
@@ -123,6 +149,7 @@ pub(crate) struct Watched {
     cell: Rc<TaskCell>,
     live: LiveTasks,
     key: usize,
+    class: Class,
     timed: bool,
 }
 
@@ -131,13 +158,14 @@ impl Watched {
         name: Arc<str>,
         counters: Arc<ShardCounters>,
         live: &LiveTasks,
+        class: Class,
         timed: bool,
         work: LocalBoxFuture<'static, ()>,
     ) -> Watched {
         counters.tasks_started.fetch_add(1, Relaxed);
         let cell = Rc::new(TaskCell { name, counters, work: RefCell::new(Some(work)) });
         let key = live.0.borrow_mut().insert(cell.clone());
-        Watched { cell, live: live.clone(), key, timed }
+        Watched { cell, live: live.clone(), key, class, timed }
     }
 }
 
@@ -148,9 +176,12 @@ impl Future for Watched {
         let Some(mut work) = cell.work.borrow_mut().take() else { return Poll::Ready(()) };
         let began = self.timed.then(Instant::now);
         let polled = catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx)));
-        if let Some(held) = began.map(|at| at.elapsed()).filter(|held| *held > POLL_MAX) {
-            cell.counters.stalls.fetch_add(1, Relaxed);
-            tracing::warn!(task = %cell.name, held_ms = held.as_millis() as u64, "a task held its shard");
+        if let Some(held) = began.map(|at| at.elapsed()) {
+            self.live.spent().add(self.class, held);
+            if held > POLL_MAX {
+                cell.counters.stalls.fetch_add(1, Relaxed);
+                tracing::warn!(task = %cell.name, held_ms = held.as_millis() as u64, "a task held its shard");
+            }
         }
         match polled {
             Ok(Poll::Pending) => {

@@ -165,6 +165,26 @@ fn names_are_made_listed_renamed_replaced_and_removed() {
 }
 
 #[test]
+fn many_files_flushed_at_once_are_all_served_whichever_way_is_chosen() {
+    on_each_back(|shard| async move {
+        let (dir, _) = scratch(&shard).await;
+        let mut files = Vec::new();
+        for n in 0..48 {
+            let how = OpenHow::create_new();
+            // Some lie in the page cache: they are flushed one by one whatever happens to the others.
+            let how = if n % 6 == 0 { how } else { how.direct() };
+            files.push(shard.disk().open(dir.path().join(n.to_string()), how).await.unwrap());
+        }
+        for round in 0..4u8 {
+            for file in &files {
+                file.write_at(AlignedBuf::copy_of(&[round; PAGE]), 0).await.1.unwrap();
+            }
+            shard.disk().sync_files(&files).await.unwrap();
+        }
+    });
+}
+
+#[test]
 fn reserved_space_does_not_change_the_length_and_a_lock_excludes() {
     on_each_back(|shard| async move {
         let (_dir, path) = scratch(&shard).await;

@@ -3,7 +3,7 @@
 
 mod common;
 
-use allotrope_io::{AlignedBuf, BulkConfig, BulkError, OpenHow, Shard, ShardTimer, TcpStream};
+use allotrope_io::{AlignedBuf, BulkConfig, BulkError, OpenHow, SendBy, Shard, ShardTimer, TcpStream};
 use bytes::Bytes;
 use common::on_each_back;
 use http_body_util::{BodyExt, Full};
@@ -140,6 +140,32 @@ fn file_ranges_cross_a_connection_from_and_into_every_kind_of_file() {
             assert!(buf[..] == bytes[1001..2_400_001]);
             let past = here.send_file(&source, 2_499_999..2_500_001, pool, &config).await;
             assert!(past.is_err(), "the file ends before the range");
+        }
+    });
+}
+
+#[test]
+fn a_direct_file_goes_out_whole_however_its_bytes_leave_their_buffers() {
+    on_each_back(|shard| async move {
+        let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let bytes: Vec<u8> = (0..3_000_001u32).map(|n| (n % 241) as u8).collect();
+        let source =
+            shard.disk().open(dir.path().join("source"), OpenHow::create_new().direct()).await.unwrap();
+        source.write_at(AlignedBuf::copy_of(&bytes), 0).await.1.unwrap();
+        let (mut here, mut there) = pair(&shard).await;
+        let pool = shard.buffers();
+        for send_by in [SendBy::ZeroCopy, SendBy::Measured, SendBy::Copy, SendBy::Measured] {
+            let config = BulkConfig { piece: 100_000, pieces_ahead: 2, send_by, ..BulkConfig::default() };
+            let mut got = vec![0; bytes.len() - 5];
+            let send = here.send_file(&source, 5..bytes.len() as u64, pool, &config);
+            let receive = async { there.read_exact(&mut got).await.map_err(BulkError::Net) };
+            futures_util::future::try_join(send, receive).await.unwrap();
+            assert!(got[..] == bytes[5..], "{send_by:?}");
+        }
+        drop((here, there, source));
+        // Every buffer comes back once the kernel has let go of it.
+        while pool.bytes_free() < pool.bytes_total() {
+            shard.clock().sleep(Duration::from_millis(1)).await;
         }
     });
 }

@@ -149,6 +149,62 @@ fn a_stop_lets_tasks_end_and_reports_those_that_do_not() {
     }
 }
 
+/// Holds the shard for a moment, over and over, until told to stop; answers how often.
+async fn burn(shard: allotrope_io::Shard, stop: std::rc::Rc<std::cell::Cell<bool>>) -> u64 {
+    let mut turns = 0;
+    while !stop.get() {
+        let end = Instant::now() + Duration::from_micros(100);
+        while Instant::now() < end {
+            std::hint::spin_loop();
+        }
+        turns += 1;
+        shard.yield_now().await;
+    }
+    turns
+}
+
+#[test]
+fn each_class_gets_its_share_of_a_busy_core_on_both_backs() {
+    for shards in backs(1) {
+        let back = shards.back();
+        let turns = shards.run_on(ShardId(0), "share", |shard| async move {
+            let stop = std::rc::Rc::new(std::cell::Cell::new(false));
+            let work = [Class::Foreground, Class::Replication, Class::Scrub]
+                .map(|class| shard.spawn_in(class, "burn", burn(shard.clone(), stop.clone())));
+            shard.clock().sleep(Duration::from_millis(400)).await;
+            stop.set(true);
+            let mut turns = Vec::new();
+            for task in work {
+                turns.push(task.await.unwrap() as f64);
+            }
+            turns
+        });
+        let turns = turns.unwrap().wait().unwrap();
+        let (replication, scrub) = (turns[1] / turns[0], turns[2] / turns[0]);
+        // A quarter and a twentieth, give or take: without shares each would have as much as the foreground.
+        assert!((0.08..0.5).contains(&replication), "{back}: {turns:?}");
+        assert!((0.005..0.2).contains(&scrub), "{back}: {turns:?}");
+        assert!(shards.stop(Duration::from_secs(5)).is_clean(), "{back}");
+    }
+}
+
+#[test]
+fn work_behind_the_foreground_has_the_core_to_itself_when_that_rests() {
+    for shards in backs(1) {
+        let turns = shards.run_on(ShardId(0), "rest", |shard| async move {
+            let stop = std::rc::Rc::new(std::cell::Cell::new(false));
+            let scrub = shard.spawn_in(Class::Scrub, "burn", burn(shard.clone(), stop.clone()));
+            shard.clock().sleep(Duration::from_millis(200)).await;
+            stop.set(true);
+            scrub.await.unwrap()
+        });
+        // 2000 if it had the machine as well.
+        let turns = turns.unwrap().wait().unwrap();
+        assert!(turns > 200, "{}: {turns}", shards.back());
+        assert!(shards.stop(Duration::from_secs(5)).is_clean(), "{}", shards.back());
+    }
+}
+
 #[test]
 fn work_of_every_class_runs_and_a_busy_scrub_does_not_keep_the_foreground_out() {
     on_each_back(|shard| async move {

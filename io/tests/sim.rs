@@ -116,6 +116,68 @@ fn sixty_four_waiters_on_one_file_share_few_flushes() {
 }
 
 #[test]
+fn many_files_are_flushed_by_one_flush_of_the_disk_where_that_was_cheaper() {
+    let ms = Duration::from_millis;
+    for (whole, chosen) in [(Some((ms(1), ms(1))), true), (Some((ms(9), ms(9))), false), (None, false)] {
+        let sim = Sim::new(SimConfig::seeded(11, 1));
+        sim.disk().set_latency(SimLatency {
+            sync: (ms(4), ms(4)),
+            sync_whole: whole,
+            ..SimLatency::default()
+        });
+        let rounds = on_shard(&sim, |shard| async move {
+            let mut files = Vec::new();
+            for n in 0..64 {
+                let how = OpenHow::create_new().direct();
+                files.push(shard.disk().open(format!("/{n}"), how).await.unwrap());
+            }
+            for _ in 0..20 {
+                for file in &files {
+                    file.write_at(AlignedBuf::copy_of(&[1; PAGE]), 0).await.1.unwrap();
+                }
+                shard.disk().sync_files(&files).await.unwrap();
+            }
+            shard.counters().flushes_whole.load(Relaxed)
+        });
+        match chosen {
+            true => assert!(rounds >= 15, "{rounds} of 20 rounds"),
+            false => assert!(rounds <= 1, "tried once at most, and given up: {rounds}"),
+        }
+    }
+}
+
+#[test]
+fn a_failed_flush_of_the_disk_fails_every_file_of_its_round() {
+    let ms = Duration::from_millis;
+    let sim = Sim::new(SimConfig::seeded(12, 1));
+    sim.disk().set_latency(SimLatency {
+        sync: (ms(4), ms(4)),
+        sync_whole: Some((ms(1), ms(1))),
+        ..SimLatency::default()
+    });
+    let disk = sim.disk();
+    on_shard(&sim, move |shard| async move {
+        let mut files = Vec::new();
+        for n in 0..32 {
+            files.push(shard.disk().open(format!("/{n}"), OpenHow::create_new().direct()).await.unwrap());
+        }
+        for round in 0..4 {
+            for file in &files {
+                file.write_at(AlignedBuf::copy_of(&[1; PAGE]), 0).await.1.unwrap();
+            }
+            if round == 3 {
+                // The first four are flushed one by one and bring one fault each closer; the next is the whole disk's.
+                assert!(shard.counters().flushes_whole.load(Relaxed) > 0);
+                disk.fault(Act::Sync, "/", 4, SimFault::Error);
+            }
+            let flushed = futures_util::future::join_all(files.iter().map(|file| file.sync())).await;
+            let failed = flushed.iter().filter(|flushed| flushed.is_err()).count();
+            assert!(failed == if round == 3 { 28 } else { 0 }, "round {round}: {failed} failed");
+        }
+    });
+}
+
+#[test]
 fn a_failed_flush_fails_every_waiter_and_the_file_is_not_flushed_again() {
     let sim = Sim::new(SimConfig::seeded(5, 2));
     sim.disk().fault(Act::Sync, "/block", 1, SimFault::Error);

@@ -38,11 +38,12 @@ struct Effort {
 type Measure = fn(&mut Report, Effort);
 
 /// The parts of the report, by the names they can be asked for with.
-const PARTS: [(&str, Measure); 5] = [
+const PARTS: [(&str, Measure); 6] = [
     ("disk", disk::measure),
     ("classes", disk::measure_classes),
     ("flush", flush::measure),
     ("transfer", net::measure_transfer),
+    ("receive", net::measure_receive),
     ("net", net::measure),
 ];
 

@@ -4,14 +4,14 @@ use crate::Effort;
 use crate::disk::{file_of, on_shard, shards};
 use crate::meter::{GIB, Meter, Turn};
 use crate::report::{Report, Target, median};
-use allotrope_io::{BulkConfig, Mesh, OpenHow, Reply, ShardId};
+use allotrope_io::{BulkConfig, Mesh, OpenHow, Reply, SendBy, ShardId};
 use rustix::event::epoll;
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -58,12 +58,12 @@ fn by_splice(path: &Path, len: u64, socket: &mut TcpStream) {
     }
 }
 
-/// Ours, from a file through the page cache or past it.
-fn by_shard(path: &Path, len: u64, direct: bool) -> Turn {
+/// Ours, from a file through the page cache or, with a way for the bytes to leave their buffers, past it.
+fn by_shard(path: &Path, len: u64, direct: Option<SendBy>) -> Turn {
     let pool = shards(1);
     let path = path.to_owned();
     let turn = on_shard(&pool, move |shard| async move {
-        let how = if direct { OpenHow::read().direct() } else { OpenHow::read() };
+        let how = if direct.is_some() { OpenHow::read().direct() } else { OpenHow::read() };
         let file = shard.disk().open(path, how).await.unwrap();
         let listener = shard.listen(SocketAddr::from((LOOPBACK, 0))).unwrap();
         let port = listener.local_addr().port();
@@ -71,7 +71,8 @@ fn by_shard(path: &Path, len: u64, direct: bool) -> Turn {
         let mut child = Command::new("bash").args(["-c", &script]).spawn().expect("bash is here");
         let mut stream = listener.accept().await.unwrap();
         let meter = Meter::start();
-        stream.send_file(&file, 0..len, shard.buffers(), &BulkConfig::default()).await.unwrap();
+        let config = BulkConfig { send_by: direct.unwrap_or_default(), ..BulkConfig::default() };
+        stream.send_file(&file, 0..len, shard.buffers(), &config).await.unwrap();
         let turn = meter.stop(1, len);
         drop(stream);
         shard.blocking(move || child.wait()).await.unwrap().unwrap();
@@ -94,25 +95,106 @@ fn by_thread(send: Send, path: &Path, len: u64) -> Turn {
     turn
 }
 
+/// A process that sends the file, so that its CPU time is not ours.
+fn sender(port: u16, path: &Path) -> Child {
+    let script = format!("exec dd bs=1M if={} status=none > /dev/tcp/127.0.0.1/{port}", path.display());
+    Command::new("bash").args(["-c", &script]).spawn().expect("bash is here")
+}
+
+/// Receives a file of `len` bytes from a process that sends `path`, into a file beside it.
+fn receive_by_thread(path: &Path, len: u64) -> Turn {
+    let listener = TcpListener::bind(SocketAddr::from((LOOPBACK, 0))).unwrap();
+    let mut child = sender(listener.local_addr().unwrap().port(), path);
+    let mut socket = listener.accept().unwrap().0;
+    let target = File::options().write(true).open(target_of(path)).unwrap();
+    let mut buf = vec![0; 1 << 20];
+    let meter = Meter::start();
+    let mut at = 0;
+    while at < len {
+        socket.read_exact(&mut buf).unwrap();
+        target.write_all_at(&buf, at).unwrap();
+        at += 1 << 20;
+    }
+    target.sync_data().unwrap();
+    let turn = meter.stop(1, len);
+    child.wait().unwrap();
+    turn
+}
+
+fn receive_by_shard(path: &Path, len: u64) -> Turn {
+    let pool = shards(1);
+    let (path, target) = (path.to_owned(), target_of(path));
+    let turn = on_shard(&pool, move |shard| async move {
+        let file = shard.disk().open(target, OpenHow::write().direct()).await.unwrap();
+        let listener = shard.listen(SocketAddr::from((LOOPBACK, 0))).unwrap();
+        let mut child = sender(listener.local_addr().port(), &path);
+        let mut stream = listener.accept().await.unwrap();
+        let meter = Meter::start();
+        stream.receive_file(&file, 0, len, shard.buffers(), &BulkConfig::default()).await.unwrap();
+        file.sync().await.unwrap();
+        let turn = meter.stop(1, len);
+        shard.blocking(move || child.wait()).await.unwrap().unwrap();
+        turn
+    });
+    pool.stop(Duration::from_secs(10));
+    turn
+}
+
+fn target_of(path: &Path) -> PathBuf {
+    path.with_extension("received")
+}
+
+/// What comes over a connection and goes into a file that exists whole, durable at the end.
+pub(crate) fn measure_receive(report: &mut Report, effort: Effort) {
+    report.section(
+        "Socket to file",
+        "One file from a loopback connection whose other end is another process, flushed at the end; CPU is the \
+         receiver's. `receive_file` receives into aligned buffers and writes them past the page cache, some being written \
+         while the next is filled; the kernel's flusher, which writes what the page cache took, is nobody's CPU here.",
+        "way | GiB/s | CPU s/GiB | CPU against read and write",
+    );
+    let (path, len) = (file_of("block", effort.file_len), effort.file_len);
+    file_of("block.received", len);
+    let pairs: Vec<_> =
+        (0..effort.pairs).map(|_| (receive_by_thread(&path, len), receive_by_shard(&path, len))).collect();
+    let ratio = median(pairs.iter().map(|(limit, ours)| ours.cpu_per_gib / limit.cpu_per_gib));
+    let rows: [(&str, Vec<Turn>, f64); 2] = [
+        ("read and write, page cache", pairs.iter().map(|pair| pair.0).collect(), 1.0),
+        ("`receive_file`, O_DIRECT", pairs.iter().map(|pair| pair.1).collect(), ratio),
+    ];
+    for (name, turns, ratio) in rows {
+        report.row(&[
+            name.into(),
+            format!("{:.2}", median(turns.iter().map(|turn| turn.bytes_per_second)) / GIB),
+            format!("{:.3}", median(turns.iter().map(|turn| turn.cpu_per_gib))),
+            format!("{ratio:.2}"),
+        ]);
+    }
+}
+
 pub(crate) fn measure_transfer(report: &mut Report, effort: Effort) {
     report.section(
         "File to socket",
         "One file to a loopback connection whose other end is another process; CPU is the sender's. The file is in the \
-         page cache, except where it is read past it. `send_file` of a page-cached file is sendfile on a blocking thread: \
-         the least CPU, and a page that is not in the cache never holds a shard. splice is no cheaper and needs a pipe; \
-         SEND_ZC copies on loopback, wins nothing there, and is not in the table.",
+         page cache in the first rows and read past it in the last; each `send_file` is held against the best way of its \
+         kind. From the page cache it is sendfile on a blocking thread: the least CPU, and a page that is not in the cache \
+         never holds a shard; splice is no cheaper and needs a pipe. Past the cache the first piece goes by SEND_ZC from its \
+         registered buffer, and the kernel tells whether it copied it: on loopback it does, so the rest is sent plainly; to \
+         a network card that takes the bytes from memory the rest goes by SEND_ZC too, and saves the copy.",
         "way | GiB/s | CPU s/GiB | CPU against the best | target",
     );
     let path = file_of("block", effort.file_len);
     let len = effort.file_len;
     let mut cache = File::open(&path).unwrap();
     std::io::copy(&mut cache, &mut std::io::sink()).unwrap();
-    let ways: [(&str, &dyn Fn() -> Turn, bool); 5] = [
+    let ways: [(&str, &dyn Fn() -> Turn, bool); 7] = [
         ("read and write", &|| by_thread(by_read_and_write, &path, len), false),
         ("sendfile", &|| by_thread(by_sendfile, &path, len), false),
         ("splice", &|| by_thread(by_splice, &path, len), false),
-        ("`send_file`, page cache", &|| by_shard(&path, len, false), true),
-        ("`send_file`, O_DIRECT and send", &|| by_shard(&path, len, true), false),
+        ("`send_file`, page cache", &|| by_shard(&path, len, None), true),
+        ("O_DIRECT read and send", &|| by_shard(&path, len, Some(SendBy::Copy)), false),
+        ("O_DIRECT read and SEND_ZC", &|| by_shard(&path, len, Some(SendBy::ZeroCopy)), false),
+        ("`send_file`, O_DIRECT", &|| by_shard(&path, len, Some(SendBy::Measured)), true),
     ];
     let mut turns = vec![Vec::new(); ways.len()];
     for _ in 0..effort.pairs {
@@ -121,9 +203,11 @@ pub(crate) fn measure_transfer(report: &mut Report, effort: Effort) {
         }
     }
     let cpu = |turns: &[Turn]| median(turns.iter().map(|turn| turn.cpu_per_gib));
-    let best = turns[..4].iter().map(|turns| cpu(turns)).fold(f64::INFINITY, f64::min);
-    for ((name, _, chosen), turns) in ways.iter().zip(&turns) {
-        let ratio = cpu(turns) / best;
+    let (cached, direct) = turns.split_at(4);
+    let best = |turns: &[Vec<Turn>]| turns.iter().map(|turns| cpu(turns)).fold(f64::INFINITY, f64::min);
+    let best = [best(cached), best(direct)];
+    for (n, ((name, _, chosen), turns)) in ways.iter().zip(&turns).enumerate() {
+        let ratio = cpu(turns) / best[usize::from(n >= cached.len())];
         report.row(&[
             (*name).into(),
             format!("{:.2}", median(turns.iter().map(|turn| turn.bytes_per_second)) / GIB),

@@ -31,11 +31,13 @@ impl Report {
         let cores = std::thread::available_parallelism().map_or(0, usize::from);
         let probe = Probe::run(&[dir], 1, 64 << 20);
         let fs = probe.dirs[0].found.as_ref().map_or("unknown".into(), |facts| facts.fs.to_string());
+        let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+        let load = load.split(' ').next().unwrap_or("unknown");
         writeln!(
             text,
-            "Machine: {model}, {cores} cores, kernel {}, {fs}; back {}; others may have used it meanwhile.",
+            "Machine: {model}, {cores} cores, kernel {}, {fs}; back {}; load average of the minute before {load}.",
             probe.kernel,
-            probe.back()
+            probe.back(),
         )
         .unwrap();
         Report { text }

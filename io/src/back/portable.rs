@@ -1,5 +1,6 @@
 //! A shard on a tokio current-thread runtime.
 
+use crate::back::shares::Background;
 use crate::clock::Clock;
 use crate::shard::Exec;
 use crate::shards::{Seat, StartError, run};
@@ -23,7 +24,7 @@ pub(crate) fn start(seat: Seat) -> Result<JoinHandle<()>, StartError> {
             tracing::warn!(%shard, core, error = %e, "the shard is not pinned");
         }
         let tasks = tokio::task::LocalSet::new();
-        tasks.block_on(&runtime, run(seat, Exec::Portable, Clock::tokio(), started));
+        tasks.block_on(&runtime, run(seat, Exec::Portable(Background::new()), Clock::tokio(), started));
     });
     let thread = thread.map_err(|source| StartError::Thread { shard, source })?;
     match wait.recv() {

@@ -22,6 +22,9 @@ pub(super) const SECTOR: usize = 512;
 
 pub(super) type Page = Box<[u8; PAGE]>;
 
+/// The dirty pages of a file at one moment, and its length.
+pub(super) type Snapshot = (Vec<(u64, Option<Page>)>, u64);
+
 /// A disk in memory. Clones are the same disk.
 ///
 /// ```
@@ -159,14 +162,29 @@ impl SimDisk {
     }
 
     /// What a flush that starts now makes durable.
-    pub(super) fn snapshot(&self, node: u64) -> (Vec<(u64, Option<Page>)>, u64) {
+    pub(super) fn snapshot(&self, node: u64) -> Snapshot {
         let state = self.lock();
         let Some(node) = state.nodes.get(&node) else { return (Vec::new(), 0) };
         (node.dirty.iter().map(|page| (*page, node.pages.get(page).cloned())).collect(), node.len)
     }
 
+    /// What a flush of the whole disk that starts now makes durable.
+    pub(super) fn snapshot_all(&self) -> Vec<(u64, Snapshot)> {
+        let nodes: Vec<u64> = self.lock().nodes.keys().copied().collect();
+        nodes.into_iter().map(|node| (node, self.snapshot(node))).collect()
+    }
+
+    /// The end of a flush that began with `snapshot_all`, asked for through the file at `path`.
+    pub(super) fn end_sync_all(&self, path: &Path, begun: Vec<(u64, Snapshot)>) -> io::Result<()> {
+        self.lock().faults.strike(Act::Sync, path)?;
+        for (node, snapshot) in begun {
+            self.make_durable(node, snapshot);
+        }
+        Ok(())
+    }
+
     /// The end of a flush that began with `snapshot`.
-    pub(super) fn make_durable(&self, node: u64, (pages, len): (Vec<(u64, Option<Page>)>, u64)) {
+    pub(super) fn make_durable(&self, node: u64, (pages, len): Snapshot) {
         let mut state = self.lock();
         let Some(node) = state.nodes.get_mut(&node) else { return };
         for (page, bytes) in pages {
@@ -510,6 +528,10 @@ impl Fs for SimDisk {
             return Err(io::Error::from_raw_os_error(libc::ENOSPC));
         }
         Ok(())
+    }
+
+    fn flushes_whole(&self, _device: u64) -> bool {
+        self.lock().latency.sync_whole.is_some()
     }
 
     fn lock_holder(&self, file: &Body) -> io::Result<Option<u32>> {

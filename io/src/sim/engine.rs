@@ -127,6 +127,21 @@ impl SimEngine {
         done.await.1.map(drop)
     }
 
+    /// A flush of the whole disk, in its time.
+    pub(crate) async fn sync_whole(&self, file: Arc<FileInner>) -> io::Result<()> {
+        let exec = self.exec.clone();
+        let (reply, answer) = Reply::new();
+        let begun = exec.disk().snapshot_all();
+        self.exec.start_named("disk", async move {
+            let takes = exec.disk().lock().latency.whole(exec.rng());
+            exec.clock().sleep(takes).await;
+            let flushed = exec.disk().end_sync_all(&file.path, begun);
+            exec.note(format_args!("sync the whole disk: {flushed:?}"));
+            reply.send(flushed);
+        });
+        answer.await.unwrap_or_else(|| Err(io::Error::other("the simulation ended")))
+    }
+
     /// Runs a call that looks at names.
     pub(crate) async fn call<T: 'static>(
         &self,

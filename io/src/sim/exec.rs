@@ -6,7 +6,7 @@
 //!
 //! The same seed and the same program give the same trace, byte for byte.
 
-use super::{SimDisk, SimTime};
+use super::{SimDisk, SimNetwork, SimTime};
 use crate::clock::{Clock, Moment};
 use crate::shard::{Exec, Shard};
 use crate::shards::{Back, ShardId, Shards, ShardsConfig};
@@ -120,6 +120,7 @@ struct Core {
     next_id: Cell<u64>,
     trace: Trace,
     disk: SimDisk,
+    network: SimNetwork,
 }
 
 /// The part of a simulation that a shard holds to start its tasks.
@@ -145,6 +146,10 @@ impl SimExec {
 
     pub(crate) fn disk(&self) -> &SimDisk {
         &self.0.disk
+    }
+
+    pub(crate) fn network(&self) -> &SimNetwork {
+        &self.0.network
     }
 
     pub(crate) fn rng(&self) -> &SimRng {
@@ -225,6 +230,7 @@ impl Sim {
             next_id: Cell::new(0),
             trace: Trace::new(config.record),
             disk,
+            network: SimNetwork::default(),
         }));
         let clock = Clock::simulated(exec.0.time.clone());
         let pool = ShardsConfig {
@@ -250,6 +256,11 @@ impl Sim {
     /// The disk all shards share.
     pub fn disk(&self) -> SimDisk {
         self.exec.0.disk.clone()
+    }
+
+    /// The network all shards share.
+    pub fn network(&self) -> SimNetwork {
+        self.exec.0.network.clone()
     }
 
     /// Virtual time.

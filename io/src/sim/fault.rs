@@ -30,13 +30,21 @@ pub struct SimLatency {
     pub write: (Duration, Duration),
     /// A flush.
     pub sync: (Duration, Duration),
+    /// A flush of the whole disk in place of its files'. `None`, the default: no such flush is chosen. Set it before the first
+    /// file is opened.
+    pub sync_whole: Option<(Duration, Duration)>,
 }
 
 impl Default for SimLatency {
     /// A fast disk: reads and writes in tens of microseconds, flushes in hundreds.
     fn default() -> SimLatency {
         let us = Duration::from_micros;
-        SimLatency { read: (us(20), us(120)), write: (us(10), us(80)), sync: (us(200), us(900)) }
+        SimLatency {
+            read: (us(20), us(120)),
+            write: (us(10), us(80)),
+            sync: (us(200), us(900)),
+            sync_whole: None,
+        }
     }
 }
 
@@ -47,9 +55,18 @@ impl SimLatency {
             Act::Write => self.write,
             _ => self.sync,
         };
-        let spread = to.saturating_sub(from).as_nanos() as u64;
-        from + Duration::from_nanos(rng.below(spread + 1))
+        between(from, to, rng)
     }
+
+    /// How long a flush of the whole disk takes.
+    pub(super) fn whole(&self, rng: &SimRng) -> Duration {
+        let (from, to) = self.sync_whole.unwrap_or(self.sync);
+        between(from, to, rng)
+    }
+}
+
+fn between(from: Duration, to: Duration, rng: &SimRng) -> Duration {
+    from + Duration::from_nanos(rng.below(to.saturating_sub(from).as_nanos() as u64 + 1))
 }
 
 /// The faults that have not happened yet.
