@@ -52,6 +52,16 @@ pub enum StartError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The state lacks entries that the log does not have any more.
+    #[error("the state in {} ends at entry {applied} and the log begins after {purged}; restore this member from the others", dir.display())]
+    Gap {
+        /// The replica's folder.
+        dir: PathBuf,
+        /// The last entry in the state; 0 if none.
+        applied: u64,
+        /// The last entry that the log has let go of.
+        purged: u64,
+    },
     /// Written by a newer version of this software.
     #[error("{} is of version {found}; this software knows versions up to {known}: start the newer one", dir.display())]
     Newer {

@@ -70,6 +70,11 @@ impl<S: StateMachine> Applier<S> {
         Ok(Applier { machine, state, position, retry_kept_ms })
     }
 
+    /// The last entry in the state.
+    pub(crate) fn applied(&self) -> Option<LogId> {
+        self.position.applied
+    }
+
     fn apply_all(&mut self, entries: Vec<Entry>) -> Result<Vec<Answers>, (Option<LogId>, TableError)> {
         let db = self.state.current();
         let mut batch = Batch::new(&db);

@@ -24,7 +24,7 @@ use crate::{
     machine::{Applier, StateMachine},
     network::{Peers, Server, Service},
     propose::{Proposal, Proposer},
-    raft::{Call, Raft, blocking, pause},
+    raft::{Call, LogId, Raft, blocking, pause},
     read::{Confirmer, Lease, Waiting},
     state::{State, View},
     status::StatusWatch,
@@ -64,6 +64,11 @@ impl Replica {
         let retry_kept_ms = u64::try_from(config.retry_kept.as_millis()).unwrap_or(u64::MAX);
         let applier = blocking(|| Applier::new(machine, Arc::clone(&state), retry_kept_ms));
         let applier = applier.map_err(|source| StartError::Damaged { dir: root, source })?;
+        let (applied, purged) = (applier.applied(), opened.head.purged);
+        if purged > applied {
+            let index = |id: Option<LogId>| id.map_or(0, |id| id.index);
+            return Err(StartError::Gap { dir: config.dir, applied: index(applied), purged: index(purged) });
+        }
         let log = Log::new(opened, Arc::clone(&state), config.tail_bytes_max);
         let log_open = log.watch_open();
         let peers = Peers {

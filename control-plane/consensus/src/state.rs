@@ -63,7 +63,7 @@ fn family(shared: &RocksShared, name: &str) -> rocksdb::Options {
     let mut options = shared.family();
     if name == RETRY_TABLE {
         options.set_memtable_whole_key_filtering(true);
-        options.set_memtable_prefix_bloom_ratio(0.05);
+        options.set_memtable_prefix_bloom_ratio(0.02);
     }
     options
 }

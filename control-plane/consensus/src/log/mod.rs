@@ -16,6 +16,7 @@ use std::{
     io,
     ops::{Bound, RangeBounds},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
 };
 
 use openraft::{
@@ -26,12 +27,16 @@ use serde::{Deserialize, Serialize};
 
 use self::tail::Tail;
 use crate::{
-    raft::{Entry, LogId, StorageError, Types, Vote, blocking},
+    raft::{Entry, LogId, StorageError, Types, Vote, blocking, pause},
     state::State,
 };
 
 /// Most bytes of entries read for one message to a follower.
 const READ_BYTES_MAX: usize = 4 << 20;
+
+/// How often, and after which pause again, a purge looks whether the state has what it lets go of: a minute in all.
+const APPLIED_LOOKS_MAX: usize = 6000;
+const APPLIED_LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// What is stored beside the entries. One record, replaced whole.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -115,15 +120,36 @@ impl Log {
         rx.await.unwrap_or_else(|_| Err(io::Error::other("the log's writer has stopped")))
     }
 
+    /// Waits until the state has entry `log_id`. openraft lets go of the log while the snapshot that brings the entries is
+    /// still being installed; a crash between would leave neither.
+    async fn wait_applied(&self, log_id: LogId) -> io::Result<()> {
+        for _ in 0..APPLIED_LOOKS_MAX {
+            let position = blocking(|| self.0.state.current().position()).map_err(io::Error::other)?;
+            if position.and_then(|position| position.applied) >= Some(log_id) {
+                return Ok(());
+            }
+            pause(APPLIED_LOOK_EVERY).await;
+        }
+        Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!("the state does not come to have entry {log_id}"),
+        ))
+    }
+
     /// The entries from `from` to `to` (exclusive), no more than about `bytes_max` of them, but at least one.
     fn read(&self, from: u64, to: u64, bytes_max: usize) -> io::Result<Vec<Entry>> {
         let (tail_start, purged) = {
             let inner = self.inner();
             (inner.tail.start(), inner.head.purged.map_or(0, |id| id.index + 1))
         };
+        if from < purged {
+            // Never skipped: a state that lacks them would go on without them.
+            let why = format!("entry {from} was asked for; the log begins at {purged}");
+            return Err(io::Error::new(io::ErrorKind::NotFound, why));
+        }
         let mut entries = Vec::new();
         let mut bytes = 0;
-        let mut next = from.max(purged);
+        let mut next = from;
         // What the tail no longer holds comes from the disk, in steps, so that the limit holds.
         let disk_end = tail_start.unwrap_or(to).min(to);
         while next < disk_end && bytes < bytes_max {
@@ -252,9 +278,12 @@ impl RaftLogStorage<Types> for Log {
     async fn truncate(&mut self, log_id: LogId) -> Result<(), StorageError> {
         let write = LogWrite { truncate_from: Some(log_id.index), ..LogWrite::default() };
         self.write_synced(write).await.map_err(write_error)?;
+        let purged = self.inner().head.purged.map(|id| id.index);
         let before = match log_id.index.checked_sub(1) {
-            Some(before) => blocking(|| self.read(before, before + 1, usize::MAX)).map_err(read_error)?,
-            None => Vec::new(),
+            Some(before) if Some(before) > purged => {
+                blocking(|| self.read(before, before + 1, usize::MAX)).map_err(read_error)?
+            }
+            _ => Vec::new(),
         };
         let mut inner = self.inner();
         inner.tail.truncate(log_id.index);
@@ -263,6 +292,7 @@ impl RaftLogStorage<Types> for Log {
     }
 
     async fn purge(&mut self, log_id: LogId) -> Result<(), StorageError> {
+        self.wait_applied(log_id).await.map_err(write_error)?;
         // A power failure may take the state's unsynced end, which is then applied again from the log: so the log
         // keeps its entries until the state is synced.
         blocking(|| self.0.state.current().sync()).map_err(|e| write_error(io::Error::other(e)))?;
@@ -279,3 +309,7 @@ impl RaftLogStorage<Types> for Log {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "purge_tests.rs"]
+mod tests;

@@ -40,9 +40,13 @@ impl Cut {
         Some(Cut { wal, len: chance.gen_range(synced..=len) })
     }
 
-    /// Cuts the file, once nobody has it open. A state that was replaced meanwhile is gone.
+    /// Cuts the file, once nobody has it open. Where a later log has been begun meanwhile nothing is cut: tables may have
+    /// what this one held, and RocksDB has synced it. A state that was replaced meanwhile is gone.
     pub(crate) fn carry_out(&self) {
-        if let Ok(file) = OpenOptions::new().write(true).open(&self.wal) {
+        let dir = self.wal.parent().expect("a log lies in a folder");
+        if newest_wal(dir).is_some_and(|(newest, _)| newest == self.wal)
+            && let Ok(file) = OpenOptions::new().write(true).open(&self.wal)
+        {
             file.set_len(self.len).expect("a file can be cut");
         }
     }
