@@ -10,7 +10,6 @@ pub(crate) struct Warning(pub(crate) String);
 /// Settings that ask for protection, with the value that asks for none.
 const PROTECTION: &[(&str, &str)] = &[
     ("ozone.security.enabled", "false"),
-    ("ozone.acl.enabled", "false"),
     ("hdds.grpc.tls.enabled", "false"),
     ("hdds.block.token.enabled", "false"),
     ("hdds.container.token.enabled", "false"),
@@ -21,6 +20,10 @@ const PROTECTION: &[(&str, &str)] = &[
     ("hadoop.rpc.protection", "authentication"),
     ("hadoop.security.key.provider.path", ""),
 ];
+
+/// Beginnings of names that end in a service's or a node's name; their roles read them.
+const OF_NODES: &[&str] =
+    &["ozone.om.nodes.", "ozone.om.address.", "ozone.om.ratis.port.", "ozone.om.grpc.port."];
 
 /// Checks every name and every value that was given.
 pub(crate) fn check(settings: &Settings) -> Result<Vec<Warning>, ConfigError> {
@@ -38,7 +41,7 @@ pub(crate) fn check(settings: &Settings) -> Result<Vec<Warning>, ConfigError> {
             settings.check_value(known)?;
             continue;
         }
-        if unprotected.is_some() {
+        if unprotected.is_some() || OF_NODES.iter().any(|stem| name.starts_with(stem)) {
             continue;
         }
         if name.starts_with("allotrope.") {

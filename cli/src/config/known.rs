@@ -77,6 +77,40 @@ known! {
         "Host and port of OM's Hadoop RPC; clients take the host from it.";
     "ozone.om.grpc.port": Port => "8981", "8981",
         "Port of OM's gRPC service.";
+    "ozone.om.service.ids": Text => "", "omservice",
+        "Name of the OM service where there are several OMs; ozone.om.nodes.NAME lists them, ozone.om.address.NAME.NODE is each one's address.";
+    "ozone.om.ratis.port": Port => "9872", "9872",
+        "Port on which OMs of a service reach each other.";
+    "ozone.om.node.id": Text => "om1", "om1",
+        "Name of this OM among the OMs.";
+    "ozone.administrators": Text => "", "ann,bob",
+        "Users who may do everything, separated by commas, besides the one that the server runs as.";
+    "ozone.administrators.groups": Text => "", "staff",
+        "Groups whose members may do everything, separated by commas.";
+    "ozone.acl.enabled": Choice(&["false", "true"]) => "false", "true",
+        "Whether OM enforces the rights that are written on volumes, buckets, keys and prefixes. User names are believed.";
+    "ozone.om.volume.listall.allowed": Choice(&["true", "false"]) => "true", "false",
+        "Whether every user may list the volumes of all users, where rights are enforced.";
+    "ozone.s3g.volume.name": Text => "s3v", "s3v",
+        "Volume that S3's buckets lie in; OM makes it.";
+    "allotrope.om.s3-signatures": Choice(&["unchecked", "checked"]) => "unchecked", "checked",
+        "Whether OM checks that a request from S3 is signed with the secret of its access id.";
+    "allotrope.om.scm-transport": Choice(&["grpc", "hadoop-rpc"]) => "grpc", "hadoop-rpc",
+        "How OM speaks to SCM: gRPC with an SCM of ours, Hadoop RPC with one of Ozone's.";
+    "ozone.fs.hsync.enabled": Choice(&["false", "true"]) => "false", "true",
+        "Whether files can be synced, and read, before their writer ends them.";
+    "ozone.om.lease.soft.limit": Time => "60s", "60s",
+        "Silence of a file's writer after which another client may take the file over.";
+    "ozone.om.lease.hard.limit": Time => "7d", "7d",
+        "Silence of a synced file's writer after which OM ends the file.";
+    "ozone.om.open.key.expire.threshold": Time => "7d", "7d",
+        "Age at which a key that was begun and never committed is given up.";
+    "ozone.om.open.key.cleanup.service.interval": Time => "24h", "24h",
+        "Time between two looks for keys and multipart uploads that were begun and never ended.";
+    "ozone.om.open.mpu.expire.threshold": Time => "30d", "30d",
+        "Age at which a multipart upload that was never completed is given up.";
+    "ozone.block.deleting.service.interval": Time => "1m", "1m",
+        "Time between two rounds in which OM hands the blocks of deleted keys to SCM.";
     "ozone.om.db.dirs": Folders => "", "/var/lib/allotrope/om",
         "Folder of OM's database; ozone.metadata.dirs holds it when this is empty.";
     "ozone.scm.names": Text => "", "scm1",

@@ -4,6 +4,7 @@
 //! Errors  a setting that cannot be used names itself and the fix; everything is checked before anything listens.
 
 pub(crate) mod datanode;
+mod groups;
 pub(crate) mod om;
 pub(crate) mod scm;
 

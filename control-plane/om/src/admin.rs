@@ -14,7 +14,7 @@ use allotrope_proto::rpc::{CallContext, Fault, Service};
 
 use crate::identity::{self, Identity};
 use crate::machine::Namespace;
-use crate::start::{Config, ME, REPLICA_DIR, StartOmError, World, me};
+use crate::start::{Config, REPLICA_DIR, StartOmError, World, me, member_id};
 
 /// Where backups lie in OM's folder.
 const BACKUPS_DIR: &str = "checkpoints";
@@ -94,7 +94,8 @@ pub fn restore(config: &Config, world: &World, backup: &Path) -> Result<Restored
     let identity = Identity { raft_group, ..found };
     let group = ClusterId(identity.raft_group.clone());
     let dir = config.dir.join(REPLICA_DIR);
-    let applied = restore_replica(&world.rocks, backup, &dir, &group, (ME, me(config)), |_| Ok(()))?;
+    let only = (member_id(&config.node_id), me(config));
+    let applied = restore_replica(&world.rocks, backup, &dir, &group, only, |_| Ok(()))?;
     identity::store(&config.dir, &identity)?;
     Ok(Restored { identity, applied })
 }

@@ -16,7 +16,8 @@ use allotrope_proto::scm_block::{
     ScmBlockLocationResponse,
 };
 use allotrope_proto::scm_container::{
-    self, GetContainerWithPipelineBatchRequestProto, ScmContainerLocationRequest,
+    self, ForceExitSafeModeRequestProto, GetContainerWithPipelineBatchRequestProto, InSafeModeRequestProto,
+    ScmContainerLocationRequest,
 };
 use allotrope_types::OmStatus;
 
@@ -44,6 +45,9 @@ pub trait Blocks: Send + Sync + 'static {
 
     /// Gives the blocks of deleted keys back. Which of `keys` SCM took, in their order.
     fn delete(&self, keys: Vec<KeyBlocks>) -> impl Future<Output = Result<Vec<bool>, Refusal>> + Send;
+
+    /// Whether SCM is in safe mode, after it was told to leave it if `leave`.
+    fn safe_mode(&self, leave: bool) -> impl Future<Output = Result<bool, Refusal>> + Send;
 
     /// Who the SCM is, and which cluster it is of.
     fn info(&self) -> impl Future<Output = Result<GetScmInfoResponseProto, Refusal>> + Send;
@@ -175,6 +179,32 @@ impl<B: RpcClient, C: RpcClient> Blocks for ScmBlocks<B, C> {
             .map(|result| (result.object_key, result.block_results.iter().all(|block| block.result == 1)))
             .collect();
         Ok(names.iter().map(|name| taken.get(name).copied().unwrap_or(false)).collect())
+    }
+
+    async fn safe_mode(&self, leave: bool) -> Result<bool, Refusal> {
+        let ask = async |request: ScmContainerLocationRequest| {
+            self.containers.call::<ScmContainerSubmit>(&request, &options()).await.map_err(unreachable)
+        };
+        if leave {
+            let asked = ScmContainerLocationRequest {
+                cmd_type: scm_container::Type::ForceExitSafeMode as i32,
+                force_exit_safe_mode_request: Some(ForceExitSafeModeRequestProto::default()),
+                ..ScmContainerLocationRequest::default()
+            };
+            let left = ask(asked).await?.force_exit_safe_mode_response.is_some_and(|a| a.exited_safe_mode);
+            if !left {
+                refuse!(InternalError, "SCM did not leave safe mode");
+            }
+        }
+        let asked = ScmContainerLocationRequest {
+            cmd_type: scm_container::Type::InSafeMode as i32,
+            in_safe_mode_request: Some(InSafeModeRequestProto::default()),
+            ..ScmContainerLocationRequest::default()
+        };
+        match ask(asked).await?.in_safe_mode_response {
+            Some(answer) => Ok(answer.in_safe_mode),
+            None => refuse!(InternalError, "SCM did not say whether it is in safe mode"),
+        }
     }
 
     async fn info(&self) -> Result<GetScmInfoResponseProto, Refusal> {

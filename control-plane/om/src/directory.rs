@@ -1,28 +1,32 @@
 //! What this OM tells clients about the service: who serves where.
 
+use allotrope_consensus::Status;
 use allotrope_proto::hdds::NodeType;
 use allotrope_proto::om::service_port::Type as PortType;
-use allotrope_proto::om::{
-    FsServerDefaultsProto, OmRequest, OmResponse, OmRoleInfo, ServiceInfo, ServiceListResponse, ServicePort,
-    Type,
-};
-use allotrope_types::OmStatus;
-
-use crate::refusal::Refusal;
+use allotrope_proto::om::{FsServerDefaultsProto, OmRoleInfo, ServiceInfo, ServiceListResponse, ServicePort};
 
 /// What this OM understands, as Ozone numbers it: 12 is what a 2.2 OM says, that is up to creating a key only if it is absent. The
 /// features below it that are missing here answer NOT_SUPPORTED_OPERATION.
 const OM_VERSION: i32 = 12;
 
-/// Names and ports of this OM and its SCM.
+/// One OM of the service, as clients reach it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OmAddress {
+    /// Its node id, such as `om1`.
+    pub node_id: String,
+    /// The host name clients reach it by.
+    pub host: String,
+    /// Its Hadoop RPC port.
+    pub rpc_port: u16,
+}
+
+/// Names and ports of the OMs and their SCM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Directory {
-    /// This OM's node id, such as `om1`.
+    /// This OM's node id.
     pub node_id: String,
-    /// The host name clients reach this OM by.
-    pub host: String,
-    /// The Hadoop RPC port that is served.
-    pub rpc_port: u16,
+    /// All OMs, this one among them.
+    pub oms: Vec<OmAddress>,
     /// The host name of SCM.
     pub scm_host: String,
     /// SCM's port for administrators.
@@ -30,25 +34,33 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Answers the requests that are about the server, not the namespace.
-    pub(crate) fn answer(&self, request: OmRequest) -> Result<OmResponse, Refusal> {
-        match Type::try_from(request.cmd_type) {
-            Ok(Type::ServiceList) => {
-                Ok(OmResponse { service_list_response: Some(self.service_list()), ..OmResponse::default() })
-            }
-            _ => Err(Refusal::new(OmStatus::NotSupportedOperation, "not a question about the server")),
-        }
+    /// The node id of who leads by `status`; empty where nobody is known to.
+    pub(crate) fn leader(status: &Status) -> String {
+        let leader = status.leader.and_then(|id| status.members.get(&id));
+        leader.map(|member| member.name.clone()).unwrap_or_default()
     }
 
-    fn service_list(&self) -> ServiceListResponse {
+    pub(crate) fn service_list(&self, status: &Status) -> ServiceListResponse {
         let rpc = |port: u16| ServicePort { r#type: PortType::Rpc as i32, value: u32::from(port) };
-        let om = ServiceInfo {
-            node_type: NodeType::Om as i32,
-            hostname: self.host.clone(),
-            service_ports: vec![rpc(self.rpc_port)],
-            om_role: Some(OmRoleInfo { node_id: self.node_id.clone(), server_role: "LEADER".to_owned() }),
-            om_version: Some(OM_VERSION),
-            server_defaults: Some(FsServerDefaultsProto { key_provider_uri: Some(String::new()) }),
+        // One that is alone leads, or is about to.
+        let leader = match self.oms.as_slice() {
+            [only] => only.node_id.clone(),
+            _ => Directory::leader(status),
+        };
+        let om = |om: &OmAddress| {
+            let server_role = if om.node_id == leader { "LEADER" } else { "FOLLOWER" };
+            let defaults = FsServerDefaultsProto { key_provider_uri: Some(String::new()) };
+            ServiceInfo {
+                node_type: NodeType::Om as i32,
+                hostname: om.host.clone(),
+                service_ports: vec![rpc(om.rpc_port)],
+                om_role: Some(OmRoleInfo {
+                    node_id: om.node_id.clone(),
+                    server_role: server_role.to_owned(),
+                }),
+                om_version: Some(OM_VERSION),
+                server_defaults: (om.node_id == self.node_id).then_some(defaults),
+            }
         };
         let scm = ServiceInfo {
             node_type: NodeType::Scm as i32,
@@ -56,6 +68,7 @@ impl Directory {
             service_ports: vec![rpc(self.scm_port)],
             ..ServiceInfo::default()
         };
-        ServiceListResponse { service_info: vec![om, scm], ca_certificate: None, ca_certs: Vec::new() }
+        let service_info = self.oms.iter().map(om).chain([scm]).collect();
+        ServiceListResponse { service_info, ca_certificate: None, ca_certs: Vec::new() }
     }
 }

@@ -9,22 +9,31 @@
 //! Source  docs/formats/om-tables.md; docs/requests.md lists every request.
 
 pub mod admin;
+pub mod audit;
 pub mod blocks;
 pub mod deletion;
 pub mod directory;
+pub mod expiry;
 pub mod identity;
 pub mod machine;
+mod members;
 mod namespace;
+mod own_requests;
+mod recount;
 pub mod refusal;
 pub mod requests;
 mod s3_signature;
+mod scm_link;
 pub mod server;
 pub mod settings;
 pub mod start;
 pub mod tables;
 pub mod tx;
 
-pub use start::{Config, Running, StartOmError, World, start, start_with};
+pub use directory::OmAddress;
+pub use members::ask_to_join;
+pub use scm_link::ScmTransport;
+pub use start::{Config, OmMember, Running, StartOmError, World, init, member_id, start, start_with};
 
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use allotrope_proto::om::{OmRequest, OmResponse, Type};
 use allotrope_types::OmStatus;
 
 use crate::refusal::Refusal;
-use crate::requests::{Answer, table};
+use crate::requests::{self, Answer, table};
 use crate::tables;
 use crate::tx::Tx;
 
@@ -41,7 +41,9 @@ pub(crate) fn apply(tx: &mut Tx<'_>, request: OmRequest) -> Result<OmResponse, T
     let envelope = Envelope::of(&request);
     let row = Type::try_from(request.cmd_type).ok().and_then(table::find);
     let done = match row.map(|row| row.answer) {
-        Some(Answer::Write(_, apply) | Answer::Internal(apply)) => apply(tx, request),
+        Some(Answer::Write(_, apply) | Answer::Internal(apply) | Answer::ServerLogged(apply)) => {
+            requests::gate(tx.db(), request.cmd_type).and_then(|()| apply(tx, request))
+        }
         _ => Err(Refusal::new(OmStatus::InternalError, "the log holds a request that is not for the log")),
     };
     envelope.answer(done.inspect_err(|_| tx.clear()))

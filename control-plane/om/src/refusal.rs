@@ -34,7 +34,6 @@ impl Refusal {
     }
 
     /// Whether it is a refusal with this status.
-    #[cfg(test)]
     pub(crate) fn is(&self, wanted: OmStatus) -> bool {
         matches!(self, Refusal::Status { status, .. } if *status == wanted)
     }

@@ -17,6 +17,7 @@ use allotrope_proto::rpc::catalog::{OmListVersions, OmSubmit};
 use allotrope_proto::rpc::{CallContext, Fault, Service};
 use allotrope_types::OmStatus;
 
+use crate::audit;
 use crate::blocks::Blocks;
 use crate::directory::Directory;
 use crate::machine::{Envelope, Namespace};
@@ -32,11 +33,11 @@ const NOBODY: &str = "anonymous";
 
 /// Answers OM's requests.
 pub struct OmService<B> {
-    replica: Handle<Namespace>,
-    blocks: Arc<B>,
+    pub(crate) replica: Handle<Namespace>,
+    pub(crate) blocks: Arc<B>,
     settings: Settings,
-    directory: Directory,
-    clock: Arc<dyn Clock>,
+    pub(crate) directory: Directory,
+    pub(crate) clock: Arc<dyn Clock>,
     draws: Draws,
 }
 
@@ -62,8 +63,24 @@ impl<B: Blocks> OmService<B> {
         OmService { replica, blocks, settings, directory, clock, draws }
     }
 
-    /// Answers one request of `who`; `origin` tells a retry from a new call.
+    /// Answers one request of `who`; `origin` tells a retry from a new call. Writes leave a line in the audit log.
     pub async fn answer(&self, who: &Who, origin: Origin, request: OmRequest) -> Result<OmResponse, Fault> {
+        let row = Type::try_from(request.cmd_type).ok().and_then(table::find);
+        let is_write = matches!(row.map(|row| row.answer), Some(Answer::Write(..) | Answer::ServerLogged(_)));
+        let entry = audit::Entry::of(&request, is_write);
+        let answered = self.answer_unrecorded(who, origin, request).await;
+        if let (Some(entry), Ok(response)) = (entry, &answered) {
+            entry.write(who, response);
+        }
+        answered
+    }
+
+    async fn answer_unrecorded(
+        &self,
+        who: &Who,
+        origin: Origin,
+        request: OmRequest,
+    ) -> Result<OmResponse, Fault> {
         let envelope = Envelope::of(&request);
         if let Some(auth) = request.s3_authentication.as_ref().filter(|_| self.settings.s3_signatures)
             && let Err(refusal) = self.check_signature(auth).await?
@@ -80,7 +97,15 @@ impl<B: Blocks> OmService<B> {
                     return Ok(self.led(response));
                 }
             },
-            Some(Answer::Server) => self.directory.answer(request),
+            Some(Answer::Server | Answer::ServerLogged(_)) => {
+                let denied = self
+                    .replica
+                    .read_local(|view| requests::check_access(&self.scene(Db::new(view), who, ""), &request));
+                match denied {
+                    Ok(()) => self.serve(origin, request).await?,
+                    Err(refusal) => Err(refusal),
+                }
+            }
             Some(Answer::Internal(_)) => Err(Refusal::new(
                 OmStatus::NotSupportedOperation,
                 format!("{} is asked by the manager itself, not by users", name(envelope.cmd_type())),
@@ -156,7 +181,14 @@ impl<B: Blocks> OmService<B> {
         request: OmRequest,
     ) -> Result<Result<OmResponse, Refusal>, Fault> {
         let wants_places = wants_places(&request);
-        let answered = self.replica.read(|view| read(&self.scene(Db::new(view), who, ""), request)).await;
+        let answered = self
+            .replica
+            .read(|view| {
+                let scene = self.scene(Db::new(view), who, "");
+                requests::check_access(&scene, &request)?;
+                read(&scene, request)
+            })
+            .await;
         let mut done = answered.map_err(not_read)?;
         if let Ok(response) = &mut done
             && wants_places
@@ -180,8 +212,14 @@ impl<B: Blocks> OmService<B> {
             host_name: None,
         });
         let upload_id = (self.draws.upload_ids)();
-        let planned =
-            self.replica.read(|view| plan(&self.scene(Db::new(view), who, &upload_id), &mut request)).await;
+        let planned = self
+            .replica
+            .read(|view| {
+                let scene = self.scene(Db::new(view), who, &upload_id);
+                requests::check_access(&scene, &request)?;
+                plan(&scene, &mut request)
+            })
+            .await;
         match planned.map_err(not_read)? {
             Ok(Plan::Ready) => {}
             Ok(Plan::Blocks(wish)) => match self.blocks.allocate(&wish, &who.address).await {
@@ -190,11 +228,17 @@ impl<B: Blocks> OmService<B> {
             },
             Err(refusal) => return Ok(Err(refusal)),
         }
-        self.replica.propose(origin, &request).await.map(Ok).map_err(not_proposed)
+        let recovers = request.recover_lease_request.is_some();
+        let mut response = self.replica.propose(origin, &request).await.map_err(not_proposed)?;
+        if recovers && let Err(refusal) = self.locate(&mut response).await {
+            return Ok(Err(refusal));
+        }
+        Ok(Ok(response))
     }
 
     fn scene<'a>(&'a self, db: Db<'a>, who: &'a Who, upload_id: &'a str) -> Scene<'a> {
-        Scene { db, settings: &self.settings, who, upload_id, random: &*self.draws.random }
+        let now_ms = self.clock.unix_ms();
+        Scene { db, settings: &self.settings, who, now_ms, upload_id, random: &*self.draws.random }
     }
 
     /// Fills in where the blocks of the response's keys are read now.
@@ -221,6 +265,16 @@ impl<B: Blocks> OmService<B> {
             }
         }
         Ok(())
+    }
+
+    /// Whether rights are enforced here.
+    pub(crate) fn enforces_rights(&self) -> bool {
+        self.settings.acl_enabled
+    }
+
+    /// Whether `user` may do everything.
+    pub(crate) fn is_admin(&self, user: &str) -> bool {
+        self.settings.is_admin(user)
     }
 
     /// Now, by the clock that was passed in.
@@ -296,8 +350,15 @@ fn keys_of(response: &mut OmResponse) -> Vec<&mut KeyInfo> {
         response.lookup_file_response.as_mut().and_then(|answer| answer.key_info.as_mut()),
         response.get_file_status_response.as_mut().and_then(|answer| answer.status.key_info.as_mut()),
     ];
+    let recovered = response.recover_lease_response.as_mut().into_iter();
+    let recovered = recovered.flat_map(|answer| [answer.key_info.as_mut(), answer.open_key_info.as_mut()]);
     let listed = response.list_status_response.as_mut().into_iter().flat_map(|answer| &mut answer.statuses);
-    single.into_iter().flatten().chain(listed.filter_map(|status| status.key_info.as_mut())).collect()
+    single
+        .into_iter()
+        .chain(recovered)
+        .flatten()
+        .chain(listed.filter_map(|status| status.key_info.as_mut()))
+        .collect()
 }
 
 fn name(number: i32) -> String {
@@ -317,7 +378,7 @@ fn not_read(error: ReadError) -> Fault {
     }
 }
 
-fn not_proposed(error: ProposeError) -> Fault {
+pub(crate) fn not_proposed(error: ProposeError) -> Fault {
     match error {
         ProposeError::NotLeader { .. } => Fault::not_leader(error.to_string()),
         ProposeError::Busy => Fault::overloaded(error.to_string()),

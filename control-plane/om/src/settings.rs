@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use allotrope_types::{BucketLayout, ReplicationConfig, ReplicationFactor};
 
@@ -29,6 +30,16 @@ pub struct Settings {
     /// Whether requests that say they come from S3 have to be signed with their access id's secret. Default false: the access id
     /// is believed, as every user name is without security.
     pub s3_signatures: bool,
+    /// Groups whose members may do everything (`ozone.administrators.groups`).
+    pub admin_groups: BTreeSet<String>,
+    /// Whether rights are enforced (`ozone.acl.enabled`). Default false: lists are kept and shown.
+    pub acl_enabled: bool,
+    /// Whether everybody may list all volumes (`ozone.om.volume.listall.allowed`). Default true.
+    pub list_all_volumes: bool,
+    /// Whether files may be synced before their end (`ozone.fs.hsync.enabled`). Default false.
+    pub hsync: bool,
+    /// How long a writer may be silent before another may take its file (`ozone.om.lease.soft.limit`). Default 60 s.
+    pub lease_soft_limit: Duration,
     /// Who knows which group a user belongs to.
     pub groups: Arc<dyn Groups>,
 }
@@ -46,6 +57,11 @@ impl Default for Settings {
             admins: BTreeSet::new(),
             own_user: "om".to_owned(),
             s3_signatures: false,
+            admin_groups: BTreeSet::new(),
+            acl_enabled: false,
+            list_all_volumes: true,
+            hsync: false,
+            lease_soft_limit: Duration::from_secs(60),
             groups: Arc::new(NoGroups),
         }
     }
@@ -54,7 +70,10 @@ impl Default for Settings {
 impl Settings {
     /// Whether `user` may do everything.
     pub fn is_admin(&self, user: &str) -> bool {
-        user == self.own_user || self.admins.contains(user)
+        user == self.own_user
+            || self.admins.contains(user)
+            || !self.admin_groups.is_empty()
+                && self.groups.all(user).iter().any(|group| self.admin_groups.contains(group))
     }
 }
 
@@ -72,6 +91,11 @@ impl std::fmt::Debug for Settings {
 pub trait Groups: Send + Sync {
     /// The primary group of `user`; `None` if the user is unknown here, who then gets no entry for a group.
     fn primary_group(&self, user: &str) -> Option<String>;
+
+    /// All groups of `user`.
+    fn all(&self, user: &str) -> Vec<String> {
+        self.primary_group(user).into_iter().collect()
+    }
 }
 
 /// Knows no user.

@@ -14,29 +14,33 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use allotrope_consensus::network::tcp::{TcpNetwork, Transport as PeerTransport};
+use allotrope_consensus::network::tcp::{self, TcpNetwork, Transport as PeerTransport};
 use allotrope_consensus::{
     Beginning, Clock, ClusterId, Handle, Member, MemberId, Replica, ReplicaConfig, RocksShared, Role,
-    Surroundings,
+    StatusWatch, Surroundings,
 };
 use allotrope_proto::grpc::{GrpcServer, GrpcServerConfig};
-use allotrope_proto::hadoop_rpc::{ClientConfig, HadoopClient, HadoopServer, HadoopServerConfig};
+use allotrope_proto::hadoop_rpc::{HadoopServer, HadoopServerConfig};
 use allotrope_proto::net::{AcceptLimits, Drain, Plain, Port, Target, listen};
-use allotrope_proto::rpc::catalog::{AdminCheckpoint, OmListVersions, OmSubmit};
-use allotrope_proto::rpc::{ClientId, Methods};
+use allotrope_proto::rpc::Methods;
+use allotrope_proto::rpc::catalog::{
+    AdminCheckpoint, OmBootstrap, OmConfiguration, OmDecommission, OmListVersions, OmSubmit,
+};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::admin::OmAdmin;
 use crate::blocks::{Blocks, ScmBlocks};
 use crate::deletion::{self, DeletionPace};
-use crate::directory::Directory;
+use crate::directory::{Directory, OmAddress};
+use crate::expiry::{self, Expiry};
 use crate::identity::{self, Identity, IdentityError};
 use crate::machine::Namespace;
+use crate::scm_link::{ScmLink, ScmTransport};
 use crate::server::{Draws, OmService};
 use crate::settings::Settings;
 
-/// The only member's number.
-pub(crate) const ME: MemberId = MemberId(1);
 /// Where the replica lies in OM's folder.
 pub(crate) const REPLICA_DIR: &str = "om.raft";
 
@@ -53,20 +57,51 @@ pub struct Config {
     pub rpc: SocketAddr,
     /// Where gRPC is served (`ozone.om.grpc.port`); port 0 for any.
     pub grpc: SocketAddr,
-    /// Where the consensus of OMs would be served (`ozone.om.ratis.port`); kept in the log with the member.
+    /// Where the other OMs reach this one's consensus (`ozone.om.ratis.port`). Served where there are others, or while it joins.
     pub consensus: SocketAddr,
+    /// All OMs of the service, this one among them; none for an OM that is alone.
+    pub members: Vec<OmMember>,
+    /// Whether this OM joins a service that runs already, at its first start; otherwise it begins the service together with `members`.
+    pub joins: bool,
     /// SCM's host.
     pub scm_host: String,
     /// SCM's port for blocks (9863).
     pub scm_block_port: u16,
     /// SCM's port for containers (9860).
     pub scm_container_port: u16,
+    /// How SCM is spoken to.
+    pub scm_transport: ScmTransport,
     /// How long a first start waits for SCM.
     pub scm_wait_max: Duration,
     /// How requests are planned.
     pub settings: Settings,
     /// How deleted keys' blocks are handed to SCM.
     pub deletion: DeletionPace,
+    /// When what was begun and never ended is given up.
+    pub expiry: Expiry,
+}
+
+/// One OM of a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OmMember {
+    /// How clients reach it.
+    pub address: OmAddress,
+    /// `host:port` of its consensus.
+    pub consensus: String,
+}
+
+/// The number of the member `node_id` in the log: N for `omN`, otherwise drawn from the name, so that it is the same
+/// whatever order the members are listed in.
+pub fn member_id(node_id: &str) -> MemberId {
+    let number = node_id.strip_prefix("om").filter(|text| !text.starts_with('0')).map(str::parse::<u32>);
+    match number {
+        Some(Ok(number)) => MemberId(number.into()),
+        _ => {
+            let digest = Sha256::digest(node_id.as_bytes());
+            let first: [u8; 8] = digest[..8].try_into().expect("a digest has 32 bytes");
+            MemberId(1 << 62 | u64::from_be_bytes(first) >> 2)
+        }
+    }
 }
 
 /// What an OM reaches the world through, beside sockets.
@@ -135,6 +170,7 @@ pub struct Running {
     replica: Handle<Namespace>,
     drain: Drain,
     tasks: Vec<JoinHandle<()>>,
+    stop_consensus: watch::Sender<bool>,
 }
 
 impl Running {
@@ -145,36 +181,79 @@ impl Running {
             task.abort();
         }
         self.replica.shutdown(deadline).await;
+        self.stop_consensus.send_replace(true);
     }
+
+    /// Role, term, positions and members of its replica.
+    pub fn status(&self) -> StatusWatch {
+        self.replica.status()
+    }
+}
+
+/// Finds out which cluster `config` is of and writes it down, unless it is known. Nothing is served.
+pub async fn init(config: &Config, world: &World) -> Result<Identity, StartOmError> {
+    let blocks = scm_of(config, world)?;
+    identity_of(config, world, &blocks).await
 }
 
 /// Starts an OM that asks the SCM of `config` for blocks.
 pub async fn start(config: Config, world: World) -> Result<Running, StartOmError> {
-    let client = |port: u16| {
-        let target = Target { host: config.scm_host.clone(), port };
-        let settings = ClientConfig { user: Some("om".to_owned()), ..ClientConfig::default() };
-        HadoopClient::new(target, Plain, ClientId::from_bytes((world.random)().to_be_bytes()), settings)
-    };
-    let blocks = ScmBlocks::new(client(config.scm_block_port), client(config.scm_container_port), "om");
+    let blocks = scm_of(&config, &world)?;
     start_with(config, world, blocks).await
+}
+
+fn scm_of(config: &Config, world: &World) -> Result<ScmBlocks<ScmLink, ScmLink>, StartOmError> {
+    let link = |port: u16| {
+        let target = Target { host: config.scm_host.clone(), port };
+        let shown = target.to_string();
+        ScmLink::to(target, config.scm_transport, (world.random)())
+            .map_err(|why| StartOmError::Listener(format!("SCM at {shown}: {why}")))
+    };
+    Ok(ScmBlocks::new(link(config.scm_block_port)?, link(config.scm_container_port)?, "om"))
+}
+
+async fn identity_of<B: Blocks>(
+    config: &Config,
+    world: &World,
+    blocks: &B,
+) -> Result<Identity, StartOmError> {
+    if let Some(identity) = identity::load(&config.dir)? {
+        return Ok(identity);
+    }
+    let identity = join(config, world, blocks).await?;
+    identity::store(&config.dir, &identity)?;
+    Ok(identity)
+}
+
+/// The founders by number, this OM alone where no others are named.
+fn founders(config: &Config) -> BTreeMap<MemberId, Member> {
+    let others = config.members.iter().map(|member| {
+        let name = member.address.node_id.clone();
+        (member_id(&name), Member { name, address: member.consensus.clone() })
+    });
+    let mut all: BTreeMap<MemberId, Member> = others.collect();
+    all.entry(member_id(&config.node_id)).or_insert_with(|| me(config));
+    all
 }
 
 /// Starts an OM that gets its blocks from `blocks`.
 pub async fn start_with<B: Blocks>(config: Config, world: World, blocks: B) -> Result<Running, StartOmError> {
     let blocks = Arc::new(blocks);
-    let identity = match identity::load(&config.dir)? {
-        Some(identity) => identity,
-        None => {
-            let identity = join(&config, &world, &*blocks).await?;
-            identity::store(&config.dir, &identity)?;
-            identity
-        }
+    let identity = identity_of(&config, &world, &*blocks).await?;
+    let founders = founders(&config);
+    let (rpc_listener, rpc) = bind(config.rpc)?;
+    let (grpc_listener, grpc) = bind(config.grpc)?;
+    // An OM that is alone announces no consensus, so it serves none.
+    let consensus = match founders.len() > 1 || config.joins {
+        true => Some(bind(config.consensus)?.0),
+        false => None,
     };
+    let beginning = if config.joins { Beginning::Join } else { Beginning::Found(founders) };
     let replica_config = ReplicaConfig::new(
         config.dir.join(REPLICA_DIR),
         ClusterId(identity.raft_group.clone()),
-        ME,
-        Beginning::Found(BTreeMap::from([(ME, me(&config))])),
+        member_id(&config.node_id),
+        beginning,
     );
     let surroundings = Surroundings {
         rocks: world.rocks.clone(),
@@ -183,12 +262,19 @@ pub async fn start_with<B: Blocks>(config: Config, world: World, blocks: B) -> R
     };
     let replica = Replica::start(replica_config, surroundings, Namespace).await?;
 
-    let (rpc_listener, rpc) = bind(config.rpc)?;
-    let (grpc_listener, grpc) = bind(config.grpc)?;
+    let (stop_consensus, stopping) = watch::channel(false);
+    let mut tasks = Vec::new();
+    if let Some(listener) = consensus {
+        tasks.push(tokio::spawn(tcp::serve(listener, replica.service(), stopping)));
+    }
+    let me = OmAddress { node_id: config.node_id.clone(), host: config.host, rpc_port: rpc.port() };
+    let mut oms: Vec<OmAddress> = config.members.iter().map(|member| member.address.clone()).collect();
+    if !oms.iter().any(|om| om.node_id == me.node_id) {
+        oms.push(me);
+    }
     let directory = Directory {
         node_id: config.node_id,
-        host: config.host,
-        rpc_port: rpc.port(),
+        oms,
         scm_host: config.scm_host,
         scm_port: config.scm_container_port,
     };
@@ -205,6 +291,9 @@ pub async fn start_with<B: Blocks>(config: Config, world: World, blocks: B) -> R
     let methods = Methods::new()
         .serve::<OmSubmit, _>(&service)
         .and_then(|methods| methods.serve::<OmListVersions, _>(&service))
+        .and_then(|methods| methods.serve::<OmBootstrap, _>(&service))
+        .and_then(|methods| methods.serve::<OmDecommission, _>(&service))
+        .and_then(|methods| methods.serve::<OmConfiguration, _>(&service))
         .and_then(|methods| methods.serve::<AdminCheckpoint, _>(&Arc::new(admin)));
     let methods = Arc::new(methods.map_err(|e| wrong(&e))?);
     let hadoop =
@@ -223,9 +312,10 @@ pub async fn start_with<B: Blocks>(config: Config, world: World, blocks: B) -> R
         })
     };
     let deleting = tokio::spawn(deletion::run(replica.clone(), blocks, config.deletion));
+    let expiring = tokio::spawn(expiry::run(replica.clone(), Arc::clone(&world.clock), config.expiry));
     let furnishing = tokio::spawn(furnish(replica.clone(), service));
-    let tasks = vec![serving, serving_grpc, deleting, furnishing];
-    Ok(Running { rpc, grpc, identity, replica, drain, tasks })
+    tasks.extend([serving, serving_grpc, deleting, expiring, furnishing]);
+    Ok(Running { rpc, grpc, identity, replica, drain, tasks, stop_consensus })
 }
 
 /// Makes what every namespace has, once this member leads, and again whenever it leads anew.

@@ -14,10 +14,12 @@ use std::time::Duration;
 
 use allotrope_consensus::{RocksShared, SystemClock};
 use allotrope_om::deletion::DeletionPace;
+use allotrope_om::expiry::Expiry;
 use allotrope_om::settings::Settings;
-use allotrope_om::{Config, Running, World, start};
+use allotrope_om::{Config, Running, ScmTransport, World, start};
 use allotrope_proto::grpc::{GrpcClient, GrpcClientConfig};
 use allotrope_proto::hadoop_rpc::{ClientConfig, HadoopClient};
+use allotrope_proto::hdds;
 use allotrope_proto::hdds::DefaultReplicationConfig;
 use allotrope_proto::net::{Plain, Target};
 use allotrope_proto::om::*;
@@ -36,12 +38,16 @@ async fn om(dir: &Path, scm: &Scm) -> Running {
         rpc: anywhere,
         grpc: anywhere,
         consensus: anywhere,
+        members: Vec::new(),
+        joins: false,
         scm_host: "127.0.0.1".into(),
         scm_block_port: scm.port,
         scm_container_port: scm.port,
+        scm_transport: ScmTransport::HadoopRpc,
         scm_wait_max: PATIENCE,
         settings: Settings { block_size: 1 << 20, ..Settings::default() },
         deletion: DeletionPace { interval: Duration::from_millis(50), rows_max: 100 },
+        expiry: Expiry::default(),
     };
     let world = World {
         rocks: RocksShared::new(8 << 20, 8 << 20).unwrap(),
@@ -55,8 +61,13 @@ struct Client(HadoopClient<Plain>);
 
 impl Client {
     fn of(om: &Running) -> Client {
+        Client::named(om, 7)
+    }
+
+    /// A client of another name: its calls are no retries of another's.
+    fn named(om: &Running, name: u8) -> Client {
         let config = ClientConfig { user: Some("ann".into()), ..ClientConfig::default() };
-        Client(HadoopClient::new(Target::from(om.rpc), Plain, ClientId::from_bytes([7; 16]), config))
+        Client(HadoopClient::new(Target::from(om.rpc), Plain, ClientId::from_bytes([name; 16]), config))
     }
 
     /// Asks until this OM leads, which it does soon after its start.
@@ -254,5 +265,124 @@ async fn a_command_without_its_payload_is_an_empty_one() {
         client.ask(OmRequest { cmd_type: number, ..request(Type::InfoVolume) }).await;
     }
     client.ok(create_volume("vol")).await;
+    running.shutdown(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_service_is_finalized() {
+    let (dir, scm) = (tempfile::tempdir().unwrap(), Scm::start().await);
+    let running = om(dir.path(), &scm).await;
+    let client = Client::of(&running);
+    let done = hdds::upgrade_finalization_status::Status::AlreadyFinalized as i32;
+    let progress = client.ok(request(Type::FinalizeUpgradeProgress)).await;
+    assert_eq!(progress.finalize_upgrade_progress_response.unwrap().status.status, done);
+    let started = client.ok(request(Type::FinalizeUpgrade)).await;
+    assert_eq!(started.finalize_upgrade_response.unwrap().status.status, done);
+    running.shutdown(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prepared_service_takes_no_writes() {
+    use prepare_status_response::PrepareStatus;
+    let (dir, scm) = (tempfile::tempdir().unwrap(), Scm::start().await);
+    let running = om(dir.path(), &scm).await;
+    let client = Client::of(&running);
+    let status = async |client: &Client| {
+        let asked = OmRequest {
+            prepare_status_request: Some(PrepareStatusRequest { txn_id: 0 }),
+            ..request(Type::PrepareStatus)
+        };
+        client.ok(asked).await.prepare_status_response.unwrap().status
+    };
+    assert_eq!(status(&client).await, PrepareStatus::NotPrepared as i32);
+    client.ok(create_volume("vol")).await;
+    let first = client.ok(request(Type::Prepare)).await.prepare_response.unwrap().txn_id;
+    let again = client.ok(request(Type::Prepare)).await.prepare_response.unwrap().txn_id;
+    assert!(first > 0 && first == again);
+    assert_eq!(status(&client).await, PrepareStatus::PrepareCompleted as i32);
+    let refused = client.ask(create_volume("other")).await;
+    assert_eq!(refused.status, Status::NotSupportedOperationWhenPrepared as i32);
+    running.shutdown(PATIENCE).await;
+    // It stays so over a restart, until it is cancelled.
+    let running = om(dir.path(), &scm).await;
+    let client = Client::named(&running, 8);
+    let refused = client.ask(create_volume("other")).await;
+    assert_eq!(refused.status, Status::NotSupportedOperationWhenPrepared as i32);
+    client.ok(request(Type::CancelPrepare)).await;
+    client.ok(create_volume("other")).await;
+    assert_eq!(status(&client).await, PrepareStatus::NotPrepared as i32);
+    running.shutdown(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_echo_has_the_length_that_was_asked_for() {
+    let (dir, scm) = (tempfile::tempdir().unwrap(), Scm::start().await);
+    let running = om(dir.path(), &scm).await;
+    let client = Client::of(&running);
+    for (kib, read_only, len) in [(0, true, 0), (3, true, 3072), (2, false, 2048), (-1, true, 0)] {
+        let asked = EchoRpcRequest {
+            payload_req: Some(vec![7; 100].into()),
+            payload_size_resp: Some(kib),
+            read_only: Some(read_only),
+        };
+        let asked = OmRequest { echo_rpc_request: Some(asked), ..request(Type::EchoRpc) };
+        let answer = client.ok(asked).await.echo_rpc_response.unwrap();
+        assert_eq!(answer.payload().len(), len);
+    }
+    running.shutdown(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scm_says_whether_it_is_in_safe_mode() {
+    let (dir, scm) = (tempfile::tempdir().unwrap(), Scm::start().await);
+    let running = om(dir.path(), &scm).await;
+    let client = Client::of(&running);
+    let ask = |mode: SafeMode| OmRequest {
+        set_safe_mode_request: Some(SetSafeModeRequest { safe_mode: mode as i32 }),
+        ..request(Type::SetSafeMode)
+    };
+    scm.set_safe_mode(true);
+    let get = client.ok(ask(SafeMode::Get)).await.set_safe_mode_response.unwrap();
+    assert_eq!(get.response, Some(true));
+    let left = client.ok(ask(SafeMode::Leave)).await.set_safe_mode_response.unwrap();
+    assert_eq!(left.response, Some(false));
+    assert_eq!(client.ask(ask(SafeMode::Enter)).await.status, Status::NotSupportedOperation as i32);
+    running.shutdown(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn usage_is_counted_anew_on_request() {
+    let (dir, scm) = (tempfile::tempdir().unwrap(), Scm::start().await);
+    let running = om(dir.path(), &scm).await;
+    let client = Client::of(&running);
+    client.ok(create_volume("vol")).await;
+    client.ok(create_bucket()).await;
+    write_key(&client).await;
+    client.ok(request(Type::StartQuotaRepair)).await;
+    let counted = async {
+        loop {
+            let status = client.ok(request(Type::GetQuotaRepairStatus)).await;
+            let status = status.get_quota_repair_status_response.unwrap().status.unwrap();
+            if status.contains("0 buckets were wrong") {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, counted).await.unwrap();
+    running.shutdown(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s3_has_its_volume_from_the_start() {
+    let (dir, scm) = (tempfile::tempdir().unwrap(), Scm::start().await);
+    let running = om(dir.path(), &scm).await;
+    let client = Client::of(&running);
+    let there = async {
+        while client.ask(request(Type::GetS3VolumeContext)).await.status != Status::Ok as i32 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, there).await.unwrap();
     running.shutdown(PATIENCE).await;
 }

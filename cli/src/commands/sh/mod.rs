@@ -19,6 +19,7 @@ use allotrope_types::{Advice, ReplicationConfig, ReplicationType};
 use clap::{Args, Subcommand};
 
 use crate::config::Settings;
+use crate::roles::om;
 
 #[derive(Debug, Args)]
 pub(super) struct Sh {
@@ -99,6 +100,17 @@ fn explained(error: &(dyn Error + 'static)) -> String {
 /// A client of the OM that `uri` names, or else the settings.
 fn connect(settings: &Settings, uri: &str) -> Result<Client, Box<dyn Error>> {
     let (named, _) = split_uri(uri)?;
+    if named.is_none()
+        && let Some((service, nodes)) = om::service(settings)
+    {
+        let address = |node: &String| -> Result<Address, Box<dyn Error>> {
+            let (host, _) = om::address_of(settings, &service, node)?;
+            Ok(Address::new(host, om::port_of(settings, "ozone.om.grpc.port", &service, node)?))
+        };
+        let om = nodes.iter().map(address).collect::<Result<Vec<_>, _>>()?;
+        let first = om.first().ok_or("ozone.om.nodes names no OM")?.clone();
+        return Ok(Client::new(Config { om, user: user(), ..Config::at(first.host(), first.port()) })?);
+    }
     let (host, _) = settings.address("ozone.om.address", 9862)?;
     let host = named.map_or(host, |address| address.host().to_owned());
     // OM listens on all addresses when none is set; a client on the same machine reaches it at this one.

@@ -68,17 +68,30 @@ impl Place {
     }
 
     /// Hands the blocks of `gone` to the deletion service; keys without blocks are simply gone.
-    pub(crate) fn bury(&self, tx: &mut Tx<'_>, bucket: &Bucket, gone: Vec<KeyInfo>) {
+    pub(crate) fn bury(&self, tx: &mut Tx<'_>, bucket: &Bucket, gone: Vec<KeyInfo>) -> Result<(), Refusal> {
         let key_info: Vec<KeyInfo> = gone.into_iter().filter(|key| blocks(key).next().is_some()).collect();
         if key_info.is_empty() {
-            return;
+            return Ok(());
         }
+        self.bury_all(tx, Some(bucket.id()), key_info)
+    }
+
+    /// Puts `gone` into this key's grave of this transaction, beside what lies there.
+    pub(crate) fn bury_all(
+        &self,
+        tx: &mut Tx<'_>,
+        bucket_id: Option<u64>,
+        gone: Vec<KeyInfo>,
+    ) -> Result<(), Refusal> {
         let id = tx.burial_id();
         let row = match self {
             Place::Object(key) => DeletedKey::of(key, id),
             Place::File(key) => DeletedKey::of(key, id),
         };
-        tx.put(DELETED, &row, &RepeatedKeyInfo { key_info, bucket_id: Some(bucket.id()) });
+        let mut grave: RepeatedKeyInfo = tx.db().get(DELETED, &row)?.unwrap_or_default();
+        grave.key_info.extend(gone);
+        tx.put(DELETED, &row, &RepeatedKeyInfo { bucket_id, ..grave });
+        Ok(())
     }
 }
 

@@ -6,7 +6,7 @@ use allotrope_types::OmStatus;
 use super::open::version_zero;
 use super::{BlockWish, Plan, Scene};
 use crate::namespace::keys::{self, Session};
-use crate::namespace::{buckets, replication};
+use crate::namespace::{buckets, lease, replication};
 use crate::refusal::{Refusal, refuse};
 use crate::tx::{Db, Tx};
 use allotrope_proto::om::{KeyArgs, KeyInfo};
@@ -16,6 +16,7 @@ pub(super) fn plan(scene: &Scene<'_>, request: &mut OmRequest) -> Result<Plan, R
     let asked = request.allocate_block_request.get_or_insert_default();
     asked.key_location = None;
     let (_, _, open) = session(scene.db, &asked.key_args, asked.client_id)?;
+    lease::check_session(&open, false)?;
     let config = replication::of_key(&open)?;
     let wish =
         BlockWish { count: 1, size: scene.settings.block_size, config, exclude: asked.exclude_list.clone() };
@@ -47,6 +48,7 @@ pub(super) fn apply(tx: &mut Tx<'_>, mut request: OmRequest) -> Result<OmRespons
         Refusal::new(OmStatus::InternalError, "a block came into the log without its location")
     })?;
     let (bucket, row, mut open) = session(tx.db(), &asked.key_args, asked.client_id)?;
+    lease::check_session(&open, false)?;
     // The blocks so far are full, and a byte more is to come.
     let config = replication::of_key(&open)?;
     let group = config.ec().map_or(1, |ec| ec.data() as u64);

@@ -11,17 +11,15 @@ use super::allocate_block::session;
 use super::open::version_zero;
 use super::{Plan, Scene};
 use crate::namespace::keys;
-use crate::namespace::{tree, versions};
+use crate::namespace::versions::{self, Versioning};
+use crate::namespace::{lease, tree};
 use crate::refusal::{Refusal, refuse};
 use crate::tx::Tx;
 
-pub(super) fn plan(_: &Scene<'_>, request: &mut OmRequest) -> Result<Plan, Refusal> {
+pub(super) fn plan(scene: &Scene<'_>, request: &mut OmRequest) -> Result<Plan, Refusal> {
     let asked = request.commit_key_request.get_or_insert_default();
-    if asked.hsync() || asked.recovery() {
-        refuse!(
-            NotSupportedOperation,
-            "hsync and lease recovery are not supported (ozone.fs.hsync.enabled is off)"
-        );
+    if (asked.hsync() || asked.recovery()) && !scene.settings.hsync {
+        refuse!(NotSupportedOperation, "hsync and lease recovery are off: set ozone.fs.hsync.enabled");
     }
     for location in &mut asked.key_args.key_locations {
         keys::strip(location);
@@ -31,25 +29,52 @@ pub(super) fn plan(_: &Scene<'_>, request: &mut OmRequest) -> Result<Plan, Refus
 
 pub(super) fn apply(tx: &mut Tx<'_>, mut request: OmRequest) -> Result<OmResponse, Refusal> {
     let asked = request.commit_key_request.take().unwrap_or_default();
+    let (session_id, hsync) = (asked.client_id, asked.hsync());
     let args = asked.key_args;
-    let (mut bucket, row, open) = session(tx.db(), &args, asked.client_id)?;
+    let (mut bucket, row, open) = session(tx.db(), &args, session_id)?;
+    lease::check_session(&open, asked.recovery.unwrap_or(false))?;
     let name = bucket.key_name(&args.key_name)?;
     let target = keys::target(tx.db(), &bucket, &name)?;
     if target.is_directory() {
         refuse!(NotAFile, "{name} has become a directory");
     }
     let written = written(&open, &args)?;
-    if let Some(expected) = open.expected_data_generation {
+    let is_own = target.existing.as_ref().and_then(lease::writer) == Some(session_id);
+    if let Some(expected) = open.expected_data_generation.filter(|_| !is_own) {
         let now = target.existing.as_ref().and_then(|key| key.update_id).unwrap_or(0);
         if now != expected {
             refuse!(AtomicWriteConflict, "key {name} is of generation {now}, no longer {expected}");
         }
     }
+    if hsync {
+        if versions::of(&bucket.info) != Versioning::Off {
+            refuse!(NotSupportedOperation, "a bucket with versioning has no hsync");
+        }
+        let mut still_open = KeyInfo { modification_time: tx.now_ms, ..open.clone() };
+        still_open.expected_data_generation = None;
+        lease::set(&mut still_open.metadata, lease::HSYNC, &session_id.cast_signed().to_string());
+        row.put(tx, &still_open);
+    } else {
+        row.delete(tx);
+    }
     let unused = KeyInfo { key_location_list: vec![version_zero(unused(&open, &written))], ..open.clone() };
-    let key = finished(open, &args, written, tx);
-    let (_, gone) = versions::store(tx, &mut bucket, &target.place, target.existing, key, asked.client_id)?;
-    row.delete(tx);
-    target.place.bury(tx, &bucket, gone.into_iter().chain([unused]).collect());
+    let mut key = finished(open, &args, written, tx);
+    lease::clear(&mut key.metadata);
+    if hsync {
+        lease::set(&mut key.metadata, lease::HSYNC, &session_id.cast_signed().to_string());
+    }
+    if let Some(other) = target.existing.as_ref().filter(|_| !is_own) {
+        lease::orphan(tx, &target.place, other, lease::OVERWRITTEN)?;
+    }
+    let (_, mut gone) = versions::store(tx, &mut bucket, &target.place, target.existing, key, session_id)?;
+    // What a session synced before is part of what it wrote: its blocks are not gone.
+    if is_own {
+        gone.clear();
+    }
+    if !hsync {
+        gone.push(unused);
+    }
+    target.place.bury(tx, &bucket, gone)?;
     Ok(OmResponse::default())
 }
 

@@ -10,7 +10,7 @@ use md5::{Digest as _, Md5};
 
 use super::open::{etag, expected_generation, version_zero};
 use super::parts::upload;
-use crate::namespace::{keys, versions};
+use crate::namespace::{keys, lease, versions};
 use crate::refusal::{Refusal, refuse};
 use crate::tables::UPLOADS;
 use crate::tx::Tx;
@@ -40,11 +40,14 @@ pub(super) fn apply(tx: &mut Tx<'_>, mut request: OmRequest) -> Result<OmRespons
     let (chosen, unused) = choose(&name, &asked.parts_list, upload.part_key_info_list)?;
     let key = joined(open, chosen, &hash, tx);
     bucket.charge(tx, -counted, 0);
+    if let Some(other) = &target.existing {
+        lease::orphan(tx, &target.place, other, lease::OVERWRITTEN)?;
+    }
     let number = tx.number();
     let (_, gone) = versions::store(tx, &mut bucket, &target.place, target.existing, key, number)?;
     session.delete(tx);
     tx.delete(UPLOADS, &row);
-    target.place.bury(tx, &bucket, gone.into_iter().chain(unused).collect());
+    target.place.bury(tx, &bucket, gone.into_iter().chain(unused).collect())?;
     let response = MultipartUploadCompleteResponse {
         volume: Some(args.volume_name),
         bucket: Some(args.bucket_name),

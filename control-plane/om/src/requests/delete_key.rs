@@ -10,6 +10,7 @@ use allotrope_types::OmStatus;
 use super::open::check_etag;
 use crate::namespace::buckets::{self, Bucket};
 use crate::namespace::keys::{self, Place};
+use crate::namespace::lease;
 use crate::namespace::tree::{self, Found};
 use crate::namespace::versions::{self, Version, Versioning};
 use crate::refusal::{Refusal, refuse};
@@ -108,7 +109,7 @@ fn delete(
     }
     if let (Some(version), Place::Object(at)) = (wish.version, &target.place) {
         let gone = versions::delete(tx, bucket, at, version)?;
-        target.place.bury(tx, bucket, vec![gone.clone()]);
+        target.place.bury(tx, bucket, vec![gone.clone()])?;
         return Ok(Some(gone));
     }
     let Some(key) = target.existing else { refuse!(KeyNotFound, "Key:{name} not found") };
@@ -122,12 +123,13 @@ fn delete(
         (&target.place, versions::of(&bucket.info))
     {
         let (marker, gone) = versions::mark_deleted(tx, bucket, at, key)?;
-        target.place.bury(tx, bucket, gone);
+        target.place.bury(tx, bucket, gone)?;
         return Ok(Some(marker));
     }
     let bytes = keys::signed(keys::size_on_disk(&key)?)?;
+    lease::orphan(tx, &target.place, &key, lease::DELETED)?;
     target.place.delete(tx);
-    target.place.bury(tx, bucket, vec![keys::stored(key, bucket.is_tree())]);
+    target.place.bury(tx, bucket, vec![keys::stored(key, bucket.is_tree())])?;
     bucket.charge(tx, -bytes, -1);
     Ok(None)
 }

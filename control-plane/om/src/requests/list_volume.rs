@@ -4,8 +4,9 @@ use allotrope_proto::om::list_volume_request::Scope;
 use allotrope_proto::om::{ListVolumeResponse, OmRequest, OmResponse};
 
 use super::Scene;
+use crate::namespace::rights::{Right, grants};
 use crate::namespace::volumes;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, refuse};
 use crate::tables::{VOLUMES, VolumeKey};
 
 pub(super) fn read(scene: &Scene<'_>, mut request: OmRequest) -> Result<OmResponse, Refusal> {
@@ -13,7 +14,33 @@ pub(super) fn read(scene: &Scene<'_>, mut request: OmRequest) -> Result<OmRespon
     let wanted = scene.page(asked.max_keys.map(i64::from));
     let (prefix, after) = (asked.prefix(), asked.prev_key());
     let mut volume_info = Vec::new();
-    if asked.scope() == Scope::VolumesByCluster {
+    if asked.scope() == Scope::VolumesByCluster
+        && scene.settings.acl_enabled
+        && !scene.settings.list_all_volumes
+        && !scene.is_admin()
+    {
+        refuse!(PermissionDenied, "only administrators may list the volumes of all users");
+    }
+    if asked.scope() != Scope::VolumesByCluster && scene.settings.acl_enabled {
+        // Those that the user may list, whoever owns them.
+        let person = match asked.user_name() {
+            "" => scene.person(),
+            user => scene.person_named(user),
+        };
+        let all = match after {
+            "" => scene.db.scan(VOLUMES, &VolumeKey::prefix(prefix))?,
+            _ => scene.db.scan_after(VOLUMES, &VolumeKey::prefix(prefix), &VolumeKey::of(after))?,
+        };
+        for pair in all {
+            let (_, volume) = pair?;
+            if volume.owner_name == person.user || grants(&volume.volume_acls, &person, Right::List) {
+                volume_info.push(volume);
+            }
+            if volume_info.len() == wanted {
+                break;
+            }
+        }
+    } else if asked.scope() == Scope::VolumesByCluster {
         let start = VolumeKey::of(after);
         let all = match after {
             "" => scene.db.scan(VOLUMES, &VolumeKey::prefix(prefix))?,

@@ -6,6 +6,7 @@
 //! Law     `apply` is a function of tables, request and log time; a refused request changes nothing.
 //! Source  `table` lists every request there is, what answers it and the test that shows it.
 
+mod access;
 mod acl;
 mod allocate_block;
 mod attributes;
@@ -20,19 +21,23 @@ mod create_volume;
 mod delete_bucket;
 mod delete_key;
 mod delete_volume;
+mod expiry;
 mod file_status;
 mod get_key_info;
 mod info_bucket;
 mod info_volume;
 mod list_buckets;
 mod list_keys;
+mod list_open_files;
 mod list_status;
 mod list_versions;
 mod list_volume;
 mod open;
 mod parts;
+mod prepare;
 mod purge_directories;
 mod purge_keys;
+mod recover_lease;
 mod rename_key;
 mod s3_secrets;
 mod s3_volume;
@@ -45,6 +50,7 @@ use allotrope_proto::hdds::ExcludeListProto;
 use allotrope_proto::om::{KeyLocation, OmRequest, OmResponse, Type};
 use allotrope_types::ReplicationConfig;
 
+use crate::namespace::rights::Person;
 use crate::refusal::Refusal;
 use crate::settings::Settings;
 use crate::tx::{Db, Tx};
@@ -57,6 +63,8 @@ pub struct Scene<'a> {
     pub settings: &'a Settings,
     /// Who asks.
     pub who: &'a Who,
+    /// Now, in milliseconds since 1970, by the leader's clock.
+    pub now_ms: u64,
     /// An id for a multipart upload, unique and drawn by the leader.
     pub upload_id: &'a str,
     /// Draws 128 random bits.
@@ -72,13 +80,25 @@ pub struct Who {
     pub address: String,
 }
 
+pub(crate) use access::check as check_access;
 pub(crate) use list_versions::read as list_versions;
+pub(crate) use prepare::{REPAIR_ROW, gate, prepared_by};
 pub(crate) use s3_secrets::hex;
 
 impl Scene<'_> {
     /// Whether who asks may do everything.
     fn is_admin(&self) -> bool {
         self.settings.is_admin(&self.who.user)
+    }
+
+    /// Who asks, as lists know people.
+    fn person(&self) -> Person {
+        Person { address: self.who.address.clone(), ..self.person_named(&self.who.user) }
+    }
+
+    /// The user of that name, from no address.
+    fn person_named(&self, user: &str) -> Person {
+        Person { user: user.to_owned(), groups: self.settings.groups.all(user), address: String::new() }
     }
 
     /// Random bits, drawn anew with each call.
@@ -139,6 +159,8 @@ pub enum Answer {
     Write(PlanFn, ApplyFn),
     /// By the server itself, from what it knows of this OM.
     Server,
+    /// By the server itself, which puts a part of it through the log.
+    ServerLogged(ApplyFn),
     /// Only OM itself may ask this.
     Internal(ApplyFn),
     /// NOT_SUPPORTED_OPERATION, and why.

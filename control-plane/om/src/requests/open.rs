@@ -3,16 +3,16 @@
 //! Shape   `prepare` settles what the log must not leave open (name, replication, owner, rights, how many blocks);
 //!         `open` makes the session's row. The session's number is the transaction's.
 
-use allotrope_proto::om::{KeyArgs, KeyInfo, KeyLocation, KeyLocationList};
+use allotrope_proto::om::{KeyArgs, KeyInfo, KeyLocation, KeyLocationList, OzoneAclInfo};
 use allotrope_types::OmStatus;
 
 use super::{BlockWish, Plan, Scene};
 use crate::namespace::buckets::{self, Bucket};
 use crate::namespace::keys::{self, Place, Target};
 use crate::namespace::tree::{self, Maker};
-use crate::namespace::{acls, replication};
+use crate::namespace::{acls, prefixes, replication};
 use crate::refusal::{Refusal, refuse};
-use crate::tx::Tx;
+use crate::tx::{Db, Tx};
 
 /// Most blocks that are allocated before the first byte is written (`ozone.key.preallocation.max.blocks`).
 const BLOCKS_AHEAD_MAX: u64 = 64;
@@ -89,7 +89,8 @@ pub(super) fn open(tx: &mut Tx<'_>, args: KeyArgs, rules: Rules) -> Result<KeyIn
     let maker = Maker { owner: args.owner_name.clone().unwrap_or_default(), acls: args.acls.clone() };
     let (place, parent_id) = final_place(tx, &mut bucket, &target, &name, &parents, &maker)?;
     let mut list = args.acls;
-    acls::add_all(&mut list, acls::inherited(inheritance(&bucket, &target)).collect::<Vec<_>>());
+    let above = inheritance(tx.db(), &bucket, &target, &name)?;
+    acls::add_all(&mut list, acls::inherited(&above).collect::<Vec<_>>());
     let key = KeyInfo {
         volume_name: bucket.info.volume_name.clone(),
         bucket_name: bucket.info.bucket_name.clone(),
@@ -117,13 +118,22 @@ pub(super) fn open(tx: &mut Tx<'_>, args: KeyArgs, rules: Rules) -> Result<KeyIn
     Ok(key)
 }
 
-/// The DEFAULT entries that a new key inherits are its directory's, else its bucket's.
-fn inheritance<'t>(bucket: &'t Bucket, target: &'t Target<'_>) -> &'t [allotrope_proto::om::OzoneAclInfo] {
-    let parent = target.walk.as_ref().and_then(|walk| walk.parent.as_ref());
-    match parent {
-        Some(parent) if parent.acls.iter().any(|entry| entry.acl_scope != 0) => &parent.acls,
-        _ => &bucket.info.acls,
+/// The DEFAULT entries that a new key inherits are those of the first that has any: its longest prefix, its directory, its bucket.
+fn inheritance(
+    db: Db<'_>,
+    bucket: &Bucket,
+    target: &Target<'_>,
+    name: &str,
+) -> Result<Vec<OzoneAclInfo>, Refusal> {
+    let has_default = |list: &[OzoneAclInfo]| list.iter().any(|entry| entry.acl_scope != 0);
+    if let Some(prefix) = prefixes::nearest(db, bucket, name)?.filter(|found| has_default(&found.acls)) {
+        return Ok(prefix.acls);
     }
+    let parent = target.walk.as_ref().and_then(|walk| walk.parent.as_ref());
+    Ok(match parent {
+        Some(parent) if has_default(&parent.acls) => parent.acls.clone(),
+        _ => bucket.info.acls.clone(),
+    })
 }
 
 /// Makes the missing `parents`, counts them, and says where the key will lie.

@@ -65,7 +65,7 @@ fn bury(tx: &mut Tx<'_>, bucket: &Bucket, parent_id: u64, child: Child) -> Resul
             let bytes = keys::signed(keys::size_on_disk(&file)?)?;
             let place = Place::File(node);
             place.delete(tx);
-            place.bury(tx, bucket, vec![*file]);
+            place.bury(tx, bucket, vec![*file])?;
             Ok(bytes)
         }
         Child::Directory(found) => {

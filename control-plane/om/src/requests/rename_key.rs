@@ -1,12 +1,14 @@
 //! RenameKey, RenameKeys: one row moves. In a tree that moves a directory with everything in it.
 
-use allotrope_proto::om::{OmRequest, OmResponse, RenameKeyResponse, RenameKeysMap, RenameKeysResponse};
+use allotrope_proto::om::{
+    KeyInfo, OmRequest, OmResponse, RenameKeyResponse, RenameKeysMap, RenameKeysResponse,
+};
 use allotrope_types::OmStatus;
 
 use crate::namespace::buckets::{self, Bucket};
-use crate::namespace::keys;
 use crate::namespace::tree::{self, Found};
 use crate::namespace::versions::{self, Versioning};
+use crate::namespace::{keys, lease};
 use crate::refusal::{Refusal, refuse};
 use crate::tables::DIRECTORIES;
 use crate::tx::Tx;
@@ -63,6 +65,7 @@ fn rename(
     let to = bucket.new_key_name(to)?;
     let source = keys::target(tx.db(), bucket, &from)?;
     let Some(mut key) = source.existing else { refuse!(KeyNotFound, "key {from} is not found") };
+    check_closed(&key)?;
     check_update_id(&from, key.update_id, update_id)?;
     let target = keys::target(tx.db(), bucket, &to)?;
     if target.existing.is_some() {
@@ -77,6 +80,14 @@ fn rename(
     source.place.delete(tx);
     target.place.put(tx, &key);
     Ok(())
+}
+
+/// Refuses to rename what is still written: its session would not find it again.
+fn check_closed(key: &KeyInfo) -> Result<(), Refusal> {
+    match lease::writer(key) {
+        Some(_) => refuse!(RenameOpenFile, "file {} is still being written", key.key_name),
+        None => Ok(()),
+    }
 }
 
 fn check_update_id(name: &str, now: Option<u64>, wanted: Option<u64>) -> Result<(), Refusal> {
@@ -98,7 +109,10 @@ fn rename_in_tree(
     let source = tree::walk(tx.db(), bucket, from)?;
     let (is_directory, now) = match &source.found {
         Found::Directory(directory) => (true, Some(directory.update_id)),
-        Found::File(file) => (false, file.update_id),
+        Found::File(file) => {
+            check_closed(file)?;
+            (false, file.update_id)
+        }
         Found::Root | Found::BelowFile | Found::Nothing => refuse!(KeyNotFound, "{from} is not found"),
     };
     check_update_id(from, now, update_id)?;

@@ -4,7 +4,7 @@
 
 use allotrope_proto::om::Type;
 
-use super::Answer::{self, Internal, NotSupported, Read, Server, Write};
+use super::Answer::{self, Internal, NotSupported, Read, Server, ServerLogged, Write};
 use super::*;
 
 /// One request.
@@ -23,7 +23,7 @@ const TENANTS: &str = "tenants are not supported yet";
 const TOKENS: &str = "delegation tokens are not supported yet";
 const LIFECYCLE: &str = "lifecycle rules are not supported yet";
 const OLD: &str = "Ozone itself no longer uses it";
-const LATER: &str = "not supported yet";
+const RECON: &str = "a stock Recon reads the log of a RocksDB of its own making; ours has its own API";
 const REFUSED: &str = "what_is_not_supported_says_so_by_name";
 
 const fn row(request: Type, answer: Answer, test: &'static str) -> Row {
@@ -72,7 +72,7 @@ pub const ROWS: &[Row] = &[
     ),
     row(Type::DeleteKeys, Write(ready, delete_key::apply_all), "many_keys_are_deleted_at_once"),
     row(Type::RenameKeys, Write(ready, rename_key::apply_all), "many_keys_are_renamed_at_once"),
-    no_user(Type::DeleteOpenKeys),
+    row(Type::DeleteOpenKeys, Internal(expiry::delete_open_keys), "sessions_that_never_ended_expire"),
     row(
         Type::InitiateMultiPartUpload,
         Write(uploads::plan_initiate, uploads::initiate),
@@ -84,12 +84,12 @@ pub const ROWS: &[Row] = &[
     row(Type::GetS3Secret, Write(s3_secrets::plan_get, s3_secrets::get), "a_secret_is_made_set_and_revoked"),
     row(Type::ListMultiPartUploadParts, Read(uploads::list_parts), "uploads_and_parts_are_listed_in_pages"),
     row(Type::ServiceList, Server, "the_service_list_names_this_manager_and_scm"),
-    no(Type::DbUpdates, LATER),
-    no(Type::FinalizeUpgrade, LATER),
-    no(Type::FinalizeUpgradeProgress, LATER),
-    no(Type::Prepare, LATER),
-    no(Type::PrepareStatus, LATER),
-    no(Type::CancelPrepare, LATER),
+    no(Type::DbUpdates, RECON),
+    row(Type::FinalizeUpgrade, Server, "a_new_service_is_finalized"),
+    row(Type::FinalizeUpgradeProgress, Server, "a_new_service_is_finalized"),
+    row(Type::Prepare, ServerLogged(prepare::prepare), "a_prepared_service_takes_no_writes"),
+    row(Type::PrepareStatus, Server, "a_prepared_service_takes_no_writes"),
+    row(Type::CancelPrepare, ServerLogged(prepare::cancel), "a_prepared_service_takes_no_writes"),
     no(Type::GetDelegationToken, TOKENS),
     no(Type::RenewDelegationToken, TOKENS),
     no(Type::CancelDelegationToken, TOKENS),
@@ -134,32 +134,40 @@ pub const ROWS: &[Row] = &[
     row(Type::SetS3Secret, Write(s3_secrets::plan_set, s3_secrets::set), "a_secret_is_made_set_and_revoked"),
     no_user(Type::SetRangerServiceVersion),
     no(Type::RangerBgSync, TENANTS),
-    no(Type::EchoRpc, LATER),
+    row(Type::EchoRpc, ServerLogged(prepare::echo), "an_echo_has_the_length_that_was_asked_for"),
     row(Type::GetKeyInfo, Read(get_key_info::read), "a_key_is_written_and_read"),
     no(Type::CreateSnapshot, SNAPSHOTS),
     no(Type::ListSnapshot, SNAPSHOTS),
     no(Type::SnapshotDiff, SNAPSHOTS),
     no(Type::DeleteSnapshot, SNAPSHOTS),
     no_user(Type::SnapshotMoveDeletedKeys),
-    no(Type::TransferLeadership, LATER),
+    row(Type::TransferLeadership, Server, "leadership_is_handed_to_a_member_by_name"),
     no_user(Type::SnapshotPurge),
-    no(Type::RecoverLease, LATER),
+    row(
+        Type::RecoverLease,
+        Write(recover_lease::plan, recover_lease::apply),
+        "a_lost_writers_file_is_taken_over",
+    ),
     row(Type::SetTimes, Write(ready, attributes::set_times), "times_are_set"),
     no(Type::RefetchSecretKey, TOKENS),
     no(Type::ListSnapshotDiffJobs, SNAPSHOTS),
     no(Type::CancelSnapshotDiff, SNAPSHOTS),
-    no(Type::SetSafeMode, LATER),
+    row(Type::SetSafeMode, Server, "scm_says_whether_it_is_in_safe_mode"),
     no(Type::PrintCompactionLogDag, OLD),
     row(Type::ListKeysLight, Read(list_keys::read_light), "keys_are_listed_in_pages"),
-    no_user(Type::AbortExpiredMultiPartUploads),
+    row(
+        Type::AbortExpiredMultiPartUploads,
+        Internal(expiry::abort_uploads),
+        "uploads_that_never_ended_expire",
+    ),
     no_user(Type::SetSnapshotProperty),
     row(Type::ListStatusLight, Read(list_status::read_light), "a_level_is_listed_in_pages"),
     no(Type::GetSnapshotInfo, SNAPSHOTS),
     no(Type::RenameSnapshot, SNAPSHOTS),
-    no(Type::ListOpenFiles, LATER),
-    no_user(Type::QuotaRepair),
-    no(Type::GetQuotaRepairStatus, LATER),
-    no(Type::StartQuotaRepair, LATER),
+    row(Type::ListOpenFiles, Read(list_open_files::read), "open_files_are_listed_in_pages"),
+    row(Type::QuotaRepair, Internal(prepare::repair_quota), "usage_that_is_wrong_is_counted_anew"),
+    row(Type::GetQuotaRepairStatus, Server, "usage_is_counted_anew_on_request"),
+    row(Type::StartQuotaRepair, Server, "usage_is_counted_anew_on_request"),
     no_user(Type::SnapshotMoveTableKeys),
     row(Type::PutObjectTagging, Write(ready, attributes::put_tags), "a_key_is_tagged"),
     row(Type::GetObjectTagging, Read(attributes::get_tags), "a_key_is_tagged"),

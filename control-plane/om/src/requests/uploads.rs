@@ -12,10 +12,11 @@ use super::commit_key::{unused, written};
 use super::open::{etag, final_place, version_zero};
 use super::parts::upload;
 use super::{Plan, Scene, open};
-use crate::namespace::tree::Maker;
+use crate::namespace::keys::Place;
+use crate::namespace::tree::{self, Maker};
 use crate::namespace::{buckets, keys, replication};
 use crate::refusal::{Refusal, refuse};
-use crate::tables::{UPLOADS, UploadKey};
+use crate::tables::{ObjectKey, UPLOADS, UploadKey};
 use crate::tx::Tx;
 
 /// Settles what the key will be, and takes the id that the leader has drawn.
@@ -125,7 +126,7 @@ pub(super) fn commit_part(tx: &mut Tx<'_>, mut request: OmRequest) -> Result<OmR
     tx.put(UPLOADS, &row, &upload);
     part_session.delete(tx);
     let target = keys::target(tx.db(), &bucket, &name)?;
-    target.place.bury(tx, &bucket, replaced.into_iter().chain([left]).collect());
+    target.place.bury(tx, &bucket, replaced.into_iter().chain([left]).collect())?;
     let response = MultipartCommitUploadPartResponse { part_name: Some(part_name), e_tag };
     Ok(OmResponse { commit_multi_part_upload_response: Some(response), ..OmResponse::default() })
 }
@@ -165,19 +166,34 @@ fn finished(
 /// Gives an upload up: its parts go to the deletion service.
 pub(super) fn abort(tx: &mut Tx<'_>, mut request: OmRequest) -> Result<OmResponse, Refusal> {
     let args = request.abort_multi_part_upload_request.take().unwrap_or_default().key_args;
-    let (mut bucket, name, row, upload) = upload(tx.db(), &args)?;
-    let parts: Vec<KeyInfo> = upload.part_key_info_list.into_iter().map(|part| part.part_key_info).collect();
+    let (_, _, row, upload) = upload(tx.db(), &args)?;
+    give_up(tx, &row, upload)?;
+    let response = MultipartUploadAbortResponse {};
+    Ok(OmResponse { abort_multi_part_upload_response: Some(response), ..OmResponse::default() })
+}
+
+/// Takes an upload and its parts out.
+pub(super) fn give_up(tx: &mut Tx<'_>, row: &UploadKey, upload: MultipartKeyInfo) -> Result<(), Refusal> {
+    let mut bucket = buckets::resolve(tx.db(), upload.volume_name(), upload.bucket_name())?;
+    let parts: Vec<KeyInfo> =
+        upload.part_key_info_list.iter().map(|part| part.part_key_info.clone()).collect();
     let mut bytes = 0u64;
     for part in &parts {
         bytes = bytes.saturating_add(keys::size_on_disk(part)?);
     }
-    let target = keys::target(tx.db(), &bucket, &name)?;
-    target.place.upload_session(&upload.upload_id).delete(tx);
-    tx.delete(UPLOADS, &row);
-    target.place.bury(tx, &bucket, parts);
+    // By the directory's id: its path may have changed since.
+    let place = match bucket.is_tree() {
+        true => Place::File(tree::node(&bucket, upload.parent_id(), tree::leaf(upload.key_name()))),
+        false => {
+            let (volume, name) = (&bucket.info.volume_name, &bucket.info.bucket_name);
+            Place::Object(ObjectKey::of(volume, name, upload.key_name()))
+        }
+    };
+    place.upload_session(&upload.upload_id).delete(tx);
+    tx.delete(UPLOADS, row);
+    place.bury(tx, &bucket, parts)?;
     bucket.charge(tx, -keys::signed(bytes)?, 0);
-    let response = MultipartUploadAbortResponse {};
-    Ok(OmResponse { abort_multi_part_upload_response: Some(response), ..OmResponse::default() })
+    Ok(())
 }
 
 /// The parts of an upload, by number.

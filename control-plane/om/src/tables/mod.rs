@@ -16,8 +16,8 @@ pub use version_key::VersionKey;
 
 use allotrope_consensus::{Be64, Proto, Table, Utf8};
 use allotrope_proto::om::{
-    BucketInfo, DirectoryInfo, KeyInfo, MultipartKeyInfo, RepeatedKeyInfo, S3Secret, UserVolumeInfo,
-    VolumeInfo,
+    BucketInfo, DirectoryInfo, KeyInfo, MultipartKeyInfo, PrefixInfo, RepeatedKeyInfo, S3Secret,
+    UserVolumeInfo, VolumeInfo,
 };
 
 /// Volume names of an owner.
@@ -44,6 +44,8 @@ pub const DELETED_DIRECTORIES: Table<DeletedNodeKey, Proto<KeyInfo>> = Table::ne
 pub const UPLOADS: Table<UploadKey, Proto<MultipartKeyInfo>> = Table::new("multipartInfoTable");
 /// Secrets of S3 users, by access id.
 pub const S3_SECRETS: Table<Utf8, Proto<S3Secret>> = Table::new("s3SecretTable");
+/// Rights on all keys below a path.
+pub const PREFIXES: Table<ObjectKey, Proto<PrefixInfo>> = Table::new("prefixTable");
 /// Small facts about this OM.
 pub const META: Table<Utf8, Utf8> = Table::new("metaTable");
 /// Older versions of keys in versioned buckets. Ours.
@@ -54,9 +56,8 @@ pub const NULL_VERSIONS: Table<ObjectKey, Be64> = Table::new("keyNullVersionTabl
 
 /// Ozone's other column families: made, so that the database has all of Ozone's, and empty until the feature that
 /// owns them is here.
-const RESERVED: [&str; 12] = [
+const RESERVED: [&str; 11] = [
     "multipartPartsTable",
-    "prefixTable",
     "dTokenTable",
     "tenantStateTable",
     "tenantAccessIdTable",
@@ -85,6 +86,7 @@ pub fn all() -> Vec<&'static str> {
         UPLOADS.name(),
         S3_SECRETS.name(),
         META.name(),
+        PREFIXES.name(),
         KEY_VERSIONS.name(),
         NULL_VERSIONS.name(),
     ];

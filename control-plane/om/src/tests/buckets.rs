@@ -15,7 +15,7 @@ fn buckets_come_and_go() {
     world.ok(create_bucket(asked));
     world.refused(create_bucket(bucket("vol", "bkt")), OmStatus::BucketAlreadyExists);
     world.refused(info_bucket("vol", "none"), OmStatus::BucketNotFound);
-    world.refused(info_bucket("none", "bkt"), OmStatus::BucketNotFound);
+    world.refused(info_bucket("none", "bkt"), OmStatus::VolumeNotFound);
     let info = world.ok(info_bucket("vol", "bkt")).info_bucket_response.unwrap().bucket_info.unwrap();
     assert_eq!(info.bucket_layout, Some(BucketLayout::FileSystemOptimized.number()));
     assert_eq!((info.quota_in_bytes(), info.quota_in_namespace()), (-1, -1));
@@ -169,4 +169,25 @@ fn buckets_are_listed_in_pages() {
     assert_eq!(list("", "bkt-a", 2), ["bkt-b", "bkt-c"]);
     assert_eq!(list("bkt", "bkt-b", 9), ["bkt-c"]);
     assert!(list("x", "", 9).is_empty());
+}
+
+#[test]
+fn usage_that_is_wrong_is_counted_anew() {
+    for layout in [BucketLayout::ObjectStore, BucketLayout::FileSystemOptimized] {
+        let mut world = World::with_bucket(layout);
+        world.write("a/b", 5);
+        world.write("c", 7);
+        let right = world.usage();
+        let differences = |world: &World, named: &[String]| {
+            crate::recount::differences(crate::tx::Db::new(&world.tables), named).unwrap()
+        };
+        assert_eq!(differences(&world, &[]), [], "usage is exact at once");
+        world.correct("vol", "bkt", 100, -1);
+        assert_ne!(world.usage(), right);
+        assert_eq!(differences(&world, &["/vol/other".into()]), []);
+        let found = differences(&world, &["/vol/bkt".into()]);
+        assert_eq!((found[0].diff_used_bytes, found[0].diff_used_namespace), (-100, 1));
+        world.correct("vol", "bkt", -100, 1);
+        assert_eq!(world.usage(), right);
+    }
 }

@@ -2,10 +2,14 @@
 
 mod acl;
 mod attributes;
+mod bad_input;
 mod buckets;
 mod files;
+mod ha;
 mod keys;
+mod leases;
 mod listing;
+mod model;
 mod requests;
 mod s3;
 mod uploads;

@@ -7,7 +7,7 @@ use allotrope_proto::om::Type;
 use crate::requests::table::{self, ROWS};
 
 /// Where the tests are that the table names.
-const SOURCES: [&str; 11] = [
+const SOURCES: [&str; 13] = [
     include_str!("volumes.rs"),
     include_str!("uploads.rs"),
     include_str!("acl.rs"),
@@ -16,6 +16,8 @@ const SOURCES: [&str; 11] = [
     include_str!("keys.rs"),
     include_str!("files.rs"),
     include_str!("listing.rs"),
+    include_str!("ha.rs"),
+    include_str!("leases.rs"),
     include_str!("requests.rs"),
     include_str!("s3.rs"),
     include_str!("../../tests/server.rs"),
@@ -57,7 +59,7 @@ fn page() -> String {
         let answer = match row.answer {
             Answer::Read(_) => "read".to_owned(),
             Answer::Write(..) => "write".to_owned(),
-            Answer::Server => "this server's own".to_owned(),
+            Answer::Server | Answer::ServerLogged(_) => "this server's own".to_owned(),
             Answer::Internal(_) => {
                 "asked by the manager itself; users get NOT_SUPPORTED_OPERATION".to_owned()
             }

@@ -81,7 +81,17 @@ impl World {
         self.now_ms += 1;
         let row = table::find(Type::try_from(request.cmd_type).unwrap()).unwrap();
         let db = Db::new(&self.tables);
-        let scene = Scene { db, settings: &self.settings, who: &who, upload_id: "upload-7", random: &|| 7 };
+        let scene = Scene {
+            db,
+            settings: &self.settings,
+            who: &who,
+            now_ms: self.now_ms,
+            upload_id: "upload-7",
+            random: &|| 7,
+        };
+        if let Err(refusal) = requests::check_access(&scene, &request) {
+            return envelope.answer(Err(refusal)).unwrap();
+        }
         match row.answer {
             Answer::Read(read) => envelope.answer(read(&scene, request)).unwrap(),
             Answer::Write(plan, _) => {
@@ -103,6 +113,7 @@ impl World {
             db: Db::new(&self.tables),
             settings: &self.settings,
             who: &who,
+            now_ms: self.now_ms,
             upload_id: "",
             random: &|| 7,
         };
@@ -207,6 +218,36 @@ impl World {
     pub(crate) fn usage(&mut self) -> (u64, u64) {
         let bucket = self.bucket();
         (bucket.used_bytes(), bucket.used_namespace())
+    }
+
+    /// Changes what a bucket's row says of its usage.
+    pub(crate) fn correct(&mut self, volume: &str, bucket: &str, bytes: i64, names: i64) {
+        let count = BucketQuotaCount {
+            vol_name: volume.into(),
+            bucket_name: bucket.into(),
+            diff_used_bytes: bytes,
+            diff_used_namespace: names,
+            ..BucketQuotaCount::default()
+        };
+        let asked = QuotaRepairRequest { bucket_count: vec![count], support_volume_old_quota: false };
+        let asked = OmRequest { quota_repair_request: Some(asked), ..request(Type::QuotaRepair) };
+        assert_eq!(self.apply(asked).success, Some(true));
+    }
+
+    /// How many blocks await deletion.
+    pub(crate) fn buried(&self) -> usize {
+        let rows = self.tables.0.iter().filter(|((table, _), _)| table == "deletedTable");
+        let keys = rows.flat_map(|(_, value)| RepeatedKeyInfo::decode(value.as_slice()).unwrap().key_info);
+        keys.map(|key| crate::namespace::keys::blocks(&key).count()).sum()
+    }
+
+    /// Ends the sessions of these rows, as the expiry service asks for it.
+    pub(crate) fn end_sessions(&mut self, rows: &[String]) {
+        let keys = rows.iter().map(|name| OpenKey { name: name.clone(), client_id: None }).collect();
+        let bucket = OpenKeyBucket { keys, ..OpenKeyBucket::default() };
+        let asked = DeleteOpenKeysRequest { open_keys_per_bucket: vec![bucket], bucket_layout: None };
+        let asked = OmRequest { delete_open_keys_request: Some(asked), ..request(Type::DeleteOpenKeys) };
+        assert_eq!(self.apply(asked).success, Some(true));
     }
 
     pub(crate) fn count(&self, table: &str) -> usize {

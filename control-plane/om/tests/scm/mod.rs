@@ -1,7 +1,7 @@
 //! An SCM on the wire that knows one datanode and gives out blocks of one container.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use allotrope_proto::hadoop_rpc::{HadoopServer, HadoopServerConfig};
@@ -19,6 +19,7 @@ use allotrope_proto::scm_container::{
 struct State {
     blocks: AtomicI64,
     deleted: Mutex<Vec<KeyBlocks>>,
+    safe_mode: AtomicBool,
 }
 
 pub(crate) struct Scm {
@@ -38,6 +39,10 @@ impl Scm {
             server.serve(listener, Plain, AcceptLimits::default(), &Drain::new()).await;
         });
         Scm { port, state }
+    }
+
+    pub(crate) fn set_safe_mode(&self, on: bool) {
+        self.state.safe_mode.store(on, Ordering::Relaxed);
     }
 
     pub(crate) fn deleted(&self) -> Vec<KeyBlocks> {
@@ -110,6 +115,15 @@ impl Service<ScmContainerSubmit> for State {
         _: CallContext,
         request: ScmContainerLocationRequest,
     ) -> Result<ScmContainerLocationResponse, Fault> {
+        if request.force_exit_safe_mode_request.is_some() {
+            self.safe_mode.store(false, Ordering::Relaxed);
+        }
+        let in_safe_mode = self.safe_mode.load(Ordering::Relaxed);
+        let in_safe_mode_response =
+            request.in_safe_mode_request.map(|_| scm_container::InSafeModeResponseProto { in_safe_mode });
+        let force_exit_safe_mode_response = request
+            .force_exit_safe_mode_request
+            .map(|_| scm_container::ForceExitSafeModeResponseProto { exited_safe_mode: true });
         let asked = request.get_container_with_pipeline_batch_request.unwrap_or_default();
         let container_with_pipelines = asked
             .container_i_ds
@@ -125,6 +139,8 @@ impl Service<ScmContainerSubmit> for State {
             get_container_with_pipeline_batch_response: Some(GetContainerWithPipelineBatchResponseProto {
                 container_with_pipelines,
             }),
+            in_safe_mode_response,
+            force_exit_safe_mode_response,
             ..ScmContainerLocationResponse::default()
         })
     }
