@@ -4,6 +4,8 @@
 //!         are picked free at the start and kept over restarts.
 //! Errors  a process that does not come up, or a command that hangs, fails the test with that process's log.
 
+#![allow(dead_code, reason = "a specification uses the words that it needs")]
+
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -28,6 +30,8 @@ pub(crate) struct Cluster {
     ports: Ports,
     running: Vec<(Server, Child)>,
     datanodes: usize,
+    /// Settings of every server beside its own, as NAME=VALUE.
+    more: Vec<String>,
 }
 
 struct Ports {
@@ -42,6 +46,11 @@ struct Ports {
 impl Cluster {
     /// Starts an empty cluster and waits until each server listens.
     pub(crate) fn start(datanodes: usize) -> Cluster {
+        Cluster::start_with(datanodes, &[])
+    }
+
+    /// The same, with `more` settings, as NAME=VALUE.
+    pub(crate) fn start_with(datanodes: usize, more: &[&str]) -> Cluster {
         let dir = tempfile::tempdir().expect("a folder for the cluster");
         let mut free = free_ports(5 + datanodes).into_iter();
         let mut next = || free.next().expect("as many as were asked for");
@@ -53,7 +62,8 @@ impl Cluster {
             om_grpc: next(),
             datanodes: (0..datanodes).map(|_| next()).collect(),
         };
-        let mut cluster = Cluster { dir, ports, running: Vec::new(), datanodes };
+        let more = more.iter().map(|setting| (*setting).to_owned()).collect();
+        let mut cluster = Cluster { dir, ports, running: Vec::new(), datanodes, more };
         cluster.init_scm();
         cluster.run(Server::Scm);
         cluster.run(Server::Om);
@@ -170,6 +180,11 @@ impl Cluster {
         self.path(role(server))
     }
 
+    /// `HOST:PORT` of OM's Hadoop RPC.
+    pub(crate) fn om_address(&self) -> String {
+        format!("127.0.0.1:{}", self.ports.om_rpc)
+    }
+
     /// A file of the cluster's folder, for input and output of commands.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
@@ -202,6 +217,7 @@ impl Cluster {
             format!("--set=hdds.scm.safemode.min.datanode={}", self.datanodes),
             "--set=hdds.heartbeat.interval=1s".to_owned(),
         ];
+        settings.extend(self.more.iter().map(|setting| format!("--set={setting}")));
         match server {
             Server::Scm => settings.push(folder("ozone.metadata.dirs", &self.path("scm"))),
             Server::Om => settings.push(folder("ozone.metadata.dirs", &self.path("om"))),

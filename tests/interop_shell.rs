@@ -1,0 +1,306 @@
+//! Stock `ozone sh`, `ozone fs` and the calls of a stock S3 gateway, unchanged, against a cluster of real processes.
+#![allow(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+#![allow(clippy::disallowed_methods, reason = "tests of real processes use real files, clocks and sleeps")]
+
+mod cluster;
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use cluster::Cluster;
+
+/// One JVM that runs commands of Ozone's own shells, one after the other.
+struct Ozone {
+    child: Child,
+    commands: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Ozone {
+    fn start(cluster: &Cluster) -> Ozone {
+        let prepare = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/interop-java/prepare");
+        let prepared = Command::new(&prepare).arg("shell").output().unwrap();
+        let said = String::from_utf8_lossy(&prepared.stderr);
+        assert!(
+            prepared.status.success(),
+            "the Java peer could not be prepared: {said}\n(Java and Maven come with './dev setup'; the jars from Maven Central)"
+        );
+        let class_path = String::from_utf8(prepared.stdout).unwrap();
+        let mut child = Command::new("java")
+            .args(["-Xmx512m", "-XX:TieredStopAtLevel=1", "-Djava.net.preferIPv4Stack=true"])
+            .args(["--add-opens", "java.base/java.nio=ALL-UNNAMED"])
+            .args(["-cp", &class_path, "allotrope.interop.OzoneCommands", &cluster.om_address()])
+            .env("HADOOP_USER_NAME", "ann")
+            .current_dir(cluster.path(""))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let commands = child.stdin.take().unwrap();
+        let answers = BufReader::new(child.stdout.take().unwrap());
+        Ozone { child, commands, answers }
+    }
+
+    /// The exit code of a command, and what it printed.
+    fn run(&mut self, words: &[&str]) -> (i32, String) {
+        writeln!(self.commands, "{}", words.join("\t")).unwrap();
+        self.commands.flush().unwrap();
+        let mut head = String::new();
+        self.answers.read_line(&mut head).unwrap();
+        let numbers: Vec<i64> =
+            head.trim().split(' ').skip(1).map(|number| number.parse().unwrap()).collect();
+        let [code, len] = numbers[..] else { panic!("the peer says {head:?} after {words:?}") };
+        let mut text = vec![0; usize::try_from(len).unwrap()];
+        self.answers.read_exact(&mut text).unwrap();
+        (i32::try_from(code).unwrap(), String::from_utf8_lossy(&text).into_owned())
+    }
+
+    /// Runs a command that must succeed; what it printed.
+    fn ok(&mut self, command: &str) -> String {
+        let words: Vec<&str> = command.split(' ').collect();
+        let (code, text) = self.run(&words);
+        assert_eq!(code, 0, "{command}: {text}");
+        text
+    }
+
+    /// Runs a command that must fail and say `why`.
+    fn fails(&mut self, command: &str, why: &str) {
+        let words: Vec<&str> = command.split(' ').collect();
+        let (code, text) = self.run(&words);
+        assert_ne!(code, 0, "{command}: {text}");
+        assert!(text.contains(why), "{command}: {text}");
+    }
+
+    /// Runs a command until it succeeds: for what a start brings within seconds.
+    fn eventually(&mut self, command: &str) -> String {
+        let words: Vec<&str> = command.split(' ').collect();
+        for _ in 0..100 {
+            let (code, text) = self.run(&words);
+            if code == 0 {
+                return text;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(300));
+        }
+        panic!("{command} never succeeds")
+    }
+}
+
+impl Drop for Ozone {
+    fn drop(&mut self) {
+        // It may have ended by itself; either way it is gone after the wait.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn pattern(len: usize) -> Vec<u8> {
+    (0..len as u64).map(|x| (x.wrapping_mul(31) ^ (x >> 8).wrapping_mul(17) ^ (x >> 16)) as u8).collect()
+}
+
+fn has(text: &str, wanted: &[&str]) {
+    for word in wanted {
+        assert!(text.contains(word), "no {word:?} in {text}");
+    }
+}
+
+/// Five datanodes, keys kept as rs-3-2, blocks of 2 MiB so that files have several.
+fn cluster() -> Cluster {
+    Cluster::start_with(
+        5,
+        &[
+            "ozone.server.default.replication.type=EC",
+            "ozone.server.default.replication=rs-3-2-1024k",
+            "ozone.scm.block.size=2MB",
+            "ozone.block.deleting.service.interval=1s",
+        ],
+    )
+}
+
+#[test]
+fn stock_shells_and_s3_calls_work_as_on_ozone() {
+    let cluster = cluster();
+    cluster.sh_eventually(&["volume", "create", "/ready"]);
+    let mut ozone = Ozone::start(&cluster);
+    volumes_and_buckets(&mut ozone);
+    keys(&mut ozone, &cluster);
+    files(&mut ozone, &cluster);
+    reclaimed(&mut ozone);
+    s3(&mut ozone);
+}
+
+/// A service list, a business error, then everything about volumes and buckets.
+fn volumes_and_buckets(ozone: &mut Ozone) {
+    ozone.fails("sh volume info /none", "VOLUME_NOT_FOUND");
+    ozone.ok("sh volume create /vol1");
+    ozone.fails("sh volume create /vol1", "VOLUME_ALREADY_EXISTS");
+    ozone.fails("sh volume create /Vol_1", "INVALID_VOLUME_NAME");
+    has(&ozone.ok("sh volume info /vol1"), &["\"name\" : \"vol1\"", "\"owner\" : \"ann\""]);
+    has(&ozone.ok("sh volume list"), &["vol1"]);
+    ozone.ok("sh volume setquota --namespace-quota 20 --space-quota 10GB /vol1");
+    has(&ozone.ok("sh volume info /vol1"), &["\"quotaInNamespace\" : 20"]);
+    ozone.ok("sh volume clrquota --namespace-quota --space-quota /vol1");
+    ozone.ok("sh volume update --user bob /vol1");
+    has(&ozone.ok("sh volume info /vol1"), &["\"owner\" : \"bob\""]);
+    ozone.ok("sh volume update --user ann /vol1");
+    ozone.ok("sh volume addacl -a user:eve:rw[DEFAULT] /vol1");
+    has(&ozone.ok("sh volume getacl /vol1"), &["eve"]);
+    for (layout, bucket) in [("OBJECT_STORE", "obs"), ("FILE_SYSTEM_OPTIMIZED", "fso"), ("LEGACY", "legacy")]
+    {
+        // ofs asks for RATIS/THREE unless its bucket says otherwise.
+        let kept = "--type EC --replication rs-3-2-1024k";
+        ozone.ok(&format!("sh bucket create --layout {layout} {kept} /vol1/{bucket}"));
+        has(&ozone.ok(&format!("sh bucket info /vol1/{bucket}")), &[layout]);
+    }
+    ozone.fails("sh bucket create /vol1/obs", "BUCKET_ALREADY_EXISTS");
+    ozone.ok("sh bucket link /vol1/obs /vol1/link");
+    has(&ozone.ok("sh bucket info /vol1/link"), &["\"sourceBucket\" : \"obs\""]);
+    ozone.ok("sh bucket setquota --namespace-quota 100 --space-quota 1GB /vol1/obs");
+    has(&ozone.ok("sh bucket info /vol1/obs"), &["\"quotaInNamespace\" : 100"]);
+    ozone.ok("sh bucket clrquota --namespace-quota --space-quota /vol1/obs");
+    ozone.ok("sh bucket setacl -a user:eve:a /vol1/legacy");
+    has(&ozone.ok("sh bucket getacl /vol1/legacy"), &["eve"]);
+    has(&ozone.ok("sh bucket list /vol1"), &["fso", "legacy", "link", "obs"]);
+    ozone.ok("sh bucket create /vol1/short");
+    ozone.ok("sh bucket delete /vol1/short");
+    ozone.fails("sh bucket info /vol1/short", "BUCKET_NOT_FOUND");
+    ozone.fails("sh volume delete /vol1", "VOLUME_NOT_EMPTY");
+}
+
+fn keys(ozone: &mut Ozone, cluster: &Cluster) {
+    let (from, to) = (cluster.path("from"), cluster.path("to"));
+    let (from_text, to_text) = (from.to_str().unwrap(), to.to_str().unwrap());
+    fs::write(&from, pattern(1000)).unwrap();
+    ozone.eventually(&format!("sh key put /vol1/obs/warm {from_text}"));
+    ozone.ok("sh key delete /vol1/obs/warm");
+    for bucket in ["obs", "fso", "legacy"] {
+        for (name, len) in [("empty", 0), ("small", 1000), ("dir/large", (13 << 20) + 77)] {
+            fs::write(&from, pattern(len)).unwrap();
+            let _ = fs::remove_file(&to);
+            ozone.ok(&format!("sh key put /vol1/{bucket}/{name} {from_text}"));
+            ozone.ok(&format!("sh key get /vol1/{bucket}/{name} {to_text}"));
+            assert!(fs::read(&to).unwrap() == pattern(len), "{bucket}/{name} came back changed");
+        }
+        has(&ozone.ok(&format!("sh key info /vol1/{bucket}/small")), &["\"dataSize\" : 1000", "rs"]);
+        has(&ozone.ok(&format!("sh key list /vol1/{bucket}")), &["dir/large", "empty", "small"]);
+        ozone.ok(&format!("sh key cp /vol1/{bucket} small copy"));
+        ozone.ok(&format!("sh key rename /vol1/{bucket} copy renamed"));
+        ozone.fails(&format!("sh key info /vol1/{bucket}/copy"), "KEY_NOT_FOUND");
+        has(&ozone.ok(&format!("sh key checksum /vol1/{bucket}/small")), &["checksum"]);
+        ozone.ok(&format!("sh key addacl -a user:eve:r /vol1/{bucket}/small"));
+        has(&ozone.ok(&format!("sh key getacl /vol1/{bucket}/small")), &["eve"]);
+        ozone.ok(&format!("sh key delete /vol1/{bucket}/renamed"));
+        ozone.fails(&format!("sh key info /vol1/{bucket}/renamed"), "KEY_NOT_FOUND");
+    }
+    has(&ozone.ok("sh key cat /vol1/link/small"), &[]);
+    ozone.fails("sh bucket delete /vol1/obs", "BUCKET_NOT_EMPTY");
+}
+
+fn files(ozone: &mut Ozone, cluster: &Cluster) {
+    let (from, to) = (cluster.path("from"), cluster.path("to"));
+    let (from_text, to_text) = (from.to_str().unwrap(), to.to_str().unwrap());
+    has(&ozone.ok("fs -ls /"), &["/vol1"]);
+    has(&ozone.ok("fs -ls /vol1"), &["/vol1/fso", "/vol1/legacy"]);
+    for bucket in ["fso", "legacy"] {
+        let at = format!("/vol1/{bucket}");
+        ozone.ok(&format!("fs -mkdir -p {at}/a/b/c"));
+        fs::write(&from, pattern(70_000)).unwrap();
+        ozone.ok(&format!("fs -put {from_text} {at}/a/b/file"));
+        ozone.fails(&format!("fs -put {from_text} {at}/a/b/file"), "File exists");
+        ozone.ok(&format!("fs -put -f {from_text} {at}/a/b/file"));
+        let _ = fs::remove_file(&to);
+        ozone.ok(&format!("fs -get {at}/a/b/file {to_text}"));
+        assert!(fs::read(&to).unwrap() == pattern(70_000));
+        has(&ozone.ok(&format!("fs -ls -R {at}/a")), &["/a/b/c", "/a/b/file", "70000"]);
+        ozone.ok(&format!("fs -touchz {at}/a/empty"));
+        ozone.ok(&format!("fs -test -z {at}/a/empty"));
+        ozone.ok(&format!("fs -test -d {at}/a/b"));
+        has(&ozone.ok(&format!("fs -stat %b {at}/a/b/file")), &["70000"]);
+        has(&ozone.ok(&format!("fs -du -s {at}/a")), &["70000"]);
+        has(&ozone.ok(&format!("fs -count {at}/a")), &["70000"]);
+        ozone.ok(&format!("fs -mv {at}/a/b {at}/moved"));
+        ozone.fails(&format!("fs -ls {at}/a/b"), "No such file");
+        has(&ozone.ok(&format!("fs -ls {at}/moved")), &["/moved/c", "/moved/file"]);
+        ozone.ok(&format!("fs -cp {at}/moved/file {at}/copied"));
+        has(&ozone.ok(&format!("fs -checksum {at}/copied")), &["COMPOSITE-CRC"]);
+        ozone.fails(&format!("fs -rmdir {at}/moved"), "not empty");
+        ozone.ok(&format!("fs -rm -r -skipTrash {at}/moved"));
+        ozone.ok(&format!("fs -rm {at}/copied"));
+        ozone.fails(&format!("fs -test -e {at}/moved"), "");
+    }
+    // With trash a deletion is a move, by the client alone.
+    ozone.ok("fs -touchz /vol1/fso/thrown");
+    ozone.ok("trash -rm /vol1/fso/thrown");
+    has(&ozone.ok("fs -ls -R /vol1/fso/.Trash"), &["Current", "thrown"]);
+    ozone.ok("fs -rm -r -skipTrash /vol1/fso/.Trash");
+    // ofs makes volume and bucket by itself.
+    ozone.ok("fs -mkdir -p /vol2/bucket2/dir");
+    has(&ozone.ok("sh bucket info /vol2/bucket2"), &["FILE_SYSTEM_OPTIMIZED"]);
+    let o3fs = format!("o3fs://bucket2.vol2.{}/", cluster.om_address());
+    ozone.ok(&format!("fs -touchz {o3fs}dir/file"));
+    has(&ozone.ok(&format!("fs -ls {o3fs}dir")), &["file"]);
+}
+
+/// What is deleted leaves nothing: usage falls to zero, and buckets and volumes go.
+fn reclaimed(ozone: &mut Ozone) {
+    ozone.ok("fs -rm -r -skipTrash /vol2/bucket2/dir");
+    ozone.ok("fs -rm -r -skipTrash /vol1/fso/*");
+    ozone.ok("sh key delete /vol1/obs/small");
+    for key in ["empty", "dir/large"] {
+        ozone.ok(&format!("sh key delete /vol1/obs/{key}"));
+    }
+    has(&ozone.ok("sh bucket info /vol1/obs"), &["\"usedBytes\" : 0", "\"usedNamespace\" : 0"]);
+    for _ in 0..100 {
+        let text = ozone.ok("sh bucket info /vol1/fso");
+        if text.contains("\"usedBytes\" : 0") && text.contains("\"usedNamespace\" : 0") {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+    has(&ozone.ok("sh bucket info /vol1/fso"), &["\"usedBytes\" : 0", "\"usedNamespace\" : 0"]);
+    for bucket in ["link", "obs", "fso"] {
+        ozone.ok(&format!("sh bucket delete /vol1/{bucket}"));
+    }
+    ozone.ok("sh bucket delete -r --yes /vol1/legacy");
+    ozone.ok("sh volume delete /vol1");
+    // A quota that is full refuses what is beyond it.
+    ozone.ok("sh bucket setquota --namespace-quota 1 --space-quota 1GB /vol2/bucket2");
+    // What the deleted directory held counts until it is moved out.
+    ozone.eventually("fs -touchz /vol2/bucket2/one");
+    ozone.fails("fs -touchz /vol2/bucket2/two", "quota");
+}
+
+fn s3(ozone: &mut Ozone) {
+    let said = ozone.ok("s3");
+    let lines: Vec<&str> = said.lines().filter(|line| !line.contains("WARN")).collect();
+    let hash = "hash: ";
+    let shown: Vec<&str> =
+        lines.iter().map(|line| if line.starts_with(hash) { hash } else { line }).collect();
+    assert_eq!(
+        shown,
+        [
+            "volume: s3v",
+            "layout: OBJECT_STORE",
+            "parts: 2",
+            "uploads: 1",
+            "wrong part: INVALID_PART",
+            hash,
+            "size: 5242887",
+            "bytes: true",
+            "aborted: NO_SUCH_MULTIPART_UPLOAD_ERROR",
+            "tags: {colour=blue}",
+            "tags: {}",
+            "again: KEY_ALREADY_EXISTS",
+            "etag: v1",
+            "stale: ETAG_MISMATCH",
+            "etag: v2",
+            "secret: 64",
+            "secret again: S3_SECRET_ALREADY_EXISTS",
+            "set: chosen secret",
+            "revoked: S3_SECRET_NOT_FOUND",
+            "done",
+        ]
+    );
+}
