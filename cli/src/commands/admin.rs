@@ -12,6 +12,7 @@ use allotrope_proto::rpc::{CallOptions, ClientId, RpcClient};
 use clap::{Args, Subcommand, ValueEnum};
 use uuid::Uuid;
 
+use super::om_admin::OmAdmin;
 use crate::config::Settings;
 use crate::roles::Failure;
 
@@ -19,6 +20,8 @@ use crate::roles::Failure;
 pub(super) enum Admin {
     /// Back up a server's state while it runs: its own folder then holds a checkpoint to copy away and to restore from.
     Checkpoint(Checkpoint),
+    /// Who leads the OMs, handing leadership over, preparing for an upgrade.
+    Om(OmAdmin),
 }
 
 #[derive(Debug, Args)]
@@ -49,6 +52,7 @@ impl Admin {
     pub(super) fn run(self, settings: &Settings) -> Result<ExitCode, Failure> {
         match self {
             Admin::Checkpoint(command) => command.run(settings),
+            Admin::Om(command) => command.run(settings),
         }
     }
 }

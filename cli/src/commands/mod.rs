@@ -8,6 +8,7 @@ mod completions;
 mod debug;
 mod genconf;
 mod getconf;
+mod om_admin;
 mod quickstart;
 mod sh;
 
