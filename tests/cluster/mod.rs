@@ -4,8 +4,6 @@
 //!         are picked free at the start and kept over restarts.
 //! Errors  a process that does not come up, or a command that hangs, fails the test with that process's log.
 
-#![allow(dead_code, reason = "a specification uses the words that it needs")]
-
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};

@@ -191,6 +191,7 @@ fn configs(members: u64, dir: PathBuf) -> Vec<Config> {
             settings: Settings::default(),
             deletion: allotrope_om::deletion::DeletionPace::default(),
             expiry: allotrope_om::expiry::Expiry::default(),
+            trash_kept: None,
         })
         .collect()
 }

@@ -97,6 +97,8 @@ known! {
         "Whether OM checks that a request from S3 is signed with the secret of its access id.";
     "allotrope.om.scm-transport": Choice(&["grpc", "hadoop-rpc"]) => "grpc", "hadoop-rpc",
         "How OM speaks to SCM: gRPC with an SCM of ours, Hadoop RPC with one of Ozone's.";
+    "fs.trash.interval": Count => "0", "1440",
+        "Minutes for which OM keeps what clients moved to the trash of a bucket; 0 keeps it for ever.";
     "ozone.fs.hsync.enabled": Choice(&["false", "true"]) => "false", "true",
         "Whether files can be synced, and read, before their writer ends them.";
     "ozone.om.lease.soft.limit": Time => "60s", "60s",

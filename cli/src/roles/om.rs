@@ -205,6 +205,7 @@ pub(crate) fn config(settings: &Settings) -> Result<Config, Failure> {
             interval: settings.time("ozone.block.deleting.service.interval")?,
             ..DeletionPace::default()
         },
+        trash_kept: trash_kept(settings)?,
         expiry: Expiry {
             interval: settings.time("ozone.om.open.key.cleanup.service.interval")?,
             session_age_max: settings.time("ozone.om.open.key.expire.threshold")?,
@@ -212,6 +213,12 @@ pub(crate) fn config(settings: &Settings) -> Result<Config, Failure> {
             upload_age_max: settings.time("ozone.om.open.mpu.expire.threshold")?,
         },
     })
+}
+
+/// Minutes, as Hadoop counts them; 0 keeps what was thrown away for ever.
+fn trash_kept(settings: &Settings) -> Result<Option<Duration>, Failure> {
+    let minutes = settings.count("fs.trash.interval")? as u64;
+    Ok((minutes > 0).then(|| Duration::from_secs(minutes * 60)))
 }
 
 fn is_on(settings: &Settings, name: &'static str) -> Result<bool, Failure> {

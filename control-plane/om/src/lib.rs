@@ -28,6 +28,7 @@ pub mod server;
 pub mod settings;
 pub mod start;
 pub mod tables;
+mod trash;
 pub mod tx;
 
 pub use directory::OmAddress;

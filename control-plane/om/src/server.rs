@@ -267,6 +267,11 @@ impl<B: Blocks> OmService<B> {
         Ok(())
     }
 
+    /// The user this OM acts as.
+    pub(crate) fn own_user(&self) -> &str {
+        &self.settings.own_user
+    }
+
     /// Whether rights are enforced here.
     pub(crate) fn enforces_rights(&self) -> bool {
         self.settings.acl_enabled

@@ -40,6 +40,7 @@ use crate::machine::Namespace;
 use crate::scm_link::{ScmLink, ScmTransport};
 use crate::server::{Draws, OmService};
 use crate::settings::Settings;
+use crate::trash;
 
 /// Where the replica lies in OM's folder.
 pub(crate) const REPLICA_DIR: &str = "om.raft";
@@ -79,6 +80,8 @@ pub struct Config {
     pub deletion: DeletionPace,
     /// When what was begun and never ended is given up.
     pub expiry: Expiry,
+    /// How long what clients moved to the trash is kept (`fs.trash.interval`); for ever if none.
+    pub trash_kept: Option<Duration>,
 }
 
 /// One OM of a service.
@@ -313,6 +316,9 @@ pub async fn start_with<B: Blocks>(config: Config, world: World, blocks: B) -> R
     };
     let deleting = tokio::spawn(deletion::run(replica.clone(), blocks, config.deletion));
     let expiring = tokio::spawn(expiry::run(replica.clone(), Arc::clone(&world.clock), config.expiry));
+    if let Some(kept) = config.trash_kept {
+        tasks.push(tokio::spawn(trash::run(Arc::clone(&service), kept)));
+    }
     let furnishing = tokio::spawn(furnish(replica.clone(), service));
     tasks.extend([serving, serving_grpc, deleting, expiring, furnishing]);
     Ok(Running { rpc, grpc, identity, replica, drain, tasks, stop_consensus })

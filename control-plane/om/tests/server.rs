@@ -48,6 +48,7 @@ async fn om(dir: &Path, scm: &Scm) -> Running {
         settings: Settings { block_size: 1 << 20, ..Settings::default() },
         deletion: DeletionPace { interval: Duration::from_millis(50), rows_max: 100 },
         expiry: Expiry::default(),
+        trash_kept: None,
     };
     let world = World {
         rocks: RocksShared::new(8 << 20, 8 << 20).unwrap(),

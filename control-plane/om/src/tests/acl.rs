@@ -75,7 +75,7 @@ fn a_prefix_has_rights_of_its_own() {
         world.refused(remove.clone(), OmStatus::PrefixNotFound);
         let add = AddAclRequest { obj: prefix.clone(), acl: given.clone(), modification_time: None };
         world.ok(OmRequest { add_acl_request: Some(add), ..request(Type::AddAcl) });
-        assert_eq!(list(&mut world, prefix.clone()), [given.clone()]);
+        assert_eq!(list(&mut world, prefix.clone()), std::slice::from_ref(&given));
         assert_eq!(list(&mut world, object(4, "/vol/bkt/dir/sub/")), [given]);
         // A key below it inherits what is DEFAULT there.
         world.write("dir/sub/key", 1);

@@ -1,5 +1,7 @@
 //! Three members over a network in memory: one namespace, whoever leads.
 
+#![allow(clippy::disallowed_methods, reason = "members elect on tokio's clock, and the tests wait for them")]
+
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::Path;
@@ -9,8 +11,8 @@ use std::time::Duration;
 
 use allotrope_consensus::network::memory::MemoryNetwork;
 use allotrope_consensus::{
-    Beginning, CallId, ClientId, ClusterId, Handle, Member, MemberId, Origin, Replica, ReplicaConfig,
-    RocksShared, Role, Surroundings, SystemClock,
+    Beginning, CallId, ClientId, Clock as _, ClusterId, Handle, Member, MemberId, Origin, Replica,
+    ReplicaConfig, RocksShared, Role, Surroundings, SystemClock,
 };
 use allotrope_proto::hdds::{
     BlockId, ContainerBlockId, GetScmInfoResponseProto, Pipeline, PipelineId, TransferLeadershipRequestProto,
@@ -413,4 +415,42 @@ impl super::model::Asked for Through<'_> {
     fn empty_deleted_directories(&mut self) {
         self.0.borrow_mut().empty_deleted_directories();
     }
+}
+
+#[test]
+fn trash_is_emptied_when_its_time_is_over() {
+    use super::model::Asked as _;
+    let mut alone = Alone::start();
+    alone.ask(create_volume("vol"));
+    let mut info = bucket("vol", "bkt");
+    info.bucket_layout = Some(BucketLayout::FileSystemOptimized.number());
+    alone.ask(create_bucket(info));
+    for user in ["ann", "bob"] {
+        alone.ask(create_directory(&format!(".Trash/{user}/Current/dir")));
+    }
+    alone.ask(create_directory("kept"));
+    let kept = Duration::from_secs(60);
+    let now = SystemClock.unix_ms();
+    let round = |alone: &Alone, now| {
+        let om = alone.om.as_ref().unwrap();
+        alone.runtime.block_on(crate::trash::round(&om.service, now, kept)).unwrap();
+    };
+    let list = |alone: &mut Alone, path: &str| {
+        let asked = ListStatusRequest { key_args: key_args(path), num_entries: 9, ..Default::default() };
+        let asked = OmRequest { list_status_request: Some(asked), ..request(Type::ListStatusLight) };
+        let found = alone.ask(asked).list_status_light_response.unwrap_or_default().statuses;
+        found.into_iter().map(|found| found.basic_key_info.unwrap().key_name.unwrap()).collect::<Vec<_>>()
+    };
+    // What was thrown away is set aside under the time, whole, and thrown away things gather anew.
+    round(&alone, now);
+    let aside = list(&mut alone, ".Trash/ann");
+    assert!(aside.len() == 1 && !aside[0].ends_with("Current"), "{aside:?}");
+    assert_eq!(list(&mut alone, &aside[0]), [format!("{}/dir", aside[0])]);
+    // Before its time nothing goes.
+    round(&alone, now + 1000);
+    assert_eq!(list(&mut alone, ".Trash/ann"), aside);
+    round(&alone, now + 3_600_000);
+    assert_eq!(list(&mut alone, ".Trash/ann"), Vec::<String>::new());
+    assert_eq!(list(&mut alone, ".Trash/bob"), Vec::<String>::new());
+    assert_eq!(list(&mut alone, ""), [".Trash", "kept"]);
 }
