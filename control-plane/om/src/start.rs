@@ -24,7 +24,7 @@ use allotrope_proto::hadoop_rpc::{HadoopServer, HadoopServerConfig};
 use allotrope_proto::net::{AcceptLimits, Drain, Plain, Port, Target, listen};
 use allotrope_proto::rpc::Methods;
 use allotrope_proto::rpc::catalog::{
-    AdminCheckpoint, OmBootstrap, OmConfiguration, OmDecommission, OmListVersions, OmSubmit,
+    AdminCheckpoint, OmBootstrap, OmConfiguration, OmDecommission, OmListVersions, OmS3Secret, OmSubmit,
 };
 use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
@@ -297,6 +297,7 @@ pub async fn start_with<B: Blocks>(config: Config, world: World, blocks: B) -> R
         .and_then(|methods| methods.serve::<OmBootstrap, _>(&service))
         .and_then(|methods| methods.serve::<OmDecommission, _>(&service))
         .and_then(|methods| methods.serve::<OmConfiguration, _>(&service))
+        .and_then(|methods| methods.serve::<OmS3Secret, _>(&service))
         .and_then(|methods| methods.serve::<AdminCheckpoint, _>(&Arc::new(admin)));
     let methods = Arc::new(methods.map_err(|e| wrong(&e))?);
     let hadoop =

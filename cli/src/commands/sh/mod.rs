@@ -98,7 +98,7 @@ fn explained(error: &(dyn Error + 'static)) -> String {
 }
 
 /// A client of the OM that `uri` names, or else the settings.
-fn connect(settings: &Settings, uri: &str) -> Result<Client, Box<dyn Error>> {
+pub(super) fn connect(settings: &Settings, uri: &str) -> Result<Client, Box<dyn Error>> {
     let (named, _) = split_uri(uri)?;
     if named.is_none()
         && let Some((service, nodes)) = om::service(settings)
@@ -121,7 +121,7 @@ fn connect(settings: &Settings, uri: &str) -> Result<Client, Box<dyn Error>> {
 }
 
 /// The caller's name as Ozone's clients find it.
-fn user() -> String {
+pub(super) fn user() -> String {
     let names = ["HADOOP_USER_NAME", "USER", "LOGNAME"];
     let found = names.iter().filter_map(|name| std::env::var(name).ok()).find(|name| !name.is_empty());
     found.unwrap_or_else(|| "anonymous".to_owned())
