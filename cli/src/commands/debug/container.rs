@@ -117,7 +117,8 @@ fn info(place: &Where) -> Done {
         ("dataChecksum", json!(tree)),
     ];
     if place.json {
-        let object: serde_json::Map<_, _> = fields.map(|(name, value)| (name.to_owned(), value)).into();
+        let object: serde_json::Map<_, _> =
+            fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         println!("{}", Value::from(object));
         return Ok(ExitCode::SUCCESS);
     }
