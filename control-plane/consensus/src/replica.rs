@@ -136,7 +136,9 @@ async fn begin(raft: &Raft, config: &ReplicaConfig) -> Result<(), StartError> {
     let Beginning::Found(members) = &config.beginning else { return Ok(()) };
     let stopped = |e: &dyn std::fmt::Display| StartError::Stopped(e.to_string());
     if raft.is_initialized().await.map_err(|e| stopped(&e))? {
-        return Ok(());
+        let alone = raft.metrics().borrow().membership_config.voter_ids().eq([config.member.0]);
+        // Nobody else could be leading: there is nothing to wait for.
+        return if alone { raft.trigger().elect().await.map_err(|e| stopped(&e)) } else { Ok(()) };
     }
     let members: std::collections::BTreeMap<u64, _> =
         members.iter().map(|(id, m)| (id.0, m.clone())).collect();

@@ -240,7 +240,13 @@ impl RaftLogStorage<Types> for Log {
     }
 
     async fn read_vote(&mut self) -> Result<Option<Vote>, StorageError> {
-        Ok(self.inner().head.vote)
+        let head = self.inner().head.clone();
+        // A leader that starts again does not know how much was committed, and its state may have lost its end: if openraft
+        // took it back as the leader, it would answer reads from that state. It stands for election like everybody.
+        Ok(head.vote.map(|mut vote| {
+            vote.committed &= vote.leader_id().voted_for() != Some(head.member);
+            vote
+        }))
     }
 
     async fn append<I>(&mut self, entries: I, callback: LogFlushed<Types>) -> Result<(), StorageError>
