@@ -83,19 +83,20 @@ fn in_tree(
         "" => String::new(),
         path => bucket.key_name(path)?,
     };
-    // With a partial prefix the last component is the beginning of names, unless it is a directory with a slash.
-    let partial =
-        asked.allow_partial_prefix() && !asked.key_args.key_name.ends_with('/') && !whole_path.is_empty();
-    let (parent, prefix) = match partial {
-        true => whole_path.rsplit_once('/').unwrap_or(("", &whole_path)),
-        false => (whole_path.as_str(), ""),
-    };
-    let id = match tree::walk(db, bucket, parent)?.found {
-        Found::Root => bucket.id(),
-        Found::Directory(found) => found.object_id,
-        Found::File(file) => return Ok(vec![file_status(keys::shown(*file, parent))]),
-        Found::BelowFile | Found::Nothing if asked.allow_partial_prefix() => return Ok(Vec::new()),
-        Found::BelowFile | Found::Nothing => refuse!(FileNotFound, "{parent} is not found"),
+    // A directory of that path is listed. With a partial prefix what is no path is the beginning of names.
+    let (parent, prefix, id) = match tree::walk(db, bucket, &whole_path)?.found {
+        Found::Root => ("", "", bucket.id()),
+        Found::Directory(found) => (whole_path.as_str(), "", found.object_id),
+        Found::File(file) => return Ok(vec![file_status(keys::shown(*file, &whole_path))]),
+        Found::BelowFile | Found::Nothing if asked.allow_partial_prefix() => {
+            let (parent, prefix) = whole_path.rsplit_once('/').unwrap_or(("", &whole_path));
+            match tree::walk(db, bucket, parent)?.found {
+                Found::Root => (parent, prefix, bucket.id()),
+                Found::Directory(found) => (parent, prefix, found.object_id),
+                Found::File(_) | Found::BelowFile | Found::Nothing => return Ok(Vec::new()),
+            }
+        }
+        Found::BelowFile | Found::Nothing => refuse!(FileNotFound, "{whole_path} is not found"),
     };
     let Some(from) = first_name(parent, trimmed(&asked.start_key)) else { return Ok(Vec::new()) };
     let separator = if parent.is_empty() { "" } else { "/" };
