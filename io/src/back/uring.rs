@@ -7,14 +7,9 @@ use crate::shards::{Seat, StartError, run};
 use glommio::{Latency, LocalExecutorBuilder, Placement, Shares};
 use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 /// Memory glommio allocates for buffers of its own. We use none of them: ours are registered with our own ring.
 const GLOMMIO_MEMORY: usize = 64 << 10;
-
-/// How long one class of work has the core while others wait. Glommio's own 100 ms would keep the foreground waiting for a
-/// scrub that long.
-const TURN_MAX: Duration = Duration::from_micros(500);
 
 /// Starts the thread and waits until the shard runs on it.
 pub(crate) fn start(seat: Seat) -> Result<JoinHandle<()>, StartError> {
@@ -25,12 +20,8 @@ pub(crate) fn start(seat: Seat) -> Result<JoinHandle<()>, StartError> {
     let failed = started.clone();
     let thread = std::thread::Builder::new().name(name.clone()).spawn(move || {
         let placement = core.map_or(Placement::Unbound, Placement::Fixed);
-        let executor = LocalExecutorBuilder::new(placement)
-            .name(&name)
-            .io_memory(GLOMMIO_MEMORY)
-            .ring_depth(256)
-            .preempt_timer(TURN_MAX)
-            .make();
+        let executor =
+            LocalExecutorBuilder::new(placement).name(&name).io_memory(GLOMMIO_MEMORY).ring_depth(256).make();
         match executor {
             Ok(executor) => executor.run(async move {
                 let queue = |class: Class, name| {
