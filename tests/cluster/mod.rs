@@ -3,7 +3,6 @@
 //! Shape   one SCM, one OM and some datanodes, each a child process of the binary under test with a folder of its own; ports
 //!         are picked free at the start and kept over restarts.
 //! Errors  a process that does not come up, or a command that hangs, fails the test with that process's log.
-#![allow(dead_code, reason = "each test file uses its own part of the vocabulary")]
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
