@@ -5,7 +5,6 @@
 #![allow(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 #![allow(clippy::disallowed_methods, reason = "tests of real processes use real files, clocks and sleeps")]
 
-#[allow(dead_code, reason = "each test speaks the words it needs")]
 mod cluster;
 
 use std::path::PathBuf;

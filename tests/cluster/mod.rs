@@ -3,6 +3,7 @@
 //! Shape   one SCM, one OM and some datanodes, each a child process of the binary under test with a folder of its own; ports
 //!         are picked free at the start and kept over restarts.
 //! Errors  a process that does not come up, or a command that hangs, fails the test with that process's log.
+#![allow(dead_code, reason = "each test file uses its own part of the vocabulary")]
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -240,6 +241,8 @@ impl Cluster {
             local("ozone.scm.datanode.address", p.scm_datanode),
             local("ozone.scm.block.client.address", p.scm_block),
             local("ozone.om.address", p.om_rpc),
+            local("ozone.scm.http-address", 0),
+            local("hdds.datanode.http-address", 0),
             format!("--set=ozone.om.grpc.port={}", p.om_grpc),
             "--set=ozone.administrators=s3g".to_owned(),
             format!("--set=hdds.scm.safemode.min.datanode={}", self.datanodes),
