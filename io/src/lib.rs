@@ -59,7 +59,6 @@ mod sim;
 mod sync;
 mod sys;
 mod task;
-mod timers;
 
 pub use blocking::BlockingError;
 pub use buffer::{AlignedBuf, BufferPool, PAGE, PoolEmpty};

@@ -7,10 +7,8 @@
 //! A dropped future leaves its operation with the ring, which keeps the buffer until the kernel has answered.
 
 use crate::blocking::BlockingPool;
-use crate::clock::{Clock, Moment};
 use crate::sys::{Ring, RingOp};
 use crate::task::ShardCounters;
-use crate::timers::Timers;
 use glommio::io::{PollState, PollableFd};
 use slab::Slab;
 use std::cell::{Cell, RefCell};
@@ -19,7 +17,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, Waker};
@@ -37,58 +35,9 @@ struct Inner {
     slots: RefCell<Slab<Slot>>,
     backlog: RefCell<VecDeque<(RingOp, usize)>>,
     driver: RefCell<Option<Waker>>,
-    timers: RefCell<Timers>,
     /// The driver was woken and has not run yet.
     called: Cell<bool>,
     counters: Arc<ShardCounters>,
-}
-
-thread_local! {
-    /// The ring of the shard that this thread is, for the futures of its clock.
-    static HERE: RefCell<Weak<Inner>> = const { RefCell::new(Weak::new()) };
-}
-
-fn here() -> Option<Rc<Inner>> {
-    HERE.try_with(|here| here.borrow().upgrade()).ok().flatten()
-}
-
-/// The timeouts' operations have no slot: nobody takes their answer.
-const NO_SLOT: usize = usize::MAX;
-
-/// A wait for a moment on a shard with a ring. Poll and drop it on that shard's thread.
-#[derive(Debug)]
-pub(crate) struct RingSleep {
-    at: u64,
-    key: Option<u64>,
-}
-
-impl RingSleep {
-    pub(crate) fn until(at: Moment) -> RingSleep {
-        RingSleep { at: at.nanos(), key: None }
-    }
-
-    pub(crate) fn poll(&mut self, now: Moment, cx: &Context<'_>) -> Poll<()> {
-        // A shard that is ending rings no more.
-        let Some(inner) = here() else { return Poll::Pending };
-        let mut timers = inner.timers.borrow_mut();
-        let polled = timers.poll(self.at, now.nanos(), &mut self.key, cx);
-        let unarmed = timers.is_unarmed();
-        drop(timers);
-        if unarmed {
-            inner.call_driver();
-        }
-        polled
-    }
-}
-
-impl Drop for RingSleep {
-    fn drop(&mut self) {
-        if let Some(key) = self.key
-            && let Some(inner) = here()
-        {
-            inner.timers.borrow_mut().forget(self.at, key);
-        }
-    }
 }
 
 enum Slot {
@@ -113,11 +62,9 @@ impl RingEngine {
             slots: RefCell::default(),
             backlog: RefCell::default(),
             driver: RefCell::default(),
-            timers: RefCell::default(),
             called: Cell::new(false),
             counters,
         });
-        HERE.set(Rc::downgrade(&inner));
         RingEngine { inner, blocking }
     }
 
@@ -179,7 +126,6 @@ impl Inner {
     fn turn(&self) -> io::Result<()> {
         let mut ring = self.ring.borrow_mut();
         loop {
-            self.ring_timers(&mut ring);
             if ring.pending() > 0 {
                 ring.submit()?;
             }
@@ -192,31 +138,13 @@ impl Inner {
                 ring.push(op, slot);
                 pushed = true;
             }
-            // What was taken may have been a timer's.
-            if !pushed && reaped == 0 {
+            if !pushed && (reaped == 0 || ring.pending() == 0) {
                 return Ok(());
             }
         }
     }
 
-    /// Wakes those whose moment has come and asks the ring to ring for the next.
-    fn ring_timers(&self, ring: &mut Ring) {
-        let now = Clock::uring().now().nanos();
-        let due = self.timers.borrow_mut().due(now);
-        due.into_iter().for_each(Waker::wake);
-        // A full ring answers something soon, and this is looked at again.
-        if ring.has_room()
-            && let Some(at) = self.timers.borrow_mut().arm()
-        {
-            ring.push(RingOp::timeout(at, at.saturating_sub(now).max(1)), NO_SLOT);
-        }
-    }
-
     fn answer(&self, slot: usize, op: RingOp, moved: io::Result<usize>) {
-        if let RingOp::Timeout { at, .. } = op {
-            self.timers.borrow_mut().rung(at);
-            return;
-        }
         let mut slots = self.slots.borrow_mut();
         match std::mem::replace(&mut slots[slot], Slot::Done(op, moved)) {
             Slot::Waiting(waker) => {

@@ -64,18 +64,8 @@ pub(crate) enum RingOp {
     /// Sends `memory` of `buf` without copying it, where the kernel can. Answered when the bytes are queued; the buffer stays
     /// with the ring until the other side has them.
     Send { socket: Arc<OwnedFd>, buf: Arc<AlignedBuf>, memory: Range<usize>, found: Rc<Cell<ZeroCopy>> },
-    /// Rings `after` nanoseconds after it was submitted, for the moment `at`.
-    Timeout { after: Box<types::Timespec>, at: u64 },
     /// The answer of a [`Send`](RingOp::Send) whose buffer the kernel still holds.
     Sent,
-}
-
-impl RingOp {
-    /// Rings for the moment `at`, `after` nanoseconds from its submission.
-    pub(crate) fn timeout(at: u64, after: u64) -> RingOp {
-        let after = types::Timespec::new().sec(after / 1_000_000_000).nsec((after % 1_000_000_000) as u32);
-        RingOp::Timeout { after: Box::new(after), at }
-    }
 }
 
 /// What sending to one peer without a copy came to.
@@ -190,11 +180,6 @@ impl Ring {
         self.pending >= SUBMIT_AT || (self.pending > 0 && in_kernel < SUBMIT_AT)
     }
 
-    /// Whether the kernel holds memory of ours. A timeout is copied when it is submitted, and goes with the ring.
-    fn has_data(&self) -> bool {
-        self.ops.iter().any(|(_, inflight)| !matches!(inflight.op, RingOp::Timeout { .. }))
-    }
-
     /// Tells the kernel about all that was pushed.
     pub(crate) fn submit(&mut self) -> io::Result<()> {
         match self.ring.submit() {
@@ -255,13 +240,13 @@ impl Drop for Ring {
     fn drop(&mut self) {
         // The kernel may still write into buffers we own: they are freed when it has answered, or never.
         let end = Instant::now() + Duration::from_secs(5);
-        while self.has_data() && Instant::now() < end {
+        while !self.ops.is_empty() && Instant::now() < end {
             let wait = types::Timespec::new().sec(1);
             let args = types::SubmitArgs::new().timespec(&wait);
             let _ = self.ring.submitter().submit_with_args(1, &args);
             self.reap(|_, _, _| {});
         }
-        if self.has_data() {
+        if !self.ops.is_empty() {
             tracing::error!(
                 operations = self.ops.len(),
                 "the disk has not answered; its buffers are left behind"
@@ -317,7 +302,6 @@ fn entry_of(inflight: &mut InFlight, registered: Option<&BufferPool>) -> squeue:
                 .zc_flags(REPORT_USAGE)
                 .build()
         }
-        RingOp::Timeout { after, .. } => opcode::Timeout::new(&raw const **after).build(),
         RingOp::Sent => unreachable!("an answer is never submitted"),
     }
 }
