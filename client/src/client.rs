@@ -27,7 +27,7 @@ pub struct Client {
 struct Shared {
     config: Config,
     om: Om,
-    datanodes: Datanodes,
+    datanodes: Arc<Datanodes>,
 }
 
 impl Client {
@@ -37,8 +37,15 @@ impl Client {
     /// [`Error::Config`] names the setting that does not do.
     pub fn new(config: Config) -> Result<Client, Error> {
         config.check()?;
-        let (om, datanodes) = (Om::new(&config), Datanodes::new(&config));
+        let (om, datanodes) = (Om::new(&config), Arc::new(Datanodes::new(&config)));
         Ok(Client { shared: Arc::new(Shared { config, om, datanodes }) })
+    }
+
+    /// The same cluster as `user` sees it, over the same connections.
+    pub fn of_user(&self, user: &str) -> Client {
+        let config = Config { user: user.to_owned(), ..self.config().clone() };
+        let (om, datanodes) = (self.om().of_user(user), self.shared.datanodes.clone());
+        Client { shared: Arc::new(Shared { config, om, datanodes }) }
     }
 
     pub(crate) fn config(&self) -> &Config {
@@ -188,7 +195,7 @@ impl Client {
     /// # Errors
     /// [`Error::Refused`] with `KEY_NOT_FOUND`.
     pub async fn delete_key(&self, path: &KeyPath) -> Result<Deletion, Error> {
-        self.om().delete_key(path).await
+        self.om().delete_key(path, None).await
     }
 
     /// Begins to write a key. Nobody sees it before [`KeyWriter::finish`]; a key of that name stays as it is until then.
@@ -209,6 +216,14 @@ impl Client {
         let key = self.key(path).await?;
         let len = key.len;
         KeyReader::new(self.clone(), path.clone(), key, 0..len)
+    }
+
+    /// Reads the bytes `range` of a key that was looked up already.
+    ///
+    /// # Errors
+    /// [`Error::NotInKey`] for a range that ends behind the last byte.
+    pub fn read_found(&self, key: Key, range: std::ops::Range<u64>) -> Result<KeyReader, Error> {
+        KeyReader::new(self.clone(), key.path.clone(), key, range)
     }
 
     /// Reads the bytes `range` of a key.

@@ -63,6 +63,11 @@ impl BlockLocation {
         self.raw.pipeline.as_ref().map(|pipeline| &pipeline.id)
     }
 
+    /// The part of a multipart upload that it was written as.
+    pub(crate) fn part_number(&self) -> Option<u32> {
+        self.raw.part_number.and_then(|number| u32::try_from(number).ok()).filter(|&number| number > 0)
+    }
+
     pub(crate) fn create_version(&self) -> Option<u64> {
         self.raw.create_version
     }

@@ -9,6 +9,8 @@ mod acl;
 mod bucket;
 mod key;
 mod key_list;
+mod s3;
+mod upload;
 mod volume;
 
 pub use acl::Acl;
@@ -16,10 +18,12 @@ pub use bucket::{Bucket, BucketOptions};
 pub use key::{Deletion, Key, PutOptions};
 pub(crate) use key::{Exclusions, Session};
 pub use key_list::{KeyEntry, KeyListing};
+pub use s3::KeyDeletion;
+pub use upload::{ListedPart, ListedUpload, PartOfUpload, PartPage, UploadPage};
 pub use volume::{Volume, VolumeOptions};
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use allotrope_proto::om::{OmRequest, OmResponse, Type, UserInfo};
@@ -40,17 +44,17 @@ const RESPONSE_LEN_MAX: usize = 128 << 20;
 /// `ClientVersion` of a client that knows bucket layouts.
 const CLIENT_VERSION: u32 = 3;
 
-/// The OMs of one service.
-#[derive(Debug)]
+/// The OMs of one service, as one user sees them. Clones share their connections.
+#[derive(Clone, Debug)]
 pub(crate) struct Om {
-    channels: Vec<Channel>,
+    channels: Arc<Vec<Channel>>,
     /// Which of them answered last.
-    leader: AtomicUsize,
+    leader: Arc<AtomicUsize>,
     client_id: String,
     user: String,
     deadline: Duration,
     retry: RetryPolicy,
-    chance: Mutex<fastrand::Rng>,
+    chance: Arc<Mutex<fastrand::Rng>>,
 }
 
 impl Om {
@@ -60,14 +64,19 @@ impl Om {
             Channel::new(address.clone(), config.connect_deadline, RESPONSE_LEN_MAX)
         };
         Om {
-            channels: config.om.iter().map(channel).collect(),
-            leader: AtomicUsize::new(0),
+            channels: Arc::new(config.om.iter().map(channel).collect()),
+            leader: Arc::new(AtomicUsize::new(0)),
             client_id: format!("client-{:012X}", chance.u64(..) >> 16),
             user: config.user.clone(),
             deadline: config.om_deadline,
             retry: config.om_retry,
-            chance: Mutex::new(chance),
+            chance: Arc::new(Mutex::new(chance)),
         }
+    }
+
+    /// The same OMs on behalf of `user`.
+    pub(crate) fn of_user(&self, user: &str) -> Om {
+        Om { user: user.to_owned(), ..self.clone() }
     }
 
     /// The user on whose behalf requests go out.
@@ -92,11 +101,30 @@ impl Om {
         self.submit_watching(act, request).await.map_err(|(error, _)| *error)
     }
 
+    /// As [`Om::submit`], and takes an answer of status `also` for one, too: its payload says the rest.
+    pub(crate) async fn submit_accepting(
+        &self,
+        act: &str,
+        request: &OmRequest,
+        also: OmStatus,
+    ) -> Result<OmResponse, Error> {
+        self.submit_judging(act, request, Some(also)).await.map_err(|(error, _)| *error)
+    }
+
     /// As [`Om::submit`]; an error comes with whether an earlier attempt may have been carried out.
     pub(crate) async fn submit_watching(
         &self,
         act: &str,
         request: &OmRequest,
+    ) -> Result<OmResponse, (Box<Error>, bool)> {
+        self.submit_judging(act, request, None).await
+    }
+
+    async fn submit_judging(
+        &self,
+        act: &str,
+        request: &OmRequest,
+        also: Option<OmStatus>,
     ) -> Result<OmResponse, (Box<Error>, bool)> {
         let message = Bytes::from(request.encode_to_vec());
         let began = Instant::now();
@@ -120,7 +148,7 @@ impl Om {
                 }
                 Next::GiveUp => {
                     let judged = match outcome {
-                        Ok(response) => Om::judged(act, request, response),
+                        Ok(response) => Om::judged(act, request, response, also),
                         Err(source) => {
                             let (act, source) = (act.to_owned(), Box::new(source));
                             Err(Error::OmSilent { act, attempts: attempt, source })
@@ -140,10 +168,15 @@ impl Om {
         decode(answer.join()).map_err(|source| CallError::Garbled { peer: peer(), source })
     }
 
-    fn judged(act: &str, request: &OmRequest, response: OmResponse) -> Result<OmResponse, Error> {
+    fn judged(
+        act: &str,
+        request: &OmRequest,
+        response: OmResponse,
+        also: Option<OmStatus>,
+    ) -> Result<OmResponse, Error> {
         let unusable = |why| Error::OmAnswer { act: act.to_owned(), why };
         match status_of(&response) {
-            Some(status) if status.advice() == Advice::Proceed => {
+            Some(status) if status.advice() == Advice::Proceed || Some(status) == also => {
                 let (asked, answered) = (request.cmd_type, response.cmd_type);
                 match asked == answered {
                     true => Ok(response),

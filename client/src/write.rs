@@ -10,6 +10,8 @@ mod blocks;
 mod replicated;
 mod striped;
 
+use std::collections::BTreeMap;
+
 use allotrope_proto::Rope;
 use allotrope_types::{ReplicationConfig, ReplicationFactor};
 use bytes::Bytes;
@@ -111,7 +113,15 @@ impl KeyWriter {
     ///
     /// # Errors
     /// As [`KeyWriter::write`], and [`Error::Length`] if another length was announced. The key stays as it was then.
-    pub async fn finish(mut self) -> Result<Written, Error> {
+    pub async fn finish(self) -> Result<Written, Error> {
+        self.finish_noting(&BTreeMap::new()).await
+    }
+
+    /// As [`KeyWriter::finish`], and notes `also` with the key: what is known only after the last byte, such as a digest.
+    ///
+    /// # Errors
+    /// As [`KeyWriter::finish`].
+    pub async fn finish_noting(mut self, also: &BTreeMap<String, String>) -> Result<Written, Error> {
         self.usable()?;
         if let Some(announced) = self.announced.filter(|&announced| announced != self.written) {
             return Err(Error::Length { key: self.key().clone(), announced, written: self.written });
@@ -120,7 +130,7 @@ impl KeyWriter {
             Form::Replicated(writer) => writer.finish(&self.client, &mut self.blocks).await?,
             Form::Striped(writer) => writer.finish(&self.client, &mut self.blocks).await?,
         }
-        self.blocks.commit(&self.client, self.written).await
+        self.blocks.commit(&self.client, self.written, also).await
     }
 
     fn usable(&self) -> Result<(), Error> {

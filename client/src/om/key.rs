@@ -9,7 +9,7 @@ use allotrope_proto::om::{
 };
 use allotrope_types::{ContainerId, DatanodeId, OmStatus, ReplicationConfig};
 
-use super::{Om, part};
+use super::{Om, PartOfUpload, part};
 use crate::error::Error;
 use crate::location::BlockLocation;
 use crate::path::KeyPath;
@@ -51,8 +51,12 @@ pub struct PutOptions {
     pub len: Option<u64>,
     /// What else is to be noted with it.
     pub metadata: BTreeMap<String, String>,
+    /// What is to be kept beside it as tags.
+    pub tags: BTreeMap<String, String>,
     /// Write only if the key still has this [`Key::generation`]; 0 writes only where no key is.
     pub generation: Option<u64>,
+    /// Write only if the key there has this ETag.
+    pub etag: Option<String>,
 }
 
 /// Whether a delete found the key.
@@ -73,6 +77,8 @@ pub(crate) struct Session {
     /// Blocks that OM allocated ahead.
     pub(crate) locations: Vec<BlockLocation>,
     metadata: BTreeMap<String, String>,
+    /// The part of an upload that is being written, where it is no key by itself.
+    pub(crate) part: Option<PartOfUpload>,
 }
 
 /// What new blocks are to stay clear of.
@@ -100,7 +106,7 @@ impl Exclusions {
     }
 }
 
-fn args(key: &KeyPath) -> KeyArgs {
+pub(super) fn args(key: &KeyPath) -> KeyArgs {
     KeyArgs {
         volume_name: key.bucket.volume.clone(),
         bucket_name: key.bucket.bucket.clone(),
@@ -109,7 +115,7 @@ fn args(key: &KeyPath) -> KeyArgs {
     }
 }
 
-fn replicated(mut args: KeyArgs, replication: ReplicationConfig) -> KeyArgs {
+pub(super) fn replicated(mut args: KeyArgs, replication: ReplicationConfig) -> KeyArgs {
     let fields = ReplicationFields::of(replication);
     args.r#type = Some(fields.kind);
     args.factor = fields.factor;
@@ -117,7 +123,7 @@ fn replicated(mut args: KeyArgs, replication: ReplicationConfig) -> KeyArgs {
     args
 }
 
-fn wire_pairs(map: &BTreeMap<String, String>) -> Vec<allotrope_proto::hdds::KeyValue> {
+pub(super) fn wire_pairs(map: &BTreeMap<String, String>) -> Vec<allotrope_proto::hdds::KeyValue> {
     let pair = |(key, value): (&String, &String)| allotrope_proto::hdds::KeyValue {
         key: key.clone(),
         value: Some(value.clone()),
@@ -132,7 +138,6 @@ impl Om {
         options: PutOptions,
         use_hostname: bool,
     ) -> Result<Session, Error> {
-        let act = format!("create key {key}");
         let mut key_args = args(key);
         if let Some(replication) = options.replication {
             key_args = replicated(key_args, replication);
@@ -142,7 +147,22 @@ impl Om {
         key_args.sort_datanodes = Some(false);
         key_args.owner_name = Some(self.user().to_owned());
         key_args.metadata = wire_pairs(&options.metadata);
+        key_args.tags = wire_pairs(&options.tags);
         key_args.expected_data_generation = options.generation;
+        key_args.expected_e_tag = options.etag;
+        self.create(key, key_args, options.metadata, None, use_hostname).await
+    }
+
+    /// Opens the session of a key, or of a part.
+    pub(super) async fn create(
+        &self,
+        key: &KeyPath,
+        key_args: KeyArgs,
+        metadata: BTreeMap<String, String>,
+        part_of: Option<PartOfUpload>,
+        use_hostname: bool,
+    ) -> Result<Session, Error> {
+        let act = format!("create key {key}");
         let mut request = self.request(Type::CreateKey);
         request.create_key_request = Some(CreateKeyRequest { key_args, ..Default::default() });
         let response = self.submit(&act, &request).await?;
@@ -160,7 +180,7 @@ impl Om {
                 read.as_ref().map_or(true, |block| block.create_version().is_none_or(|v| v == version))
             })
             .collect::<Result<_, _>>()?;
-        Ok(Session { key: key.clone(), id, replication, locations, metadata: options.metadata })
+        Ok(Session { key: key.clone(), id, replication, locations, metadata, part: part_of })
     }
 
     pub(crate) async fn allocate_block(
@@ -183,18 +203,23 @@ impl Om {
             .map_err(|why| Error::OmAnswer { act, why })
     }
 
-    /// Makes the key visible with `blocks`, `len` bytes in all.
+    /// Makes the key visible with `blocks`, `len` bytes in all, and notes `also` with it.
     pub(crate) async fn commit(
         &self,
         session: &Session,
         blocks: Vec<KeyLocation>,
         len: u64,
+        also: &BTreeMap<String, String>,
     ) -> Result<(), Error> {
         let act = format!("commit key {}", session.key);
         let mut key_args = replicated(args(&session.key), session.replication);
         key_args.data_size = Some(len);
         key_args.key_locations = blocks.clone();
         key_args.metadata = wire_pairs(&session.metadata);
+        key_args.metadata.extend(wire_pairs(also));
+        if let Some(part) = &session.part {
+            return self.commit_part(session, part, key_args).await;
+        }
         let mut request = self.request(Type::CommitKey);
         request.commit_key_request = Some(CommitKeyRequest {
             key_args,
@@ -228,20 +253,28 @@ impl Om {
     /// The key with where its blocks are; `fresh` asks OM not to answer from what it remembers of containers.
     pub(crate) async fn key(&self, key: &KeyPath, fresh: bool, use_hostname: bool) -> Result<Key, Error> {
         let info = self.key_info(key, fresh).await?;
-        let unusable = |why| Error::OmAnswer { act: format!("look up key {key}"), why };
-        Key::read(info, use_hostname).map_err(unusable)
+        Key::read(info, use_hostname).map_err(|why| unusable(key, why))
+    }
+
+    /// The key without where its blocks are.
+    pub(crate) async fn head_key(&self, key: &KeyPath) -> Result<Key, Error> {
+        let info = self.look_up(key, KeyArgs { head_op: Some(true), ..args(key) }).await?;
+        Key::read(info, false).map_err(|why| unusable(key, why))
     }
 
     async fn key_info(&self, key: &KeyPath, fresh: bool) -> Result<KeyInfo, Error> {
-        let act = format!("look up key {key}");
         let key_args = KeyArgs {
-            data_size: Some(0),
             sort_datanodes: Some(true),
-            latest_version_location: Some(true),
             head_op: Some(false),
             force_update_container_cache_from_scm: Some(fresh),
             ..args(key)
         };
+        self.look_up(key, key_args).await
+    }
+
+    async fn look_up(&self, key: &KeyPath, key_args: KeyArgs) -> Result<KeyInfo, Error> {
+        let act = format!("look up key {key}");
+        let key_args = KeyArgs { data_size: Some(0), latest_version_location: Some(true), ..key_args };
         let mut request = self.request(Type::GetKeyInfo);
         request.get_key_info_request = Some(GetKeyInfoRequest { key_args, assume_s3_context: Some(false) });
         let response = self.submit(&act, &request).await?;
@@ -256,9 +289,11 @@ impl Om {
         self.submit(&format!("rename key {from} to {to}"), &request).await.map(drop)
     }
 
-    pub(crate) async fn delete_key(&self, key: &KeyPath) -> Result<Deletion, Error> {
+    /// Deletes a key; with `etag` only if it has that one.
+    pub(crate) async fn delete_key(&self, key: &KeyPath, etag: Option<String>) -> Result<Deletion, Error> {
         let mut request = self.request(Type::DeleteKey);
-        request.delete_key_request = Some(DeleteKeyRequest { key_args: args(key) });
+        let key_args = KeyArgs { expected_e_tag: etag, ..args(key) };
+        request.delete_key_request = Some(DeleteKeyRequest { key_args });
         match self.submit_watching(&format!("delete key {key}"), &request).await {
             Ok(_) => Ok(Deletion::Deleted),
             Err((error, true)) if error.om_status() == Some(OmStatus::KeyNotFound) => {
@@ -269,7 +304,24 @@ impl Om {
     }
 }
 
+fn unusable(key: &KeyPath, why: String) -> Error {
+    Error::OmAnswer { act: format!("look up key {key}"), why }
+}
+
 impl Key {
+    /// The parts that it was made of, by number and length; none for a key that was written as one.
+    pub fn parts(&self) -> Vec<(u32, u64)> {
+        let mut parts: Vec<(u32, u64)> = vec![];
+        for block in &self.locations {
+            match (block.part_number(), parts.last_mut()) {
+                (None, _) => {}
+                (Some(number), Some((last, len))) if *last == number => *len += block.len,
+                (Some(number), _) => parts.push((number, block.len)),
+            }
+        }
+        parts
+    }
+
     fn read(info: KeyInfo, use_hostname: bool) -> Result<Key, String> {
         let replication = replication_of_key(&info)?;
         let latest = info.key_location_list.into_iter().next_back().map_or(vec![], |list| list.key_locations);

@@ -34,6 +34,8 @@ pub struct KeyEntry {
     pub owner: Option<String>,
     /// Whether it is a file, and not a directory.
     pub is_file: bool,
+    /// The ETag that an S3 client stored with it.
+    pub etag: Option<String>,
 }
 
 /// The keys of a bucket, page by page; see [`Client::list_keys`].
@@ -97,7 +99,8 @@ impl KeyListing {
             Walk::Flat { more: false } => Ok(false),
             Walk::Flat { more } => {
                 let om = self.client.om();
-                let (page, truncated) = om.list_keys_page(&self.bucket, &self.prefix, &self.after).await?;
+                let (page, truncated) =
+                    om.list_keys_page(&self.bucket, &self.prefix, &self.after, PAGE).await?;
                 *more = truncated && !page.is_empty();
                 if let Some(last) = page.last() {
                     self.after = last.name.clone();
@@ -143,11 +146,13 @@ impl KeyListing {
 }
 
 impl Om {
-    async fn list_keys_page(
+    /// Keys whose names begin with `prefix` and stand behind `after`, at most `count_max`, and whether there are more.
+    pub(crate) async fn list_keys_page(
         &self,
         bucket: &BucketPath,
         prefix: &str,
         after: &str,
+        count_max: i32,
     ) -> Result<(Vec<KeyEntry>, bool), Error> {
         let act = format!("list keys of {bucket}");
         let mut request = self.request(Type::ListKeysLight);
@@ -156,14 +161,14 @@ impl Om {
             bucket_name: bucket.bucket.clone(),
             start_key: (!after.is_empty()).then(|| after.to_owned()),
             prefix: Some(prefix.to_owned()),
-            count: Some(PAGE),
+            count: Some(count_max),
         });
         let response = self.submit(&act, &request).await?;
         let list = part(&act, response.list_keys_light_response, "the list")?;
         let keys = list.basic_key_info.into_iter().map(|info| KeyEntry::read(&act, info));
         let keys = keys.collect::<Result<Vec<_>, _>>()?;
         // Servers older than the field fill a page when there is more.
-        let truncated = list.is_truncated.unwrap_or(keys.len() >= PAGE as usize);
+        let truncated = list.is_truncated.unwrap_or(keys.len() >= count_max as usize);
         Ok((keys, truncated))
     }
 
@@ -212,6 +217,7 @@ impl KeyEntry {
             modified_ms: info.modification_time.unwrap_or(0),
             owner: info.owner_name,
             is_file: info.is_file.unwrap_or(true),
+            etag: info.e_tag,
         })
     }
 

@@ -1,6 +1,6 @@
 //! The blocks of a key that is being written: where the next one is, which ones failed, which are to be committed.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use allotrope_proto::om::KeyLocation;
 use allotrope_types::Bcsid;
@@ -108,11 +108,16 @@ impl Blocks {
         Ok(())
     }
 
-    /// Commits the key with the blocks that were closed.
-    pub(super) async fn commit(self, client: &Client, len: u64) -> Result<Written, Error> {
+    /// Commits the key with the blocks that were closed, and notes `also` with it.
+    pub(super) async fn commit(
+        self,
+        client: &Client,
+        len: u64,
+        also: &BTreeMap<String, String>,
+    ) -> Result<Written, Error> {
         assert_eq!(self.done_len, len, "every byte taken lies in one closed block");
         let blocks = self.done.len();
-        client.om().commit(&self.session, self.done, len).await?;
+        client.om().commit(&self.session, self.done, len, also).await?;
         Ok(Written { len, blocks, failures: self.failures })
     }
 }

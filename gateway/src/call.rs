@@ -1,0 +1,103 @@
+//! One request on its way through the gateway: what the front found out, and what the operation adds for the log.
+
+use std::sync::{Arc, Mutex, OnceLock};
+
+use allotrope_client::{BucketPath, Client, KeyPath};
+use s3s::S3Request;
+
+use crate::auth::Payload;
+use crate::fault::{Fault, of_client};
+use crate::intake::Intake;
+use crate::intake::hashing::HashPool;
+use crate::intake::promise::{BodyChecksum, Promise};
+
+/// A verified request.
+#[derive(Debug)]
+pub(crate) struct Call {
+    /// The cluster as the sender sees it.
+    pub(crate) client: Client,
+    /// The sender.
+    pub(crate) user: String,
+    pub(crate) volume: String,
+    /// What the signature and the headers say of a body that the operation reads itself.
+    body: Mutex<Option<(Payload, Promise)>>,
+    operation: OnceLock<&'static str>,
+    /// Why the operation failed, with details that s3s does not carry.
+    fault: Mutex<Option<Fault>>,
+}
+
+impl Call {
+    pub(crate) fn new(
+        client: Client,
+        user: String,
+        volume: String,
+        body: Option<(Payload, Promise)>,
+    ) -> Call {
+        Call {
+            client,
+            user,
+            volume,
+            body: Mutex::new(body),
+            operation: OnceLock::new(),
+            fault: Mutex::default(),
+        }
+    }
+
+    /// The call that `request` belongs to.
+    pub(crate) fn of<T>(request: &S3Request<T>) -> Arc<Call> {
+        request.extensions.get::<Arc<Call>>().expect("the front puts it there").clone()
+    }
+
+    /// Notes the operation's name.
+    pub(crate) fn named(&self, operation: &'static str) {
+        // The first name stays; there is one operation a request.
+        let _ = self.operation.set(operation);
+    }
+
+    pub(crate) fn operation(&self) -> Option<&'static str> {
+        self.operation.get().copied()
+    }
+
+    pub(crate) fn bucket(&self, name: &str) -> BucketPath {
+        BucketPath::new(self.volume.clone(), name)
+    }
+
+    pub(crate) fn key(&self, bucket: &str, key: &str) -> KeyPath {
+        self.bucket(bucket).key(key)
+    }
+
+    /// Keeps a fault for its details, and gives s3s what it can carry.
+    pub(crate) fn failed(&self, fault: Fault) -> s3s::S3Error {
+        let error = s3s::S3Error::from(fault.clone());
+        *self.fault.lock().expect("nothing panics while it is held") = Some(fault);
+        error
+    }
+
+    pub(crate) fn take_fault(&self) -> Option<Fault> {
+        self.fault.lock().expect("nothing panics while it is held").take()
+    }
+
+    /// The request's body, to be read once. `noted` is the checksum to compute where the request names none.
+    pub(crate) fn intake(
+        &self,
+        body: Option<s3s::dto::StreamingBlob>,
+        noted: BodyChecksum,
+        pool: &HashPool,
+    ) -> Result<Intake, Fault> {
+        let promised = self.body.lock().expect("nothing panics while it is held").take();
+        let (payload, mut promise) = promised.expect("a body is read once, by an operation that has one");
+        promise.checksum.get_or_insert(noted);
+        let body = body.expect("an operation that has a body gets it");
+        Ok(Intake::new(body, payload, promise, pool.clone()))
+    }
+
+    /// Refuses if the bucket's owner is not the one that the sender expects.
+    pub(crate) async fn check_owner(&self, bucket: &str, expected: Option<&str>) -> Result<(), Fault> {
+        let Some(expected) = expected else { return Ok(()) };
+        let found = self.client.bucket(&self.bucket(bucket)).await.map_err(of_client)?;
+        if found.owner == expected {
+            return Ok(());
+        }
+        Err(Fault::new(s3s::S3ErrorCode::AccessDenied, "Access Denied"))
+    }
+}
