@@ -33,6 +33,7 @@ impl Ports {
             "ozone.om.address",
             "ozone.om.grpc.port",
             "hdds.container.ipc.port",
+            "ozone.s3g.http-address",
         ];
         let held: Vec<_> = names.map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()).into();
         let port = |n: usize| held[n].local_addr().unwrap().port();

@@ -24,6 +24,9 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 
+/// The header that names the user of our own services' calls.
+const USER: &str = "allotrope-user";
+
 /// A peer, and the connection to it while there is one.
 #[derive(Debug)]
 pub(crate) struct Channel {
@@ -52,7 +55,18 @@ impl Channel {
         message: Rope,
         deadline: Duration,
     ) -> Result<Rope, CallError> {
-        match tokio::time::timeout(deadline, self.exchange(path, message, deadline)).await {
+        self.call_as(path, message, deadline, None).await
+    }
+
+    /// As [`Channel::call`], and says beside the message on whose behalf, for messages that do not say it themselves.
+    pub(crate) async fn call_as(
+        &self,
+        path: &'static str,
+        message: Rope,
+        deadline: Duration,
+        user: Option<&str>,
+    ) -> Result<Rope, CallError> {
+        match tokio::time::timeout(deadline, self.exchange(path, message, deadline, user)).await {
             Ok(Err(error @ CallError::Broken { .. })) => {
                 self.forget().await;
                 Err(error)
@@ -74,6 +88,7 @@ impl Channel {
         path: &'static str,
         message: Rope,
         deadline: Duration,
+        user: Option<&str>,
     ) -> Result<Rope, CallError> {
         let broken = |source| CallError::Broken { peer: self.address.clone(), source };
         let mut sender = self.connected().await?;
@@ -82,8 +97,12 @@ impl Channel {
             .header("content-type", "application/grpc")
             .header("te", "trailers")
             .header("user-agent", concat!("allotrope/", env!("CARGO_PKG_VERSION")))
-            .header("grpc-timeout", grpc_timeout(deadline))
-            .body(Full::new(grpc_message(message)));
+            .header("grpc-timeout", grpc_timeout(deadline));
+        let request = match user {
+            Some(user) => request.header(USER, user),
+            None => request,
+        };
+        let request = request.body(Full::new(grpc_message(message)));
         let request = request.map_err(|_| CallError::Connect {
             peer: self.address.clone(),
             source: std::io::Error::new(

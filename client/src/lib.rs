@@ -55,7 +55,7 @@ pub use error::Error;
 pub use location::{BlockLocation, Member};
 pub use om::{
     Acl, Bucket, BucketOptions, Deletion, Key, KeyDeletion, KeyEntry, KeyListing, ListedPart, ListedUpload,
-    PartOfUpload, PartPage, PutOptions, UploadPage, Volume, VolumeOptions,
+    PartOfUpload, PartPage, PutOptions, UploadPage, VersionPage, Volume, VolumeOptions,
 };
 pub use path::{BucketPath, KeyPath, PathError, split_uri};
 pub use read::{KeyReader, UnreadableStripe};

@@ -9,6 +9,7 @@ mod acl;
 mod bucket;
 mod key;
 mod key_list;
+mod own;
 mod s3;
 mod upload;
 mod volume;
@@ -18,6 +19,7 @@ pub use bucket::{Bucket, BucketOptions};
 pub use key::{Deletion, Key, PutOptions};
 pub(crate) use key::{Exclusions, Session};
 pub use key_list::{KeyEntry, KeyListing};
+pub use own::VersionPage;
 pub use s3::KeyDeletion;
 pub use upload::{ListedPart, ListedUpload, PartOfUpload, PartPage, UploadPage};
 pub use volume::{Volume, VolumeOptions};
@@ -96,6 +98,21 @@ impl Om {
         }
     }
 
+    /// The OM that answered last, and its place.
+    fn channel(&self) -> (&Channel, usize) {
+        let at = self.leader.load(Ordering::Relaxed) % self.channels.len();
+        (&self.channels[at], at)
+    }
+
+    /// The OM at `at` does not lead: the next one is asked.
+    fn turn_from(&self, at: usize) {
+        self.leader.store(at + 1, Ordering::Relaxed);
+    }
+
+    fn chance(&self) -> f64 {
+        self.chance.lock().expect("nothing panics while it holds the lock").f64()
+    }
+
     /// Carries `request` to OM; `act` names it in errors, to be read after "cannot".
     pub(crate) async fn submit(&self, act: &str, request: &OmRequest) -> Result<OmResponse, Error> {
         self.submit_watching(act, request).await.map_err(|(error, _)| *error)
@@ -130,7 +147,7 @@ impl Om {
         let began = Instant::now();
         let mut unclear = false;
         for attempt in 1.. {
-            let at = self.leader.load(Ordering::Relaxed) % self.channels.len();
+            let (_, at) = self.channel();
             let outcome = self.attempt(at, message.clone()).await;
             let failure = match &outcome {
                 Ok(response) if status_of(response).is_some_and(is_busy) => Failure::Busy,
@@ -138,11 +155,10 @@ impl Om {
                 Err(error) => error.failure(),
             };
             unclear |= failure == Failure::Unclear;
-            let chance = self.chance.lock().expect("nothing panics while it holds the lock").f64();
-            match self.retry.next(failure, attempt, began.elapsed(), chance) {
+            match self.retry.next(failure, attempt, began.elapsed(), self.chance()) {
                 Next::Again { after, elsewhere } => {
                     if elsewhere {
-                        self.leader.store(at + 1, Ordering::Relaxed);
+                        self.turn_from(at);
                     }
                     tokio::time::sleep(after).await;
                 }

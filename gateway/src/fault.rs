@@ -74,6 +74,7 @@ pub(crate) fn status_of(code: &S3ErrorCode) -> http::StatusCode {
         }
         "ConditionalRequestConflict" => StatusCode::CONFLICT,
         "NoSuchTagSet" | "NoSuchVersion" => StatusCode::NOT_FOUND,
+        "InvalidPartNumber" => StatusCode::RANGE_NOT_SATISFIABLE,
         "QuotaExceeded" => StatusCode::FORBIDDEN,
         _ => code.status_code().unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
     }

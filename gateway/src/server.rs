@@ -129,8 +129,13 @@ async fn connection(
     let serving = builder.serve_connection(io, service);
     tokio::pin!(serving);
     let ended = tokio::select! {
-        ended = serving.as_mut() => ended,
-        _ = stopped.wait_for(|&stopped| stopped) => {
+        ended = serving.as_mut() => Some(ended),
+        // It changes once, to the end.
+        _ = stopped.changed() => None,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
             serving.as_mut().graceful_shutdown();
             serving.await
         }

@@ -20,6 +20,8 @@ pub(crate) enum Server {
     Om,
     /// By number, from 0.
     Datanode(usize),
+    /// The S3 gateway; a cluster starts without one.
+    S3g,
 }
 
 /// Running processes, stopped and their folder removed when this is dropped.
@@ -28,6 +30,8 @@ pub(crate) struct Cluster {
     ports: Ports,
     running: Vec<(Server, Child)>,
     datanodes: usize,
+    /// Settings of every process, as `name=value`.
+    extra: Vec<String>,
 }
 
 struct Ports {
@@ -36,14 +40,20 @@ struct Ports {
     scm_block: u16,
     om_rpc: u16,
     om_grpc: u16,
+    s3g: u16,
     datanodes: Vec<u16>,
 }
 
 impl Cluster {
     /// Starts an empty cluster and waits until each server listens.
     pub(crate) fn start(datanodes: usize) -> Cluster {
+        Cluster::start_with(datanodes, &[])
+    }
+
+    /// As `start`, with settings of the form `name=value` for every process.
+    pub(crate) fn start_with(datanodes: usize, settings: &[&str]) -> Cluster {
         let dir = tempfile::tempdir().expect("a folder for the cluster");
-        let mut free = free_ports(5 + datanodes).into_iter();
+        let mut free = free_ports(6 + datanodes).into_iter();
         let mut next = || free.next().expect("as many as were asked for");
         let ports = Ports {
             scm_admin: next(),
@@ -51,9 +61,11 @@ impl Cluster {
             scm_block: next(),
             om_rpc: next(),
             om_grpc: next(),
+            s3g: next(),
             datanodes: (0..datanodes).map(|_| next()).collect(),
         };
-        let mut cluster = Cluster { dir, ports, running: Vec::new(), datanodes };
+        let mut cluster = Cluster { dir, ports, running: Vec::new(), datanodes, extra: Vec::new() };
+        cluster.set(settings);
         cluster.init_scm();
         cluster.run(Server::Scm);
         cluster.run(Server::Om);
@@ -61,6 +73,11 @@ impl Cluster {
             cluster.run(Server::Datanode(number));
         }
         cluster
+    }
+
+    /// Adds settings for every process that is started from now on.
+    pub(crate) fn set(&mut self, settings: &[&str]) {
+        self.extra.extend(settings.iter().map(|setting| format!("--set={setting}")));
     }
 
     /// Makes the cluster: SCM chooses its id.
@@ -180,6 +197,29 @@ impl Cluster {
         self.path(&format!("datanode{datanode}/data"))
     }
 
+    /// Runs `allotrope s3 ARGS` as `user`.
+    #[allow(dead_code, reason = "not every test file uses it")]
+    pub(crate) fn try_s3(&self, user: &str, args: &[&str]) -> Output {
+        let mut command = self.command();
+        command.arg("s3").args(args).args(self.client_settings()).env("HADOOP_USER_NAME", user);
+        command.output().expect("the binary starts")
+    }
+
+    /// Runs `allotrope s3 ARGS` as `user`, which must succeed, and returns what it printed.
+    #[allow(dead_code, reason = "not every test file uses it")]
+    pub(crate) fn s3(&self, user: &str, args: &[&str]) -> String {
+        let output = self.try_s3(user, args);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "s3 {args:?}: {error}{}", self.logs());
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Where a server that runs listens.
+    #[allow(dead_code, reason = "not every test file uses it")]
+    pub(crate) fn listens_at(&self, server: Server) -> SocketAddr {
+        self.address(server)
+    }
+
     fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_allotrope"));
         command.env_remove("RUST_LOG").current_dir(self.dir.path());
@@ -199,12 +239,15 @@ impl Cluster {
             local("ozone.scm.block.client.address", p.scm_block),
             local("ozone.om.address", p.om_rpc),
             format!("--set=ozone.om.grpc.port={}", p.om_grpc),
+            "--set=ozone.administrators=s3g".to_owned(),
             format!("--set=hdds.scm.safemode.min.datanode={}", self.datanodes),
             "--set=hdds.heartbeat.interval=1s".to_owned(),
         ];
+        settings.extend(self.extra.iter().cloned());
         match server {
             Server::Scm => settings.push(folder("ozone.metadata.dirs", &self.path("scm"))),
             Server::Om => settings.push(folder("ozone.metadata.dirs", &self.path("om"))),
+            Server::S3g => settings.push(local("ozone.s3g.http-address", p.s3g)),
             Server::Datanode(number) => {
                 settings.push(folder("ozone.metadata.dirs", &self.path(&format!("datanode{number}/meta"))));
                 settings.push(folder("hdds.datanode.dir", &self.data_dir(number)));
@@ -229,6 +272,7 @@ impl Cluster {
         let port = match server {
             Server::Scm => self.ports.scm_block,
             Server::Om => self.ports.om_grpc,
+            Server::S3g => self.ports.s3g,
             Server::Datanode(number) => self.ports.datanodes[number],
         };
         SocketAddr::from((Ipv4Addr::LOCALHOST, port))
@@ -242,7 +286,7 @@ impl Cluster {
         fs::read_to_string(self.log_path(server)).unwrap_or_default()
     }
 
-    fn logs(&self) -> String {
+    pub(crate) fn logs(&self) -> String {
         self.running.iter().map(|(server, _)| format!("\n--- {server:?}\n{}", self.log(*server))).collect()
     }
 }
@@ -261,6 +305,7 @@ fn role(server: Server) -> &'static str {
     match server {
         Server::Scm => "scm",
         Server::Om => "om",
+        Server::S3g => "s3g",
         Server::Datanode(_) => "datanode",
     }
 }

@@ -9,6 +9,7 @@ mod debug;
 mod genconf;
 mod getconf;
 mod quickstart;
+mod s3;
 mod sh;
 
 use std::error::Error;
@@ -56,6 +57,8 @@ enum Command {
     Admin(admin::Admin),
     /// Look at a datanode's disks while it does not run. Nothing is changed.
     Debug(debug::Debug),
+    /// Run an S3 gateway.
+    S3g(roles::s3g::S3g),
     /// Print settings as they would take effect, with where each comes from.
     Getconf(getconf::Getconf),
     /// Print a settings file with every setting, its default and its meaning.
@@ -64,6 +67,8 @@ enum Command {
     Completions(completions::Completions),
     /// Work with volumes, buckets and keys, in the grammar of `ozone sh`.
     Sh(sh::Sh),
+    /// Make, set and revoke the secrets that S3 clients sign with.
+    S3(s3::S3),
 }
 
 impl Allotrope {
@@ -77,10 +82,12 @@ impl Allotrope {
             Command::Datanode(role) => role.run(&settings),
             Command::Admin(command) => command.run(&settings),
             Command::Debug(command) => command.run(),
+            Command::S3g(role) => role.run(&settings),
             Command::Getconf(command) => command.run(&settings),
             Command::Genconf => genconf::run(),
             Command::Completions(command) => command.run(),
             Command::Sh(command) => command.run(&settings),
+            Command::S3(command) => command.run(&settings),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `allotrope quickstart`: a whole cluster in one process, on loopback.
 //!
-//! Shape   one SCM, one OM and some datanodes, each as its role would run it, with its folder under one data folder that a next
+//! Shape   one SCM, one OM, some datanodes and an S3 gateway, each as its role would run it, with its folder under one data folder that a next
 //!         start finds again. Settings that were given win over those chosen here.
 //! Errors  a folder that another quickstart holds is refused with that one's process id; a port in use is named.
 
@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use allotrope_client::Client;
 use allotrope_consensus::RocksShared;
 use allotrope_datanode::Running as Datanode;
 use allotrope_scm::clock::SystemClock;
@@ -96,6 +97,8 @@ fn choose(settings: &mut Settings, dir: &Path, datanodes: usize) {
         ("ozone.scm.datanode.address", "127.0.0.1:9861"),
         ("ozone.scm.block.client.address", "127.0.0.1:9863"),
         ("ozone.om.address", "127.0.0.1:9862"),
+        ("ozone.s3g.http-address", "127.0.0.1:9878"),
+        ("ozone.administrators", "s3g"),
         ("ozone.server.default.replication.type", kind),
         ("ozone.server.default.replication", config),
         ("hdds.scm.safemode.min.datanode", &datanodes.to_string()),
@@ -119,6 +122,7 @@ fn hint(error: Failure) -> Failure {
         let taken = next.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == ErrorKind::AddrInUse);
         if taken {
             let ports = "ozone.scm.{client,datanode,block.client}.address, ozone.om.address, ozone.om.grpc.port, \
+                         ozone.s3g.http-address, \
                          hdds.container.ipc.port";
             return format!(
                 "{}\n  try: another port with --set NAME=VALUE; the ports are {ports}",
@@ -150,9 +154,14 @@ async fn run(settings: &Settings, dir: &Path, count: usize) -> Result<ExitCode, 
         }
     });
     waiting.await.map_err(|_| format!("the cluster is still in safe mode after {READY_WAIT_MAX:?}"))?;
+    let client = roles::s3g::client(settings)?;
+    let key = s3_key(&client).await?;
+    let s3 = roles::s3g::start(roles::s3g::config(settings)?, client).await?;
     greet(settings, dir, count, began.elapsed(), (om.rpc, om.grpc));
+    greet_s3(settings, s3.address, &key);
     roles::asked_to_end().await?;
     eprintln!("stopping");
+    s3.shutdown(DRAIN_MAX).await;
     let stopping = datanodes.into_iter().map(|each| tokio::task::spawn_blocking(|| each.shutdown(DRAIN_MAX)));
     for stopped in stopping.collect::<Vec<_>>() {
         stopped.await?;
@@ -160,6 +169,22 @@ async fn run(settings: &Settings, dir: &Path, count: usize) -> Result<ExitCode, 
     om.shutdown(DRAIN_MAX).await;
     scm.shutdown(DRAIN_MAX).await;
     Ok(ExitCode::SUCCESS)
+}
+
+/// An access id of S3's and its secret.
+struct S3Key {
+    id: String,
+    secret: String,
+}
+
+/// The key of whoever starts the cluster; a secret that is there already stays.
+async fn s3_key(client: &Client) -> Result<S3Key, Failure> {
+    let id = super::sh::user();
+    let secret = match client.s3_secret_of(&id).await {
+        Ok(secret) => secret,
+        Err(_) => client.s3_secret(&id, true).await?,
+    };
+    Ok(S3Key { id, secret })
 }
 
 /// Starts datanode `number` of `count` in its own folders. The first has the port of the settings, the others any.
@@ -206,8 +231,22 @@ fn greet(
          \n    allotrope sh{at} key put /vol1/bucket1/readme README.md\
          \n    allotrope sh{at} key get /vol1/bucket1/readme /tmp/readme\
          \n    ozone sh --set=ozone.om.address={rpc} key list /vol1/bucket1     # a stock Java client\
-         \n\nCtrl-C stops it.",
+         ",
         took.as_secs_f64(),
         dir.display(),
+    );
+}
+
+fn greet_s3(settings: &Settings, at: SocketAddr, key: &S3Key) {
+    let region = settings.text("allotrope.s3g.region").unwrap_or("us-east-1");
+    println!(
+        "\nS3        http://{at}, for instance:\n\
+         \n    export AWS_ACCESS_KEY_ID={} AWS_SECRET_ACCESS_KEY={}\
+         \n    export AWS_DEFAULT_REGION={region} AWS_ENDPOINT_URL=http://{at}\
+         \n    aws s3 mb s3://bucket2\
+         \n    aws s3 cp README.md s3://bucket2/\
+         \n    aws s3 ls s3://bucket2\
+         \n\nCtrl-C stops it.",
+        key.id, key.secret,
     );
 }

@@ -127,6 +127,20 @@ known! {
         "Bytes that stay free on each of a datanode's volumes; -1 keeps 2 % free for SCM and refuses writes below 1.5 %.";
     "allotrope.scm.failure-detection": Choice(&["ozone", "fast"]) => "ozone", "fast",
         "Whether SCM waits for Ozone's intervals, or calls a silent datanode stale after 5 s and dead after 15 s.";
+    "ozone.s3g.http-address": Address => "0.0.0.0:9878", "0.0.0.0:9878",
+        "Host and port on which the S3 gateway listens.";
+    "ozone.s3g.domain.name": Text => "", "s3.example,s3.internal",
+        "Domains under which the first label of a host names a bucket, separated by commas.";
+    "allotrope.s3g.region": Text => "us-east-1", "eu-central-1",
+        "Region that S3 requests must be signed for.";
+    "allotrope.s3g.user": Text => "s3g", "s3g",
+        "User as whom the S3 gateway asks OM for secrets; OM answers it if ozone.administrators names it.";
+    "allotrope.s3g.connections": Count => "1024", "4096",
+        "Connections that the S3 gateway serves at a time; one more is answered SlowDown.";
+    "allotrope.s3g.idle": Time => "60s", "60s",
+        "Longest that a client of the S3 gateway may stand still.";
+    "ozone.administrators": Text => "", "om,s3g",
+        "Users who may do everything in OM, separated by commas.";
     "allotrope.log.level": Text => "info", "info,allotrope_datanode=debug",
         "Which log lines a server writes, by level and by part.";
     "allotrope.log.format": Choice(&["text", "json"]) => "text", "json",

@@ -80,6 +80,12 @@ impl Settings {
         Ok(text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(PathBuf::from).collect())
     }
 
+    /// Words separated by commas; none where there is no value.
+    pub(crate) fn words<C: FromIterator<String>>(&self, name: &'static str) -> C {
+        let text = self.text(name).unwrap_or_default();
+        text.split(',').map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+    }
+
     fn parsed<T>(
         &self,
         name: &'static str,

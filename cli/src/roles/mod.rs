@@ -5,6 +5,7 @@
 
 pub(crate) mod datanode;
 pub(crate) mod om;
+pub(crate) mod s3g;
 pub(crate) mod scm;
 
 use std::error::Error;
@@ -44,6 +45,11 @@ pub(crate) fn start_logs(settings: &Settings) -> Result<(), Failure> {
     let filter = EnvFilter::try_new(level).map_err(|error| {
         format!("allotrope.log.level = {level:?}: {error}\n  try: allotrope.log.level = info,allotrope_datanode=debug")
     })?;
+    // The S3 adaptor logs every refusal as an error of its own; the gateway's access log has them.
+    let filter = match level.contains("s3s") {
+        true => filter,
+        false => filter.add_directive("s3s=off".parse()?),
+    };
     let colours = std::io::stderr().is_terminal();
     let logs =
         tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr);

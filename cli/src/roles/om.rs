@@ -76,6 +76,7 @@ pub(crate) fn config(settings: &Settings) -> Result<Config, Failure> {
         settings: OmSettings {
             block_size: settings.bytes("ozone.scm.block.size")?.as_u64(),
             default_replication: default_replication(settings)?,
+            admins: settings.words("ozone.administrators"),
             ..OmSettings::default()
         },
         deletion: DeletionPace::default(),

@@ -322,7 +322,7 @@ impl Key {
         parts
     }
 
-    fn read(info: KeyInfo, use_hostname: bool) -> Result<Key, String> {
+    pub(super) fn read(info: KeyInfo, use_hostname: bool) -> Result<Key, String> {
         let replication = replication_of_key(&info)?;
         let latest = info.key_location_list.into_iter().next_back().map_or(vec![], |list| list.key_locations);
         let locations = latest

@@ -10,10 +10,10 @@ use std::sync::Arc;
 
 use allotrope_consensus::{CallId, ClientId, Clock, Handle, Origin, ProposeError, ReadError};
 use allotrope_proto::om::{
-    CreateVolumeRequest, KeyInfo, ListKeysResponse, ListMultipartUploadsRequest, OmRequest, OmResponse,
-    S3Authentication, Type, UserInfo, VolumeInfo,
+    CreateVolumeRequest, GetS3SecretRequest, GetS3SecretResponse, KeyInfo, ListKeysResponse,
+    ListMultipartUploadsRequest, OmRequest, OmResponse, S3Authentication, Type, UserInfo, VolumeInfo,
 };
-use allotrope_proto::rpc::catalog::{OmListVersions, OmSubmit};
+use allotrope_proto::rpc::catalog::{OmListVersions, OmS3Secret, OmSubmit};
 use allotrope_proto::rpc::{CallContext, Fault, Service};
 use allotrope_types::OmStatus;
 
@@ -272,6 +272,30 @@ impl<B: Blocks> Service<OmListVersions> for OmService<B> {
                 Err(Fault::application(class, format!("{}: {message}", status.name())))
             }
             Err(Refusal::Table(error)) => Err(damaged(&error)),
+        }
+    }
+}
+
+impl<B: Blocks> Service<OmS3Secret> for OmService<B> {
+    async fn call(
+        &self,
+        context: CallContext,
+        request: GetS3SecretRequest,
+    ) -> Result<GetS3SecretResponse, Fault> {
+        let user = context.caller.user.map_or_else(|| NOBODY.to_owned(), |user| user.to_string());
+        let refused = |status: OmStatus, message: String| {
+            let class = "org.apache.hadoop.ozone.om.exceptions.OMException";
+            Fault::application(class, format!("{}: {message}", status.name()))
+        };
+        if !self.settings.is_admin(&user) {
+            let message = format!("user {user} is no administrator, and so sees nobody's secret");
+            return Err(refused(OmStatus::UserMismatch, message));
+        }
+        let access_id = request.kerberos_id;
+        let found = self.replica.read(|view| Db::new(view).get(S3_SECRETS, &access_id)).await;
+        match found.map_err(not_read)?.map_err(|e| damaged(&e))? {
+            Some(s3_secret) => Ok(GetS3SecretResponse { s3_secret }),
+            None => Err(refused(OmStatus::AccessIdNotFound, format!("access id {access_id} has no secret"))),
         }
     }
 }

@@ -22,7 +22,7 @@ use allotrope_consensus::{
 use allotrope_proto::grpc::{GrpcServer, GrpcServerConfig};
 use allotrope_proto::hadoop_rpc::{ClientConfig, HadoopClient, HadoopServer, HadoopServerConfig};
 use allotrope_proto::net::{AcceptLimits, Drain, Plain, Port, Target, listen};
-use allotrope_proto::rpc::catalog::{AdminCheckpoint, OmListVersions, OmSubmit};
+use allotrope_proto::rpc::catalog::{AdminCheckpoint, OmListVersions, OmS3Secret, OmSubmit};
 use allotrope_proto::rpc::{ClientId, Methods};
 use tokio::task::JoinHandle;
 
@@ -205,6 +205,7 @@ pub async fn start_with<B: Blocks>(config: Config, world: World, blocks: B) -> R
     let methods = Methods::new()
         .serve::<OmSubmit, _>(&service)
         .and_then(|methods| methods.serve::<OmListVersions, _>(&service))
+        .and_then(|methods| methods.serve::<OmS3Secret, _>(&service))
         .and_then(|methods| methods.serve::<AdminCheckpoint, _>(&Arc::new(admin)));
     let methods = Arc::new(methods.map_err(|e| wrong(&e))?);
     let hadoop =

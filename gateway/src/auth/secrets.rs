@@ -37,7 +37,7 @@ impl Secrets {
         {
             return Ok(secret.clone());
         }
-        let secret = match self.client.s3_secret(access_id, false).await {
+        let secret = match self.client.s3_secret_of(access_id).await {
             Ok(secret) => Some(secret),
             Err(error) if error.om_status().is_some_and(is_unknown) => None,
             Err(error) => return Err(of_client(error)),

@@ -13,7 +13,7 @@ use super::Gateway;
 use super::conditions::{Conditions, Verdict, failed};
 use super::object::{Object, find, open};
 use crate::call::Call;
-use crate::fault::{Fault, of_client};
+use crate::fault::{Fault, code, of_client};
 use crate::storage_class;
 
 /// What a request asks of an object besides its name.
@@ -248,7 +248,7 @@ fn part(parts: &[(u32, u64)], len: u64, number: i32) -> Result<Given, Fault> {
         return Err(Fault::argument("partNumber", number.to_string(), message));
     }
     let unsatisfiable =
-        || Fault::new(S3ErrorCode::InvalidPartNumber, "The requested partnumber is not satisfiable");
+        || Fault::new(code("InvalidPartNumber"), "The requested partnumber is not satisfiable");
     if parts.is_empty() {
         return match number {
             1 => Ok(Given { bytes: 0..len, partial: len > 0, parts: None }),
@@ -292,9 +292,9 @@ mod tests {
         let parts = [(2, 5), (7, 3)];
         assert_eq!(part(&parts, 8, 1).unwrap(), Given { bytes: 0..5, partial: true, parts: Some(2) });
         assert_eq!(part(&parts, 8, 2).unwrap().bytes, 5..8);
-        assert_eq!(part(&parts, 8, 3).unwrap_err().code, S3ErrorCode::InvalidPartNumber);
+        assert_eq!(part(&parts, 8, 3).unwrap_err().code, code("InvalidPartNumber"));
         assert_eq!(part(&parts, 8, 0).unwrap_err().code, S3ErrorCode::InvalidArgument);
         assert_eq!(part(&[], 8, 1).unwrap().bytes, 0..8);
-        assert_eq!(part(&[], 8, 2).unwrap_err().code, S3ErrorCode::InvalidPartNumber);
+        assert_eq!(part(&[], 8, 2).unwrap_err().code, code("InvalidPartNumber"));
     }
 }

@@ -45,6 +45,10 @@ rpcs! {
     OmListVersions: om::ListMultipartUploadsRequest => om::ListKeysResponse,
         "allotrope.v1.OmVersionService" "List"
         Some("/allotrope.v1.OmVersionService/List");
+    /// The secret of an access id, for a gateway.
+    OmS3Secret: om::GetS3SecretRequest => om::GetS3SecretResponse,
+        "allotrope.v1.OmS3SecretService" "Get"
+        Some("/allotrope.v1.OmS3SecretService/Get");
     /// The OM's members.
     OmConfiguration: om_admin::OmConfigurationRequest => om_admin::OmConfigurationResponse,
         "org.apache.hadoop.ozone.om.protocol.OMAdminProtocol" "getOMConfiguration" None;

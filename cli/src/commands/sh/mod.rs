@@ -97,7 +97,7 @@ fn explained(error: &(dyn Error + 'static)) -> String {
 }
 
 /// A client of the OM that `uri` names, or else the settings.
-fn connect(settings: &Settings, uri: &str) -> Result<Client, Box<dyn Error>> {
+pub(super) fn connect(settings: &Settings, uri: &str) -> Result<Client, Box<dyn Error>> {
     let (named, _) = split_uri(uri)?;
     let (host, _) = settings.address("ozone.om.address", 9862)?;
     let host = named.map_or(host, |address| address.host().to_owned());
@@ -109,7 +109,7 @@ fn connect(settings: &Settings, uri: &str) -> Result<Client, Box<dyn Error>> {
 }
 
 /// The caller's name as Ozone's clients find it.
-fn user() -> String {
+pub(super) fn user() -> String {
     let names = ["HADOOP_USER_NAME", "USER", "LOGNAME"];
     let found = names.iter().filter_map(|name| std::env::var(name).ok()).find(|name| !name.is_empty());
     found.unwrap_or_else(|| "anonymous".to_owned())

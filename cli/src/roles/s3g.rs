@@ -1,0 +1,69 @@
+//! `allotrope s3g`: the S3 gateway.
+
+use std::process::ExitCode;
+
+use allotrope_client::{Address, Client, Config as ClientConfig};
+use allotrope_gateway::{Config, Running};
+use allotrope_types::ByteCount;
+use clap::Args;
+
+use super::{DRAIN_MAX, Failure};
+use crate::config::Settings;
+
+/// Bytes that the gateway asks for ahead of one reader: less than a lone client does, for it has many.
+const READ_AHEAD: ByteCount = ByteCount::mib(4);
+
+/// Arguments of `allotrope s3g`.
+#[derive(Debug, Args)]
+pub(crate) struct S3g {}
+
+impl S3g {
+    pub(crate) fn run(self, settings: &Settings) -> Result<ExitCode, Failure> {
+        let config = config(settings)?;
+        let client = client(settings)?;
+        super::start_logs(settings)?;
+        super::runtime()?.block_on(async {
+            let running = start(config, client).await?;
+            tracing::info!(address = %running.address, "the S3 gateway runs");
+            super::asked_to_end().await?;
+            running.shutdown(DRAIN_MAX).await;
+            Ok(ExitCode::SUCCESS)
+        })
+    }
+}
+
+/// Starts a gateway; an address in use is named.
+pub(crate) async fn start(config: Config, client: Client) -> Result<Running, Failure> {
+    let at = config.listen;
+    let started = allotrope_gateway::start(config, client).await;
+    started.map_err(|error| Failure::from(Taken { at, error }))
+}
+
+/// The gateway's port cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[error("the S3 gateway cannot listen at {at} (ozone.s3g.http-address)")]
+struct Taken {
+    at: std::net::SocketAddr,
+    #[source]
+    error: std::io::Error,
+}
+
+pub(crate) fn config(settings: &Settings) -> Result<Config, Failure> {
+    let mut config = Config::at(super::listen_at(settings, "ozone.s3g.http-address", 9878)?);
+    config.region = settings.text_needed("allotrope.s3g.region")?.to_owned();
+    config.domains = settings.words("ozone.s3g.domain.name");
+    config.connections_max = settings.count("allotrope.s3g.connections")?.max(1);
+    config.idle_max = settings.time("allotrope.s3g.idle")?;
+    Ok(config)
+}
+
+/// The client of the OM of the settings, as the gateway's own user.
+pub(crate) fn client(settings: &Settings) -> Result<Client, Failure> {
+    let (host, _) = settings.address("ozone.om.address", 9862)?;
+    // OM listens on all addresses when none is set; a gateway on the same machine reaches it at this one.
+    let host = if host == "0.0.0.0" { "127.0.0.1".to_owned() } else { host };
+    let port = settings.port("ozone.om.grpc.port")?;
+    let user = settings.text_needed("allotrope.s3g.user")?.to_owned();
+    let om = vec![Address::new(&host, port)];
+    Ok(Client::new(ClientConfig { om, user, read_ahead: READ_AHEAD, ..ClientConfig::at(host, port) })?)
+}

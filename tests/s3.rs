@@ -1,0 +1,118 @@
+//! The S3 gateway as its users meet it: real clients against a real cluster.
+//!
+//! Shape   one cluster a test; `tests/s3/` holds the clients' sides: boto3 cases, each a sentence, and scripts that use the
+//!         command lines as people do. `./dev setup` installs the clients.
+#![allow(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+#![allow(clippy::disallowed_methods, reason = "tests of real processes use real files, clocks and sleeps")]
+
+mod cluster;
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use cluster::{Cluster, Server};
+
+/// The access id of the tests.
+const USER: &str = "alice";
+
+/// A cluster with a gateway, and a key to it.
+struct World {
+    cluster: Cluster,
+    secret: String,
+}
+
+impl World {
+    fn start(datanodes: usize, settings: &[&str]) -> World {
+        let mut cluster = Cluster::start_with(
+            datanodes,
+            &["ozone.server.default.replication.type=STAND_ALONE", "ozone.server.default.replication=ONE"],
+        );
+        cluster.set(settings);
+        cluster.run(Server::S3g);
+        let printed = cluster.s3(USER, &["getsecret"]);
+        let secret = printed.lines().find_map(|line| line.strip_prefix("awsSecret=")).unwrap().to_owned();
+        // Keys can be written when SCM has left safe mode.
+        cluster.sh_eventually(&["volume", "create", "/ready"]);
+        cluster.sh(&["bucket", "create", "/ready/ready"]);
+        std::fs::write(cluster.path("ready"), b"ready").unwrap();
+        let ready = cluster.path("ready");
+        cluster.sh_eventually(&["key", "put", "/ready/ready/ready", ready.to_str().unwrap()]);
+        World { cluster, secret }
+    }
+
+    /// Runs a script of `tests/s3`, which must succeed.
+    fn runs(&self, program: &PathBuf, script: &str, more: &[(&str, &str)]) {
+        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/s3");
+        let at = format!("http://{}", self.cluster.listens_at(Server::S3g));
+        let work = self.cluster.path(&format!("{script}.work"));
+        std::fs::create_dir_all(&work).unwrap();
+        let output = Command::new(program)
+            .arg(folder.join(script))
+            .envs([("S3_ENDPOINT", at.as_str()), ("S3_KEY", USER), ("S3_SECRET", &self.secret)])
+            .envs([("AWS_ACCESS_KEY_ID", USER), ("AWS_SECRET_ACCESS_KEY", &self.secret)])
+            .envs([
+                ("AWS_DEFAULT_REGION", "us-east-1"),
+                ("AWS_ENDPOINT_URL", &at),
+                ("HOME", work.to_str().unwrap()),
+            ])
+            .env("PATH", format!("{}:{}", clients().join("bin").display(), std::env::var("PATH").unwrap()))
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .envs(more.iter().copied())
+            .current_dir(&work)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{script}: {}\n{out}{err}{}", output.status, self.cluster.logs());
+    }
+
+    fn runs_python(&self, script: &str, more: &[(&str, &str)]) {
+        self.runs(&clients().join("bin/python"), script, more);
+    }
+}
+
+/// Where `./dev setup` keeps the clients that come from PyPI.
+fn clients() -> PathBuf {
+    let home = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    let cache = home("XDG_CACHE_HOME").or_else(|| home("HOME").map(|home| home.join(".cache"))).unwrap();
+    let clients = cache.join("allotrope/s3-clients");
+    assert!(clients.join("bin/python").exists(), "{} has no clients: run ./dev setup", clients.display());
+    clients
+}
+
+#[test]
+fn boto3_is_answered_as_aws_answers_it() {
+    let world = World::start(5, &["ozone.s3g.domain.name=localhost"]);
+    std::thread::scope(|scope| {
+        for script in [
+            "boto3_buckets.py",
+            "boto3_objects.py",
+            "boto3_listing.py",
+            "boto3_signing.py",
+            "boto3_bad_input.py",
+        ] {
+            let world = &world;
+            scope.spawn(move || world.runs_python(script, &[]));
+        }
+    });
+}
+
+#[test]
+fn slow_clients_and_too_many_cost_nobody_else() {
+    let world = World::start(1, &["allotrope.s3g.idle=1s", "allotrope.s3g.connections=20"]);
+    world.runs_python("slow_clients.py", &[("S3_IDLE", "1"), ("S3_CONNECTIONS", "20")]);
+}
+
+#[test]
+fn a_secret_that_is_revoked_opens_nothing() {
+    let world = World::start(1, &[]);
+    let other = world.cluster.s3("bob", &["getsecret"]);
+    assert!(other.starts_with("awsAccessKey=bob\n"), "{other}");
+    let again = world.cluster.try_s3("bob", &["getsecret"]);
+    assert!(!again.status.success(), "a secret is shown once");
+    let set = world.cluster.s3("bob", &["setsecret", "-s", "a secret of mine"]);
+    assert_eq!(set, "awsAccessKey=bob\nawsSecret=a secret of mine\n");
+    assert!(!world.cluster.try_s3("bob", &["revokesecret", "-u", USER, "-y"]).status.success());
+    world.cluster.s3("bob", &["revokesecret", "-y"]);
+    world.runs_python("revoked.py", &[("S3_OTHER", "bob"), ("S3_OTHER_SECRET", "a secret of mine")]);
+}
