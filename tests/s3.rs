@@ -90,6 +90,8 @@ fn boto3_is_answered_as_aws_answers_it() {
             "boto3_listing.py",
             "boto3_signing.py",
             "boto3_bad_input.py",
+            "boto3_multipart.py",
+            "boto3_tags_versions.py",
         ] {
             let world = &world;
             scope.spawn(move || world.runs_python(script, &[]));

@@ -16,7 +16,7 @@ mod volume;
 
 pub use acl::Acl;
 pub use bucket::{Bucket, BucketOptions};
-pub use key::{Deletion, Key, PutOptions};
+pub use key::{DELETE_MARKER, Deletion, Key, PutOptions, VERSION_ID};
 pub(crate) use key::{Exclusions, Session};
 pub use key_list::{KeyEntry, KeyListing};
 pub use own::VersionPage;

@@ -80,6 +80,11 @@ impl KeyWriter {
         self.blocks.key()
     }
 
+    /// The number of this write among all of OM's: the version that it becomes, in a bucket that keeps versions.
+    pub fn session(&self) -> u64 {
+        self.blocks.session()
+    }
+
     /// Bytes taken so far.
     pub fn written(&self) -> u64 {
         self.written

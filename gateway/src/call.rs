@@ -1,15 +1,19 @@
 //! One request on its way through the gateway: what the front found out, and what the operation adds for the log.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 use allotrope_client::{BucketPath, Client, KeyPath};
 use s3s::S3Request;
+use tokio::time::Instant;
 
 use crate::auth::Payload;
 use crate::fault::{Fault, of_client};
 use crate::intake::Intake;
 use crate::intake::hashing::HashPool;
 use crate::intake::promise::{BodyChecksum, Promise};
+use crate::ops::versions::Versioning;
 
 /// A verified request.
 #[derive(Debug)]
@@ -22,6 +26,7 @@ pub(crate) struct Call {
     /// What the signature and the headers say of a body that the operation reads itself.
     body: Mutex<Option<(Payload, Promise)>>,
     operation: OnceLock<&'static str>,
+    versioning: Arc<VersioningCache>,
     /// Why the operation failed, with details that s3s does not carry.
     fault: Mutex<Option<Fault>>,
 }
@@ -32,6 +37,7 @@ impl Call {
         user: String,
         volume: String,
         body: Option<(Payload, Promise)>,
+        versioning: Arc<VersioningCache>,
     ) -> Call {
         Call {
             client,
@@ -39,8 +45,7 @@ impl Call {
             volume,
             body: Mutex::new(body),
             operation: OnceLock::new(),
-            fault: Mutex::default(),
-        }
+            fault: Mutex::default(), versioning }
     }
 
     /// The call that `request` belongs to.
@@ -91,6 +96,21 @@ impl Call {
         Ok(Intake::new(body, payload, promise, pool.clone()))
     }
 
+    /// What the bucket does with what is written over, as it was a second ago at most.
+    pub(crate) async fn versioning(&self, bucket: &str) -> Result<Versioning, Fault> {
+        if let Some(known) = self.versioning.get(bucket) {
+            return Ok(known);
+        }
+        let found = self.client.bucket(&self.bucket(bucket)).await.map_err(of_client)?;
+        let versioning = Versioning::of(&found);
+        self.versioning.put(bucket, versioning);
+        Ok(versioning)
+    }
+
+    pub(crate) fn forget_versioning(&self, bucket: &str) {
+        self.versioning.forget(bucket);
+    }
+
     /// Refuses if the bucket's owner is not the one that the sender expects.
     pub(crate) async fn check_owner(&self, bucket: &str, expected: Option<&str>) -> Result<(), Fault> {
         let Some(expected) = expected else { return Ok(()) };
@@ -99,5 +119,33 @@ impl Call {
             return Ok(());
         }
         Err(Fault::new(s3s::S3ErrorCode::AccessDenied, "Access Denied"))
+    }
+}
+
+/// How long a bucket's versioning is believed without asking OM again.
+const VERSIONING_FRESH: Duration = Duration::from_secs(1);
+/// Buckets that are remembered; the table is emptied when it is full of others.
+const VERSIONING_MAX: usize = 10_000;
+
+/// What buckets do with what is written over, remembered for a moment: a put says which version it became.
+#[derive(Debug, Default)]
+pub(crate) struct VersioningCache(Mutex<HashMap<String, (Versioning, Instant)>>);
+
+impl VersioningCache {
+    fn get(&self, bucket: &str) -> Option<Versioning> {
+        let known = self.0.lock().expect("nothing panics while it is held");
+        known.get(bucket).filter(|(_, at)| at.elapsed() < VERSIONING_FRESH).map(|(versioning, _)| *versioning)
+    }
+
+    fn put(&self, bucket: &str, versioning: Versioning) {
+        let mut known = self.0.lock().expect("nothing panics while it is held");
+        if known.len() >= VERSIONING_MAX {
+            known.clear();
+        }
+        known.insert(bucket.to_owned(), (versioning, Instant::now()));
+    }
+
+    fn forget(&self, bucket: &str) {
+        self.0.lock().expect("nothing panics while it is held").remove(bucket);
     }
 }

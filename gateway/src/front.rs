@@ -19,8 +19,8 @@ use tokio::sync::OnceCell;
 use crate::address::{Domains, Target};
 use crate::answer::{self, Context};
 use crate::auth::secrets::Secrets;
-use crate::auth::{self, Payload, Verified, claim};
-use crate::call::Call;
+use crate::auth::{self, Payload, claim};
+use crate::call::{Call, VersioningCache};
 use crate::config::Config;
 use crate::fault::{Fault, of_client};
 use crate::intake::Intake;
@@ -45,6 +45,7 @@ pub(crate) struct Front {
     service: S3Service,
     pool: HashPool,
     volume: OnceCell<String>,
+    versioning: Arc<VersioningCache>,
 }
 
 impl Front {
@@ -59,6 +60,7 @@ impl Front {
             secrets: Secrets::new(client.clone()),
             service: builder.build(),
             volume: OnceCell::new(),
+            versioning: Arc::default(),
             config,
             client,
             domains,
@@ -117,7 +119,13 @@ impl Front {
         prepare(&mut head)?;
         let volume = self.volume.get_or_try_init(|| self.client.s3_volume()).await.map_err(of_client)?;
         let user = verified.access_id;
-        let call = Arc::new(Call::new(self.client.of_user(&user), user, volume.clone(), promised));
+        let call = Arc::new(Call::new(
+            self.client.of_user(&user),
+            user,
+            volume.clone(),
+            promised,
+            self.versioning.clone(),
+        ));
         head.extensions.insert(call.clone());
         let answered = self.service.call(Request::from_parts(head, body)).await;
         log.operation = call.operation();

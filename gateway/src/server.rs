@@ -26,9 +26,11 @@ use crate::config::Config;
 use crate::front::Front;
 
 /// What a connection too many is told.
-const TOO_MANY: &str = "HTTP/1.1 503 Slow Down\r\nContent-Type: application/xml\r\nConnection: close\r\nContent-Length: \
-                        132\r\n\r\n<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>SlowDown</Code><Message>Please \
-                        reduce your request rate.        </Message></Error>";
+const TOO_MANY: &str = concat!(
+    "HTTP/1.1 503 Slow Down\r\nContent-Type: application/xml\r\nConnection: close\r\nContent-Length: 126\r\n\r\n",
+    "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>SlowDown</Code>",
+    "<Message>Please reduce your request rate.</Message></Error>"
+);
 
 /// A gateway that serves.
 #[derive(Debug)]

@@ -18,3 +18,20 @@ macro_rules! show_checksum {
         }
     };
 }
+
+/// The same for a part, whose checksum is always of its bytes.
+macro_rules! show_part_checksum {
+    ($output:expr, $checksum:expr) => {
+        if let Some(checksum) = &$checksum {
+            use $crate::intake::checksum::Algorithm;
+            let text = Some(checksum.text());
+            match checksum.algorithm {
+                Algorithm::Crc32 => $output.checksum_crc32 = text,
+                Algorithm::Crc32c => $output.checksum_crc32c = text,
+                Algorithm::Crc64Nvme => $output.checksum_crc64nvme = text,
+                Algorithm::Sha1 => $output.checksum_sha1 = text,
+                Algorithm::Sha256 => $output.checksum_sha256 = text,
+            }
+        }
+    };
+}

@@ -15,6 +15,11 @@ use crate::location::BlockLocation;
 use crate::path::KeyPath;
 use crate::wire::{ReplicationFields, pairs, replication_of_key};
 
+/// Under this name a version's id stands in a key's metadata.
+pub const VERSION_ID: &str = "ozone-s3-internal-version-id";
+/// Under this name the metadata of a delete marker says that it is one.
+pub const DELETE_MARKER: &str = "ozone-s3-internal-delete-marker";
+
 /// A key as OM shows it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Key {
@@ -257,9 +262,21 @@ impl Om {
     }
 
     /// The key without where its blocks are.
-    pub(crate) async fn head_key(&self, key: &KeyPath) -> Result<Key, Error> {
-        let info = self.look_up(key, KeyArgs { head_op: Some(true), ..args(key) }).await?;
+    pub(crate) async fn head_key(&self, key: &KeyPath, version: Option<&str>) -> Result<Key, Error> {
+        let info = self.look_up(key, KeyArgs { head_op: Some(true), ..versioned(key, version) }).await?;
         Key::read(info, false).map_err(|why| unusable(key, why))
+    }
+
+    /// One version of a key, with where its blocks are.
+    pub(crate) async fn key_version(
+        &self,
+        key: &KeyPath,
+        version: &str,
+        use_hostname: bool,
+    ) -> Result<Key, Error> {
+        let key_args = KeyArgs { sort_datanodes: Some(true), ..versioned(key, Some(version)) };
+        let info = self.look_up(key, key_args).await?;
+        Key::read(info, use_hostname).map_err(|why| unusable(key, why))
     }
 
     async fn key_info(&self, key: &KeyPath, fresh: bool) -> Result<KeyInfo, Error> {
@@ -291,17 +308,37 @@ impl Om {
 
     /// Deletes a key; with `etag` only if it has that one.
     pub(crate) async fn delete_key(&self, key: &KeyPath, etag: Option<String>) -> Result<Deletion, Error> {
+        self.delete_version(key, None, etag).await.map(|(deletion, _)| deletion)
+    }
+
+    /// Deletes a key or one version of it. In a bucket with versions it comes with the delete marker that was made, or with
+    /// the version that is gone.
+    pub(crate) async fn delete_version(
+        &self,
+        key: &KeyPath,
+        version: Option<&str>,
+        etag: Option<String>,
+    ) -> Result<(Deletion, Option<BTreeMap<String, String>>), Error> {
         let mut request = self.request(Type::DeleteKey);
-        let key_args = KeyArgs { expected_e_tag: etag, ..args(key) };
+        let key_args = KeyArgs { expected_e_tag: etag, ..versioned(key, version) };
         request.delete_key_request = Some(DeleteKeyRequest { key_args });
         match self.submit_watching(&format!("delete key {key}"), &request).await {
-            Ok(_) => Ok(Deletion::Deleted),
+            Ok(response) => {
+                let info = response.delete_key_response.and_then(|response| response.key_info);
+                Ok((Deletion::Deleted, info.map(|info| pairs(info.metadata))))
+            }
             Err((error, true)) if error.om_status() == Some(OmStatus::KeyNotFound) => {
-                Ok(Deletion::AlreadyGone)
+                Ok((Deletion::AlreadyGone, None))
             }
             Err((error, _)) => Err(*error),
         }
     }
+}
+
+/// The key, or one version of it.
+pub(super) fn versioned(key: &KeyPath, version: Option<&str>) -> KeyArgs {
+    let metadata = version.map(|id| BTreeMap::from([(VERSION_ID.to_owned(), id.to_owned())]));
+    KeyArgs { metadata: wire_pairs(&metadata.unwrap_or_default()), ..args(key) }
 }
 
 fn unusable(key: &KeyPath, why: String) -> Error {

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use allotrope_proto::om::{
     BucketArgs, DeleteBucketTaggingRequest, DeleteKeyArgs, DeleteKeysRequest, DeleteObjectTaggingRequest,
     GetBucketTaggingRequest, GetObjectTaggingRequest, GetS3SecretRequest, GetS3VolumeContextRequest, KeyArgs,
-    PutBucketTaggingRequest, PutObjectTaggingRequest, RevokeS3SecretRequest, SetS3SecretRequest, Type,
+    PutBucketTaggingRequest, PutObjectTaggingRequest, RevokeS3SecretRequest, SetBucketPropertyRequest, SetS3SecretRequest, Type,
 };
 use allotrope_types::OmStatus;
 
-use super::key::{args, wire_pairs};
-use super::{Deletion, Key, KeyEntry, Om, part};
+use super::key::{versioned, wire_pairs};
+use super::{Key, KeyEntry, Om, part};
 use crate::client::Client;
 use crate::error::Error;
 use crate::path::{BucketPath, KeyPath};
@@ -78,12 +78,32 @@ impl Client {
         self.om().submit(&format!("revoke the S3 secret of {access_id}"), &request).await.map(drop)
     }
 
-    /// Looks up a key without where its blocks are: [`Key::locations`] have no members.
+    /// Looks up a key, or one version of it, without where its blocks are: [`Key::locations`] have no members.
     ///
     /// # Errors
-    /// [`Error::Refused`] with `KEY_NOT_FOUND`.
-    pub async fn head_key(&self, path: &KeyPath) -> Result<Key, Error> {
-        self.om().head_key(path).await
+    /// [`Error::Refused`] with `KEY_NOT_FOUND`, `INVALID_REQUEST` for an id that is none.
+    pub async fn head_key(&self, path: &KeyPath, version: Option<&str>) -> Result<Key, Error> {
+        self.om().head_key(path, version).await
+    }
+
+    /// Looks up one version of a key and where its blocks are.
+    ///
+    /// # Errors
+    /// As [`Client::head_key`].
+    pub async fn key_version(&self, path: &KeyPath, version: &str) -> Result<Key, Error> {
+        self.om().key_version(path, version, self.config().use_datanode_hostname).await
+    }
+
+    /// Turns a bucket's versioning on, or off, which suspends it: versions that are there stay.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with `BUCKET_NOT_FOUND`.
+    pub async fn set_versioning(&self, path: &BucketPath, enabled: bool) -> Result<(), Error> {
+        let mut request = self.om().request(Type::SetBucketProperty);
+        let bucket_args = BucketArgs { is_version_enabled: Some(enabled), ..bucket_args(path) };
+        request.set_bucket_property_request =
+            Some(SetBucketPropertyRequest { bucket_args: Some(bucket_args), ..Default::default() });
+        self.om().submit(&format!("set the versioning of {path}"), &request).await.map(drop)
     }
 
     /// Keys of a bucket whose names begin with `prefix` and stand behind `after`, in the order of their names, at most
@@ -101,12 +121,18 @@ impl Client {
         self.om().list_keys_page(bucket, prefix, after, i32::from(count_max)).await
     }
 
-    /// Deletes a key if its ETag is `etag`.
+    /// Deletes a key, if its ETag is `etag` where one is given, or one version of it. In a bucket with versions it gives the
+    /// metadata of the delete marker that was made, or of the version that is gone.
     ///
     /// # Errors
     /// [`Error::Refused`] with `KEY_NOT_FOUND`, `ETAG_MISMATCH`, `ETAG_NOT_AVAILABLE`.
-    pub async fn delete_key_if(&self, path: &KeyPath, etag: &str) -> Result<Deletion, Error> {
-        self.om().delete_key(path, Some(etag.to_owned())).await
+    pub async fn delete_version(
+        &self,
+        path: &KeyPath,
+        version: Option<&str>,
+        etag: Option<&str>,
+    ) -> Result<Option<BTreeMap<String, String>>, Error> {
+        self.om().delete_version(path, version, etag.map(str::to_owned)).await.map(|(_, info)| info)
     }
 
     /// Deletes `keys` of a bucket, and says for each what became of it.
@@ -121,36 +147,36 @@ impl Client {
         self.om().delete_keys(bucket, keys).await
     }
 
-    /// The tags of a key.
+    /// The tags of a key, or of one version of it.
     ///
     /// # Errors
     /// [`Error::Refused`] with `KEY_NOT_FOUND`.
-    pub async fn key_tags(&self, path: &KeyPath) -> Result<Tags, Error> {
+    pub async fn key_tags(&self, path: &KeyPath, version: Option<&str>) -> Result<Tags, Error> {
         let act = format!("look up the tags of {path}");
         let mut request = self.om().request(Type::GetObjectTagging);
-        request.get_object_tagging_request = Some(GetObjectTaggingRequest { key_args: args(path) });
+        request.get_object_tagging_request = Some(GetObjectTaggingRequest { key_args: versioned(path, version) });
         let response = self.om().submit(&act, &request).await?;
         Ok(pairs(part(&act, response.get_object_tagging_response, "the tags")?.tags))
     }
 
-    /// Replaces the tags of a key.
+    /// Replaces the tags of a key, or of one version of it.
     ///
     /// # Errors
     /// [`Error::Refused`] with `KEY_NOT_FOUND`.
-    pub async fn tag_key(&self, path: &KeyPath, tags: &Tags) -> Result<(), Error> {
+    pub async fn tag_key(&self, path: &KeyPath, version: Option<&str>, tags: &Tags) -> Result<(), Error> {
         let mut request = self.om().request(Type::PutObjectTagging);
-        let key_args = KeyArgs { tags: wire_pairs(tags), ..args(path) };
+        let key_args = KeyArgs { tags: wire_pairs(tags), ..versioned(path, version) };
         request.put_object_tagging_request = Some(PutObjectTaggingRequest { key_args });
         self.om().submit(&format!("tag {path}"), &request).await.map(drop)
     }
 
-    /// Takes all tags of a key away.
+    /// Takes all tags of a key, or of one version of it, away.
     ///
     /// # Errors
     /// [`Error::Refused`] with `KEY_NOT_FOUND`.
-    pub async fn untag_key(&self, path: &KeyPath) -> Result<(), Error> {
+    pub async fn untag_key(&self, path: &KeyPath, version: Option<&str>) -> Result<(), Error> {
         let mut request = self.om().request(Type::DeleteObjectTagging);
-        request.delete_object_tagging_request = Some(DeleteObjectTaggingRequest { key_args: args(path) });
+        request.delete_object_tagging_request = Some(DeleteObjectTaggingRequest { key_args: versioned(path, version) });
         self.om().submit(&format!("take the tags of {path} away"), &request).await.map(drop)
     }
 

@@ -48,6 +48,10 @@ impl Blocks {
         &self.session.key
     }
 
+    pub(super) fn session(&self) -> u64 {
+        self.session.id
+    }
+
     /// A block to write next: one that OM allocated ahead, or a new one.
     pub(super) async fn next(&mut self, client: &Client) -> Result<BlockLocation, Error> {
         if let Some(location) = self.ahead.pop_front() {

@@ -51,7 +51,6 @@ enum Form {
 /// What the body turned out to be.
 #[derive(Debug)]
 pub(crate) struct Taken {
-    pub(crate) len: u64,
     pub(crate) md5: [u8; 16],
     pub(crate) checksum: Option<Checksum>,
 }
@@ -174,7 +173,7 @@ impl Intake {
             let found = digests.checksum.as_ref().expect("a promised checksum is computed");
             promised.check(found, &trailers)?;
         }
-        Ok(Taken { len: self.taken, md5, checksum: digests.checksum })
+        Ok(Taken { md5, checksum: digests.checksum })
     }
 
     fn checked_trailers(

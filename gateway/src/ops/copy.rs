@@ -79,7 +79,8 @@ pub(crate) async fn copy(
         directive(input.metadata_directive.as_ref().map(|word| word.as_str()), "x-amz-metadata-directive")?;
     let retags =
         directive(input.tagging_directive.as_ref().map(|word| word.as_str()), "x-amz-tagging-directive")?;
-    let itself = source.bucket == input.bucket && source.key == input.key;
+    // An older version that is copied onto its key becomes the newest.
+    let itself = source.bucket == input.bucket && source.key == input.key && source.version.is_none();
     if itself && !replaces && !retags && storage_class.is_none() {
         let message = "This copy request is illegal because it is trying to copy an object to itself without changing \
                        the object's metadata, storage class, website redirect location or encryption attributes.";
@@ -104,20 +105,28 @@ pub(crate) async fn copy(
         etag: condition.etag,
     };
     let key = call.key(&input.bucket, &input.key);
+    let versioning = call.versioning(&input.bucket).await?;
+    let source_version = object.version();
     let mut writer = call.client.write_key(&key, options).await.map_err(of_client)?;
+    let version_id = versioning.written(writer.session());
     let len = object.key.len;
     let mut intake = intake(gateway, call, object, 0..len, algorithm.or(noted))?;
     intake.pour(&mut writer).await?;
     let taken = intake.finish()?;
     let etag = finish(writer, &mut notes, &taken).await?;
-    let written = call.client.head_key(&key).await.map_err(of_client)?;
+    let written = call.client.head_key(&key, None).await.map_err(of_client)?;
     let mut result = CopyObjectResult {
         e_tag: Some(ETag::Strong(etag)),
         last_modified: Some(super::timestamp(written.modified_ms)),
         ..CopyObjectResult::default()
     };
     show_checksum!(result, notes.checksum);
-    Ok(S3Response::new(CopyObjectOutput { copy_object_result: Some(result), ..CopyObjectOutput::default() }))
+    Ok(S3Response::new(CopyObjectOutput {
+        copy_object_result: Some(result),
+        copy_source_version_id: source_version,
+        version_id,
+        ..CopyObjectOutput::default()
+    }))
 }
 
 /// An object's bytes as an intake, so that a copy is hashed as a put is.

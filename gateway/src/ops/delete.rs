@@ -9,7 +9,8 @@ use s3s::{S3ErrorCode, S3Request, S3Response};
 
 use super::Gateway;
 use super::conditions::failed;
-use super::object::{check_version, find};
+use super::object::{Object, find};
+use super::versions::{Versioning, check_id, id, is_marker};
 use crate::call::Call;
 use crate::fault::{Fault, of_client};
 
@@ -28,6 +29,21 @@ impl Condition {
     fn is_none(&self) -> bool {
         self.etag.is_none() && self.size.is_none() && self.modified.is_none()
     }
+
+    fn check(&self, object: &Object) -> Result<(), Fault> {
+        if let Some(ETagCondition::ETag(wanted)) = &self.etag
+            && wanted.value() != object.etag().value()
+        {
+            return Err(failed("If-Match"));
+        }
+        if self.size.is_some_and(|size| size != object.key.len.cast_signed()) {
+            return Err(failed("x-amz-if-match-size"));
+        }
+        if self.modified.as_ref().is_some_and(|at| *at != object.modified()) {
+            return Err(failed("x-amz-if-match-last-modified-time"));
+        }
+        Ok(())
+    }
 }
 
 pub(crate) async fn one(
@@ -42,8 +58,22 @@ pub(crate) async fn one(
         size: input.if_match_size,
         modified: input.if_match_last_modified_time,
     };
-    delete(call, &input.bucket, &input.key, input.version_id.as_deref(), condition).await?;
-    Ok(S3Response::with_status(DeleteObjectOutput::default(), http::StatusCode::NO_CONTENT))
+    let gone = delete(call, &input.bucket, &input.key, input.version_id.as_deref(), condition).await?;
+    let output = DeleteObjectOutput {
+        delete_marker: gone.marker.then_some(true),
+        version_id: gone.version,
+        ..DeleteObjectOutput::default()
+    };
+    Ok(S3Response::with_status(output, http::StatusCode::NO_CONTENT))
+}
+
+/// What a deletion came to.
+#[derive(Debug, Default)]
+struct Gone {
+    /// The version that is gone, or the delete marker that was made.
+    version: Option<String>,
+    /// Whether that is a delete marker.
+    marker: bool,
 }
 
 async fn delete(
@@ -52,32 +82,25 @@ async fn delete(
     key: &str,
     version: Option<&str>,
     condition: Condition,
-) -> Result<(), Fault> {
-    check_version(version)?;
+) -> Result<Gone, Fault> {
+    check_id(version)?;
     let path = call.key(bucket, key);
-    if condition.is_none() {
-        return match call.client.delete_key(&path).await {
-            Ok(_) => Ok(()),
-            Err(error) if error.om_status() == Some(OmStatus::KeyNotFound) => Ok(()),
-            Err(error) => Err(of_client(error)),
-        };
+    let mut etag = None;
+    if !condition.is_none() {
+        let object = find(call, bucket, key, version).await?;
+        condition.check(&object)?;
+        // What was looked at is what is deleted, or nothing; a version never changes.
+        etag = version.is_none().then(|| object.etag().value().to_owned());
     }
-    let object = find(call, bucket, key, version).await?;
-    let etag = object.etag();
-    if let Some(ETagCondition::ETag(wanted)) = &condition.etag
-        && wanted.value() != etag.value()
-    {
-        return Err(failed("If-Match"));
-    }
-    if condition.size.is_some_and(|size| size != object.key.len.cast_signed()) {
-        return Err(failed("x-amz-if-match-size"));
-    }
-    if condition.modified.is_some_and(|at| at != object.modified()) {
-        return Err(failed("x-amz-if-match-last-modified-time"));
-    }
-    // What was looked at is what is deleted, or nothing.
-    call.client.delete_key_if(&path, etag.value()).await.map_err(of_client)?;
-    Ok(())
+    let gone = match call.client.delete_version(&path, version, etag.as_deref()).await {
+        Ok(gone) => gone,
+        Err(error) if error.om_status() == Some(OmStatus::KeyNotFound) && condition.is_none() => None,
+        Err(error) => return Err(of_client(error)),
+    };
+    Ok(match gone {
+        None => Gone { version: version.map(str::to_owned), marker: false },
+        Some(metadata) => Gone { version: id(&metadata), marker: is_marker(&metadata) },
+    })
 }
 
 pub(crate) async fn many(
@@ -96,6 +119,8 @@ pub(crate) async fn many(
     let quiet = input.delete.quiet == Some(true);
     let (mut deleted, mut errors) = (vec![], vec![]);
     let mut plain = vec![];
+    // Only where nothing is kept need nothing be said of versions.
+    let keeps = call.versioning(&input.bucket).await? != Versioning::Off;
     for object in objects {
         let condition = Condition {
             etag: object.e_tag.map(ETagCondition::ETag),
@@ -105,12 +130,12 @@ pub(crate) async fn many(
         if object.key.len() > 1024 {
             let fault = Fault::new(S3ErrorCode::KeyTooLongError, "Your key is too long");
             errors.push(error(object.key, object.version_id, &fault));
-        } else if condition.is_none() && object.version_id.is_none() {
+        } else if condition.is_none() && object.version_id.is_none() && !keeps {
             plain.push(object.key);
         } else {
             let (key, version) = (object.key, object.version_id);
             match delete(call, &input.bucket, &key, version.as_deref(), condition).await {
-                Ok(()) => deleted.push(done(key, version)),
+                Ok(gone) => deleted.push(done(key, version, gone)),
                 Err(fault) => errors.push(error(key, version, &fault)),
             }
         }
@@ -124,7 +149,7 @@ pub(crate) async fn many(
                     let fault = Fault::new(S3ErrorCode::InternalError, format!("{status}: {message}"));
                     errors.push(error(key, None, &fault));
                 }
-                _ => deleted.push(done(key, None)),
+                _ => deleted.push(done(key, None, Gone::default())),
             }
         }
     }
@@ -135,8 +160,13 @@ pub(crate) async fn many(
     }))
 }
 
-fn done(key: String, version_id: Option<String>) -> DeletedObject {
-    DeletedObject { key: Some(key), version_id, ..DeletedObject::default() }
+fn done(key: String, version_id: Option<String>, gone: Gone) -> DeletedObject {
+    DeletedObject {
+        delete_marker: gone.marker.then_some(true),
+        delete_marker_version_id: gone.version.filter(|_| gone.marker),
+        key: Some(key),
+        version_id,
+    }
 }
 
 fn error(key: String, version_id: Option<String>, fault: &Fault) -> Error {

@@ -83,6 +83,7 @@ pub(crate) async fn get(
         parts_count: head.parts_count,
         storage_class: head.storage_class,
         tag_count: head.tags,
+        version_id: head.version_id,
         ..GetObjectOutput::default()
     };
     Ok(S3Response::with_headers(output, overrides))
@@ -145,6 +146,7 @@ pub(crate) async fn head(
         metadata: head.metadata,
         parts_count: head.parts_count,
         storage_class: head.storage_class,
+        version_id: head.version_id,
         ..HeadObjectOutput::default()
     };
     let status = if head.content_range.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
@@ -175,6 +177,7 @@ struct Head {
     parts_count: Option<i32>,
     storage_class: Option<StorageClass>,
     tags: Option<i32>,
+    version_id: Option<String>,
 }
 
 fn describe(object: &Object, asked: &Asked, given: &Given) -> Head {
@@ -194,6 +197,7 @@ fn describe(object: &Object, asked: &Asked, given: &Given) -> Head {
         last_modified: Some(object.modified()),
         metadata: (!notes.user.is_empty()).then(|| notes.user.clone().into_iter().collect()),
         parts_count: given.parts,
+        version_id: object.version(),
         storage_class: storage_class::shown(notes.storage_class.as_deref()).map(StorageClass::from),
         tags: i32::try_from(object.key.tags.len()).ok().filter(|&count| count > 0),
         ..Head::default()

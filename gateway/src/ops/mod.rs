@@ -9,10 +9,13 @@ pub(crate) mod copy;
 pub(crate) mod delete;
 pub(crate) mod get;
 pub(crate) mod list;
+pub(crate) mod multipart;
 pub(crate) mod object;
 pub(crate) mod put;
 pub(crate) mod refused;
 pub(crate) mod table;
+pub(crate) mod tags;
+pub(crate) mod versions;
 pub(crate) mod walk;
 
 use std::time::{Duration, SystemTime};

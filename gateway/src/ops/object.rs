@@ -1,10 +1,12 @@
 //! An object as S3 sees a key: its notes, its ETag, its parts.
 
 use allotrope_client::{Key, KeyEntry};
+use allotrope_types::OmStatus;
 use s3s::S3ErrorCode;
 use s3s::dto::{ETag, Timestamp};
 
 use super::timestamp;
+use super::versions::{check_id, id, is_marker, no_such_version};
 use crate::call::Call;
 use crate::fault::{Fault, of_client};
 use crate::notes::Notes;
@@ -29,6 +31,11 @@ impl Object {
         }
     }
 
+    /// The id of its version, in a bucket that keeps them.
+    pub(crate) fn version(&self) -> Option<String> {
+        id(&self.key.metadata)
+    }
+
     /// When it last changed, in whole seconds: HTTP dates have no more.
     pub(crate) fn modified(&self) -> Timestamp {
         timestamp(self.key.modified_ms / 1000 * 1000)
@@ -45,38 +52,41 @@ impl Object {
 }
 
 /// Looks an object up, without where its bytes are.
-pub(crate) async fn find(
-    call: &Call,
-    bucket: &str,
-    key: &str,
-    version: Option<&str>,
-) -> Result<Object, Fault> {
-    check_version(version)?;
-    let found = call.client.head_key(&call.key(bucket, key)).await.map_err(of_client)?;
-    Object::read(found, key)
+pub(crate) async fn find(call: &Call, bucket: &str, key: &str, version: Option<&str>) -> Result<Object, Fault> {
+    check_id(version)?;
+    let found = call.client.head_key(&call.key(bucket, key), version).await;
+    judged(found, key, version)
 }
 
 /// Looks an object up to read it.
-pub(crate) async fn open(
-    call: &Call,
-    bucket: &str,
+pub(crate) async fn open(call: &Call, bucket: &str, key: &str, version: Option<&str>) -> Result<Object, Fault> {
+    check_id(version)?;
+    let path = call.key(bucket, key);
+    let found = match version {
+        None => call.client.key(&path).await,
+        Some(version) => call.client.key_version(&path, version).await,
+    };
+    judged(found, key, version)
+}
+
+fn judged(
+    found: Result<Key, allotrope_client::Error>,
     key: &str,
     version: Option<&str>,
 ) -> Result<Object, Fault> {
-    check_version(version)?;
-    let found = call.client.key(&call.key(bucket, key)).await.map_err(of_client)?;
-    Object::read(found, key)
-}
-
-/// An object that was never versioned has the one version `null`.
-pub(crate) fn check_version(version: Option<&str>) -> Result<(), Fault> {
-    match version {
-        None | Some("null" | "") => Ok(()),
-        Some(other) => {
-            let message = "The specified version does not exist.";
-            Err(Fault::new(S3ErrorCode::NoSuchVersion, message).detail("VersionId", other))
+    let found = match (found, version) {
+        (Err(error), Some(version)) if error.om_status() == Some(OmStatus::KeyNotFound) => {
+            return Err(no_such_version(version));
         }
+        (found, _) => found.map_err(of_client)?,
+    };
+    if is_marker(&found.metadata) {
+        let message = "The specified method is not allowed against this resource.";
+        return Err(Fault::new(S3ErrorCode::MethodNotAllowed, message)
+            .detail("Method", "GET")
+            .detail("ResourceType", "DeleteMarker"));
     }
+    Object::read(found, key)
 }
 
 pub(crate) fn no_such_key() -> Fault {

@@ -44,6 +44,7 @@ pub(crate) async fn put(
     notes.check()?;
     let tags = input.tagging.map(|text| tags_of_header(&text)).transpose()?.unwrap_or_default();
     call.check_owner(&input.bucket, input.expected_bucket_owner.as_deref()).await?;
+    let versioning = call.versioning(&input.bucket).await?;
     let mut intake = call.intake(input.body, BodyChecksum::Noted(Algorithm::Crc64Nvme), &gateway.pool)?;
     let options = PutOptions {
         replication,
@@ -57,8 +58,10 @@ pub(crate) async fn put(
     let mut writer = call.client.write_key(&key, options).await.map_err(of_client)?;
     intake.pour(&mut writer).await?;
     let taken = intake.finish()?;
+    let version_id = versioning.written(writer.session());
     let etag = finish(writer, &mut notes, &taken).await?;
-    let mut output = PutObjectOutput { e_tag: Some(ETag::Strong(etag)), ..PutObjectOutput::default() };
+    let mut output =
+        PutObjectOutput { e_tag: Some(ETag::Strong(etag)), version_id, ..PutObjectOutput::default() };
     show_checksum!(output, notes.checksum);
     Ok(S3Response::new(output))
 }

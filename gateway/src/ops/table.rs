@@ -3,7 +3,8 @@
 use s3s::dto::*;
 use s3s::{S3, S3Request, S3Response, S3Result};
 
-use super::{Gateway, acl, buckets, copy, delete, get, list, put};
+use super::multipart::{complete, part, upload};
+use super::{Gateway, acl, buckets, copy, delete, get, list, put, tags, versions};
 use crate::call::Call;
 
 macro_rules! operations {
@@ -44,4 +45,29 @@ operations! {
     copy_object, "CopyObject", CopyObjectInput => CopyObjectOutput, copy::copy;
     delete_object, "DeleteObject", DeleteObjectInput => DeleteObjectOutput, delete::one;
     delete_objects, "DeleteObjects", DeleteObjectsInput => DeleteObjectsOutput, delete::many;
+    create_multipart_upload, "CreateMultipartUpload",
+        CreateMultipartUploadInput => CreateMultipartUploadOutput, upload::create;
+    upload_part, "UploadPart", UploadPartInput => UploadPartOutput, part::upload;
+    upload_part_copy, "UploadPartCopy", UploadPartCopyInput => UploadPartCopyOutput, part::copy;
+    complete_multipart_upload, "CompleteMultipartUpload",
+        CompleteMultipartUploadInput => CompleteMultipartUploadOutput, complete::complete;
+    abort_multipart_upload, "AbortMultipartUpload",
+        AbortMultipartUploadInput => AbortMultipartUploadOutput, upload::abort;
+    list_parts, "ListParts", ListPartsInput => ListPartsOutput, upload::list_parts;
+    list_multipart_uploads, "ListMultipartUploads",
+        ListMultipartUploadsInput => ListMultipartUploadsOutput, upload::list;
+    get_object_tagging, "GetObjectTagging", GetObjectTaggingInput => GetObjectTaggingOutput, tags::of_object;
+    put_object_tagging, "PutObjectTagging", PutObjectTaggingInput => PutObjectTaggingOutput, tags::set_of_object;
+    delete_object_tagging, "DeleteObjectTagging",
+        DeleteObjectTaggingInput => DeleteObjectTaggingOutput, tags::delete_of_object;
+    get_bucket_tagging, "GetBucketTagging", GetBucketTaggingInput => GetBucketTaggingOutput, tags::of_bucket;
+    put_bucket_tagging, "PutBucketTagging", PutBucketTaggingInput => PutBucketTaggingOutput, tags::set_of_bucket;
+    delete_bucket_tagging, "DeleteBucketTagging",
+        DeleteBucketTaggingInput => DeleteBucketTaggingOutput, tags::delete_of_bucket;
+    get_bucket_versioning, "GetBucketVersioning",
+        GetBucketVersioningInput => GetBucketVersioningOutput, versions::get;
+    put_bucket_versioning, "PutBucketVersioning",
+        PutBucketVersioningInput => PutBucketVersioningOutput, versions::put;
+    list_object_versions, "ListObjectVersions",
+        ListObjectVersionsInput => ListObjectVersionsOutput, versions::list;
 }

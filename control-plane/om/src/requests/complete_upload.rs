@@ -38,7 +38,7 @@ pub(super) fn apply(tx: &mut Tx<'_>, mut request: OmRequest) -> Result<OmRespons
     let hash = hash(&upload.part_key_info_list);
     let counted = counted(&upload.part_key_info_list)?;
     let (chosen, unused) = choose(&name, &asked.parts_list, upload.part_key_info_list)?;
-    let key = joined(open, chosen, &hash, tx);
+    let (key, hash) = joined(open, chosen, hash, &args.metadata, tx);
     bucket.charge(tx, -counted, 0);
     let number = tx.number();
     let (_, gone) = versions::store(tx, &mut bucket, &target.place, target.existing, key, number)?;
@@ -108,23 +108,34 @@ fn hash(parts: &[PartKeyInfo]) -> String {
     format!("{hex}-{}", parts.len())
 }
 
-/// The key made of `parts`.
-fn joined(open: KeyInfo, parts: Vec<KeyInfo>, hash: &str, tx: &Tx<'_>) -> KeyInfo {
+/// The key made of `parts`, and its ETag: the one that the client notes with it, or `hash`.
+fn joined(
+    open: KeyInfo,
+    parts: Vec<KeyInfo>,
+    hash: String,
+    noted: &[KeyValue],
+    tx: &Tx<'_>,
+) -> (KeyInfo, String) {
     let data_size = parts.iter().map(|part| part.data_size).fold(0, u64::saturating_add);
     let lists = parts.into_iter().flat_map(|part| part.key_location_list);
     let mut list = version_zero(lists.flat_map(|list| list.key_locations).collect());
     list.is_multipart_key = Some(true);
     let mut metadata = open.metadata;
-    metadata.retain(|pair| pair.key != "ETag");
-    metadata.push(KeyValue { key: "ETag".to_owned(), value: Some(hash.to_owned()) });
-    KeyInfo {
+    let hash = KeyValue { key: "ETag".to_owned(), value: Some(hash) };
+    for pair in std::iter::once(&hash).chain(noted) {
+        metadata.retain(|old| old.key != pair.key);
+        metadata.push(pair.clone());
+    }
+    let key = KeyInfo {
         data_size,
         metadata,
         modification_time: tx.now_ms,
         update_id: Some(tx.number()),
         key_location_list: vec![list],
         ..open
-    }
+    };
+    let etag = etag(&key).unwrap_or_default().to_owned();
+    (key, etag)
 }
 
 /// The bytes that `parts` were counted with when they came.
