@@ -45,7 +45,9 @@ impl Call {
             volume,
             body: Mutex::new(body),
             operation: OnceLock::new(),
-            fault: Mutex::default(), versioning }
+            fault: Mutex::default(),
+            versioning,
+        }
     }
 
     /// The call that `request` belongs to.

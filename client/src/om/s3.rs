@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use allotrope_proto::om::{
     BucketArgs, DeleteBucketTaggingRequest, DeleteKeyArgs, DeleteKeysRequest, DeleteObjectTaggingRequest,
     GetBucketTaggingRequest, GetObjectTaggingRequest, GetS3SecretRequest, GetS3VolumeContextRequest, KeyArgs,
-    PutBucketTaggingRequest, PutObjectTaggingRequest, RevokeS3SecretRequest, SetBucketPropertyRequest, SetS3SecretRequest, Type,
+    PutBucketTaggingRequest, PutObjectTaggingRequest, RevokeS3SecretRequest, SetBucketPropertyRequest,
+    SetS3SecretRequest, Type,
 };
 use allotrope_types::OmStatus;
 
@@ -154,7 +155,8 @@ impl Client {
     pub async fn key_tags(&self, path: &KeyPath, version: Option<&str>) -> Result<Tags, Error> {
         let act = format!("look up the tags of {path}");
         let mut request = self.om().request(Type::GetObjectTagging);
-        request.get_object_tagging_request = Some(GetObjectTaggingRequest { key_args: versioned(path, version) });
+        request.get_object_tagging_request =
+            Some(GetObjectTaggingRequest { key_args: versioned(path, version) });
         let response = self.om().submit(&act, &request).await?;
         Ok(pairs(part(&act, response.get_object_tagging_response, "the tags")?.tags))
     }
@@ -176,7 +178,8 @@ impl Client {
     /// [`Error::Refused`] with `KEY_NOT_FOUND`.
     pub async fn untag_key(&self, path: &KeyPath, version: Option<&str>) -> Result<(), Error> {
         let mut request = self.om().request(Type::DeleteObjectTagging);
-        request.delete_object_tagging_request = Some(DeleteObjectTaggingRequest { key_args: versioned(path, version) });
+        request.delete_object_tagging_request =
+            Some(DeleteObjectTaggingRequest { key_args: versioned(path, version) });
         self.om().submit(&format!("take the tags of {path} away"), &request).await.map(drop)
     }
 

@@ -52,14 +52,24 @@ impl Object {
 }
 
 /// Looks an object up, without where its bytes are.
-pub(crate) async fn find(call: &Call, bucket: &str, key: &str, version: Option<&str>) -> Result<Object, Fault> {
+pub(crate) async fn find(
+    call: &Call,
+    bucket: &str,
+    key: &str,
+    version: Option<&str>,
+) -> Result<Object, Fault> {
     check_id(version)?;
     let found = call.client.head_key(&call.key(bucket, key), version).await;
     judged(found, key, version)
 }
 
 /// Looks an object up to read it.
-pub(crate) async fn open(call: &Call, bucket: &str, key: &str, version: Option<&str>) -> Result<Object, Fault> {
+pub(crate) async fn open(
+    call: &Call,
+    bucket: &str,
+    key: &str,
+    version: Option<&str>,
+) -> Result<Object, Fault> {
     check_id(version)?;
     let path = call.key(bucket, key);
     let found = match version {

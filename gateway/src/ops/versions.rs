@@ -59,7 +59,8 @@ pub(crate) fn is_marker(metadata: &std::collections::BTreeMap<String, String>) -
 
 /// What S3 says to a version that is not there.
 pub(crate) fn no_such_version(version: &str) -> Fault {
-    Fault::new(S3ErrorCode::NoSuchVersion, "The specified version does not exist.").detail("VersionId", version)
+    Fault::new(S3ErrorCode::NoSuchVersion, "The specified version does not exist.")
+        .detail("VersionId", version)
 }
 
 /// Refuses what cannot be the id of a version: 16 hex digits, or `null`.
@@ -119,7 +120,8 @@ pub(crate) async fn list(
     let spelling = Spelling::read(input.encoding_type.as_ref())?;
     let count_max = count("max-keys", input.max_keys, PAGE)?;
     let delimiter = input.delimiter.unwrap_or_default();
-    let (key_marker, id_marker) = (input.key_marker.unwrap_or_default(), input.version_id_marker.unwrap_or_default());
+    let (key_marker, id_marker) =
+        (input.key_marker.unwrap_or_default(), input.version_id_marker.unwrap_or_default());
     if key_marker.is_empty() && !id_marker.is_empty() {
         let message = "A version-id marker cannot be specified without a key marker.";
         return Err(Fault::argument("version-id-marker", id_marker, message));
@@ -152,8 +154,10 @@ pub(crate) async fn list(
     };
     let (markers, versions): (Vec<_>, Vec<_>) =
         found.versions.into_iter().partition(|(key, _)| is_marker(&key.metadata));
-    output.versions = Some(versions.into_iter().map(|(key, latest)| version(key, latest, spelling)).collect());
-    output.delete_markers = Some(markers.into_iter().map(|(key, latest)| marker(key, latest, spelling)).collect());
+    output.versions =
+        Some(versions.into_iter().map(|(key, latest)| version(key, latest, spelling)).collect());
+    output.delete_markers =
+        Some(markers.into_iter().map(|(key, latest)| marker(key, latest, spelling)).collect());
     Ok(S3Response::new(output))
 }
 
@@ -166,7 +170,9 @@ fn version(key: Key, latest: bool, spelling: Spelling) -> ObjectVersion {
         last_modified: Some(timestamp(key.modified_ms)),
         owner: Some(owner(key.owner.as_deref().unwrap_or_default())),
         size: Some(key.len.cast_signed()),
-        storage_class: Some(ObjectVersionStorageClass::from(storage_class::listed(Some(key.replication)).to_owned())),
+        storage_class: Some(ObjectVersionStorageClass::from(
+            storage_class::listed(Some(key.replication)).to_owned(),
+        )),
         version_id: Some(id(&key.metadata).unwrap_or_else(|| NULL.to_owned())),
         ..ObjectVersion::default()
     }

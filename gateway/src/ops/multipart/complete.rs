@@ -64,7 +64,8 @@ pub(crate) async fn complete(
     if let (Some((algorithm, text)), Some(found)) = (&given, &checksum)
         && (*algorithm != found.algorithm || *text != found.text)
     {
-        let message = format!("The {} you specified did not match the calculated checksum.", algorithm.name());
+        let message =
+            format!("The {} you specified did not match the calculated checksum.", algorithm.name());
         return Err(Fault::new(S3ErrorCode::BadDigest, message));
     }
     let notes = Notes { etag: Some(etag(&chosen)), checksum, ..Notes::default() };
@@ -97,7 +98,8 @@ pub(crate) async fn complete(
 fn listed(upload: Option<CompletedMultipartUpload>) -> Result<Vec<CompletedPart>, Fault> {
     let parts = upload.and_then(|upload| upload.parts).unwrap_or_default();
     let malformed = || {
-        let message = "The XML you provided was not well-formed or did not validate against our published schema";
+        let message =
+            "The XML you provided was not well-formed or did not validate against our published schema";
         Fault::new(S3ErrorCode::MalformedXML, message)
     };
     if parts.is_empty() || parts.len() > PARTS_MAX {
@@ -134,9 +136,8 @@ fn choose(wanted: &[CompletedPart], uploaded: &BTreeMap<u32, ListedPart>) -> Res
     let mut chosen = Vec::with_capacity(wanted.len());
     for (at, part) in wanted.iter().enumerate() {
         let number = part.part_number.unwrap_or(0).cast_unsigned();
-        let invalid = || {
-            Fault::new(S3ErrorCode::InvalidPart, INVALID_PART).detail("PartNumber", number.to_string())
-        };
+        let invalid =
+            || Fault::new(S3ErrorCode::InvalidPart, INVALID_PART).detail("PartNumber", number.to_string());
         let found = uploaded.get(&number).ok_or_else(invalid)?;
         let text = found.etag.clone().unwrap_or_default();
         let note = PartNote::read(&text);

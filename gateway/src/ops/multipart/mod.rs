@@ -38,9 +38,8 @@ impl PartNote {
     fn read(text: &str) -> PartNote {
         let text = text.trim_matches('"');
         let (etag, rest) = text.split_once(':').unwrap_or((text, ""));
-        let checksum = rest.split_once('=').and_then(|(name, text)| {
-            Checksum::read(Algorithm::of_name(name)?, text)
-        });
+        let checksum =
+            rest.split_once('=').and_then(|(name, text)| Checksum::read(Algorithm::of_name(name)?, text));
         PartNote { etag: etag.to_owned(), checksum }
     }
 

@@ -101,7 +101,9 @@ fn range(text: Option<&str>, len: u64) -> Result<Bytes<u64>, Fault> {
             match Range::parse(text) {
                 Ok(Range::Int { first, last: Some(last) }) if last < len => first..last + 1,
                 Ok(Range::Int { last: Some(_), .. }) => {
-                    return Err(wrong(&format!("Range specified is not valid for source object of size: {len}")));
+                    return Err(wrong(&format!(
+                        "Range specified is not valid for source object of size: {len}"
+                    )));
                 }
                 _ => return Err(wrong(form)),
             }

@@ -77,13 +77,18 @@ pub(crate) async fn list_parts(
     let count_max = count("max-parts", input.max_parts, PAGE)?;
     let after = input.part_number_marker.unwrap_or(0);
     let after_number = u32::try_from(after).map_err(|_| {
-        Fault::argument("part-number-marker", after.to_string(), "Argument part-number-marker must be positive")
+        Fault::argument(
+            "part-number-marker",
+            after.to_string(),
+            "Argument part-number-marker must be positive",
+        )
     })?;
     call.check_owner(&input.bucket, input.expected_bucket_owner.as_deref()).await?;
     let key = call.key(&input.bucket, &input.key);
     // A page of none still says whether the upload is there.
     let asked = u32::from(count_max.max(1));
-    let mut page = call.client.list_parts(&key, &input.upload_id, after_number, asked).await.map_err(of_client)?;
+    let mut page =
+        call.client.list_parts(&key, &input.upload_id, after_number, asked).await.map_err(of_client)?;
     if count_max == 0 {
         page.more = false;
         page.parts.clear();
@@ -134,7 +139,8 @@ pub(crate) async fn list(
     }
     call.check_owner(&input.bucket, input.expected_bucket_owner.as_deref()).await?;
     let prefix = input.prefix.unwrap_or_default();
-    let (key_marker, id_marker) = (input.key_marker.unwrap_or_default(), input.upload_id_marker.unwrap_or_default());
+    let (key_marker, id_marker) =
+        (input.key_marker.unwrap_or_default(), input.upload_id_marker.unwrap_or_default());
     let asked = u32::from(count_max.max(1));
     let after = (key_marker.as_str(), id_marker.as_str());
     let found = call.client.list_uploads(&call.bucket(&input.bucket), &prefix, after, asked).await;
