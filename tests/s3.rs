@@ -100,6 +100,12 @@ fn boto3_is_answered_as_aws_answers_it() {
 }
 
 #[test]
+fn the_command_lines_people_use_work() {
+    let world = World::start(1, &[]);
+    world.runs(&PathBuf::from("/bin/sh"), "command_lines.sh", &[("S3_LARGE_MIB", "256")]);
+}
+
+#[test]
 fn slow_clients_and_too_many_cost_nobody_else() {
     let world = World::start(1, &["allotrope.s3g.idle=1s", "allotrope.s3g.connections=20"]);
     world.runs_python("slow_clients.py", &[("S3_IDLE", "1"), ("S3_CONNECTIONS", "20")]);

@@ -92,9 +92,10 @@ impl Call {
         pool: &HashPool,
     ) -> Result<Intake, Fault> {
         let promised = self.body.lock().expect("nothing panics while it is held").take();
-        let (payload, mut promise) = promised.expect("a body is read once, by an operation that has one");
+        let no_body = || Fault::new(s3s::S3ErrorCode::InternalError, "The request has no body to read.");
+        let (payload, mut promise) = promised.ok_or_else(no_body)?;
         promise.checksum.get_or_insert(noted);
-        let body = body.expect("an operation that has a body gets it");
+        let body = body.ok_or_else(no_body)?;
         Ok(Intake::new(body, payload, promise, pool.clone()))
     }
 

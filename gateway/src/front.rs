@@ -19,6 +19,7 @@ use tokio::sync::OnceCell;
 use crate::address::{Domains, Target};
 use crate::answer::{self, Context};
 use crate::auth::secrets::Secrets;
+use crate::auth::sigv4::query_pairs;
 use crate::auth::{self, Payload, claim};
 use crate::call::{Call, VersioningCache};
 use crate::config::Config;
@@ -110,6 +111,8 @@ impl Front {
         let verified = auth::verify(&head, &self.secrets, &self.config.region, SystemTime::now()).await?;
         log.user = Some(verified.access_id.clone());
         refused::check(&head.headers)?;
+        let own = claim::without_claim(head.uri.query().unwrap_or(""));
+        refused::check_query(&own, target.key.is_some(), head.method == Method::PUT)?;
         if is_form(&head) {
             log.operation = Some("PostObject");
             return Err(Fault::not_implemented("PostObject"));
@@ -184,9 +187,8 @@ fn streams(head: &Parts, target: &Target) -> bool {
     if head.headers.contains_key("x-amz-copy-source") {
         return false;
     }
-    let query = claim::without_claim(head.uri.query().unwrap_or(""));
-    let names = query.split('&').map(|pair| pair.split('=').next().unwrap_or(""));
-    names.filter(|name| !name.is_empty()).all(|name| matches!(name, "partNumber" | "uploadId" | "x-id"))
+    let names = query_pairs(head.uri.query().unwrap_or("")).unwrap_or_default();
+    !names.iter().any(|(name, _)| matches!(name.as_str(), "acl" | "legal-hold" | "retention" | "tagging"))
 }
 
 fn is_form(head: &Parts) -> bool {

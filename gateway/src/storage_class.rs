@@ -17,7 +17,7 @@ use s3s::S3ErrorCode;
 use crate::fault::Fault;
 
 /// The classes that choose a config themselves.
-const TABLE: &[(&str, &str)] = &[
+pub(crate) const TABLE: &[(&str, &str)] = &[
     ("REDUCED_REDUNDANCY", "STANDALONE/ONE"),
     ("STANDARD_IA", "rs-3-2-1024k"),
     ("GLACIER_IR", "rs-6-3-1024k"),

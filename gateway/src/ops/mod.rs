@@ -11,6 +11,8 @@ pub(crate) mod get;
 pub(crate) mod list;
 pub(crate) mod multipart;
 pub(crate) mod object;
+#[cfg(test)]
+mod page;
 pub(crate) mod put;
 pub(crate) mod refused;
 pub(crate) mod table;

@@ -10,6 +10,7 @@ use crate::call::Call;
 macro_rules! operations {
     ($($method:ident, $name:literal, $input:ident => $output:ident, $run:path;)*) => {
         /// Names of the operations there are.
+        #[cfg(test)]
         pub(crate) const IMPLEMENTED: &[&str] = &[$($name),*];
 
         #[async_trait::async_trait]
