@@ -21,6 +21,7 @@ use crate::answer::{self, Context};
 use crate::auth::secrets::Secrets;
 use crate::auth::sigv4::query_pairs;
 use crate::auth::{self, Payload, claim};
+use crate::budget::Budget;
 use crate::call::{Call, VersioningCache};
 use crate::config::Config;
 use crate::fault::{Fault, of_client};
@@ -54,8 +55,11 @@ impl Front {
         let threads = std::thread::available_parallelism().map_or(2, usize::from);
         let pool = HashPool::new(threads);
         let domains = Domains::new(&config.domains);
-        let mut builder =
-            S3ServiceBuilder::new(Gateway { region: config.region.clone(), pool: pool.clone() });
+        let mut builder = S3ServiceBuilder::new(Gateway {
+            region: config.region.clone(),
+            pool: pool.clone(),
+            budget: Budget::new(config.memory),
+        });
         builder.set_host(domains.clone());
         Front {
             secrets: Secrets::new(client.clone()),

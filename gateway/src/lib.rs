@@ -19,6 +19,7 @@ mod show;
 mod address;
 mod answer;
 mod auth;
+mod budget;
 mod call;
 mod config;
 mod fault;

@@ -107,6 +107,7 @@ pub(crate) async fn copy(
     let key = call.key(&input.bucket, &input.key);
     let versioning = call.versioning(&input.bucket).await?;
     let source_version = object.version();
+    let _held = gateway.budget.write(Some(object.key.len)).await?;
     let mut writer = call.client.write_key(&key, options).await.map_err(of_client)?;
     let version_id = versioning.written(writer.session());
     let len = object.key.len;

@@ -34,7 +34,7 @@ struct Given {
 }
 
 pub(crate) async fn get(
-    _: &Gateway,
+    gateway: &Gateway,
     call: &Arc<Call>,
     request: S3Request<GetObjectInput>,
 ) -> Result<S3Response<GetObjectOutput>, Fault> {
@@ -58,7 +58,7 @@ pub(crate) async fn get(
     let len = given.bytes.end - given.bytes.start;
     let body = match len {
         0 => s3s::Body::empty(),
-        _ => stream(call, object, given.bytes).await?,
+        _ => stream(gateway, call, object, given.bytes).await?,
     };
     let output = GetObjectOutput {
         accept_ranges: head.accept_ranges,
@@ -90,15 +90,25 @@ pub(crate) async fn get(
 }
 
 /// The object's bytes. The first are there before the answer begins: what cannot be read is still said by an error.
-async fn stream(call: &Call, object: Object, bytes: Bytes<u64>) -> Result<s3s::Body, Fault> {
+async fn stream(
+    gateway: &Gateway,
+    call: &Call,
+    object: Object,
+    bytes: Bytes<u64>,
+) -> Result<s3s::Body, Fault> {
+    let held = gateway.budget.read(bytes.end - bytes.start).await?;
     let mut reader = call.client.read_found(object.key, bytes).map_err(of_client)?;
     let first = reader.next().await.map_err(of_client)?;
     let first = futures_util::stream::iter(first.map(Ok));
-    let frames = first.chain(reader.into_stream()).map(|read| match read {
-        Ok(bytes) => Ok(http_body::Frame::data(bytes)),
-        Err(error) => {
-            tracing::error!(%error, "an object's bytes end early");
-            Err(error)
+    let frames = first.chain(reader.into_stream()).map(move |read| {
+        // The share is held as long as the stream is.
+        let _held = &held;
+        match read {
+            Ok(bytes) => Ok(http_body::Frame::data(bytes)),
+            Err(error) => {
+                tracing::error!(%error, "an object's bytes end early");
+                Err(error)
+            }
         }
     });
     Ok(s3s::Body::http_body_unsync(StreamBody::new(frames)))

@@ -24,6 +24,7 @@ use std::time::{Duration, SystemTime};
 
 use s3s::dto::{Owner, Timestamp};
 
+use crate::budget::Budget;
 use crate::fault::Fault;
 use crate::intake::hashing::HashPool;
 
@@ -32,6 +33,7 @@ use crate::intake::hashing::HashPool;
 pub(crate) struct Gateway {
     pub(crate) region: String,
     pub(crate) pool: HashPool,
+    pub(crate) budget: Budget,
 }
 
 /// A time of OM's as S3 writes times: whole seconds where HTTP dates are compared.

@@ -45,6 +45,7 @@ pub(crate) async fn put(
     let tags = input.tagging.map(|text| tags_of_header(&text)).transpose()?.unwrap_or_default();
     call.check_owner(&input.bucket, input.expected_bucket_owner.as_deref()).await?;
     let versioning = call.versioning(&input.bucket).await?;
+    let _held = gateway.budget.write(input.content_length.and_then(|len| u64::try_from(len).ok())).await?;
     let mut intake = call.intake(input.body, BodyChecksum::Noted(Algorithm::Crc64Nvme), &gateway.pool)?;
     let options = PutOptions {
         replication,

@@ -26,6 +26,7 @@ pub(crate) async fn upload(
     let input = request.input;
     let number = part_number(input.part_number)?;
     call.check_owner(&input.bucket, input.expected_bucket_owner.as_deref()).await?;
+    let _held = gateway.budget.write(input.content_length.and_then(|len| u64::try_from(len).ok())).await?;
     let intake = call.intake(input.body, BodyChecksum::Noted(Algorithm::Crc64Nvme), &gateway.pool)?;
     let part = PartOfUpload { upload: input.upload_id, number };
     let note = write(call, &input.bucket, &input.key, part, intake).await?;
@@ -69,6 +70,7 @@ pub(crate) async fn copy(
     };
     let object = source.open(call, &conditions).await?;
     let bytes = range(input.copy_source_range.as_deref(), object.key.len)?;
+    let _held = gateway.budget.write(Some(bytes.end - bytes.start)).await?;
     let intake = intake(gateway, call, object, bytes, None)?;
     let part = PartOfUpload { upload: input.upload_id, number };
     let note = write(call, &input.bucket, &input.key, part, intake).await?;
