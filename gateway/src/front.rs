@@ -29,12 +29,15 @@ use crate::intake::Intake;
 use crate::intake::hashing::HashPool;
 use crate::intake::promise::Promise;
 use crate::intake::source::{Rest, Source};
+use crate::metrics::{Answered, Metrics};
 use crate::ops::{Gateway, refused};
 
 /// Bytes of a body that is held in memory: a thousand keys to delete, ten thousand parts to join.
 const XML_LEN_MAX: u64 = 4 << 20;
 /// Bytes that a refused request may still send before its connection is closed.
 const DRAIN_LEN_MAX: usize = 1 << 20;
+/// Pause between two questions to an OM that does not answer.
+const VOLUME_RETRY: Duration = Duration::from_secs(1);
 /// How long that may take.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
 
@@ -48,6 +51,7 @@ pub(crate) struct Front {
     pool: HashPool,
     volume: OnceCell<String>,
     versioning: Arc<VersioningCache>,
+    metrics: Arc<Metrics>,
 }
 
 impl Front {
@@ -66,10 +70,28 @@ impl Front {
             service: builder.build(),
             volume: OnceCell::new(),
             versioning: Arc::default(),
+            metrics: Arc::default(),
             config,
             client,
             domains,
             pool,
+        }
+    }
+
+    pub(crate) fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// Whether the cluster has answered: requests can be carried out.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.volume.initialized()
+    }
+
+    /// Asks OM where S3's buckets are, until it says so.
+    pub(crate) async fn find_volume(&self) {
+        while let Err(error) = self.volume.get_or_try_init(|| self.client.s3_volume()).await {
+            tracing::warn!(%error, "the gateway waits for OM");
+            tokio::time::sleep(VOLUME_RETRY).await;
         }
     }
 
@@ -83,6 +105,7 @@ impl Front {
             method: head.method.clone(),
         };
         let target = self.target(&head);
+        let received = announced(&head.headers);
         let waits = head.headers.contains_key(http::header::EXPECT);
         let (source, rest) = Source::new(body, self.config.idle_max);
         let mut log = Log { user: None, operation: None, code: None };
@@ -96,7 +119,16 @@ impl Front {
             }
         };
         answer::stamp(response.headers_mut(), &context.request_id);
-        log.write(&context, &target, response.status().as_u16(), began.elapsed());
+        let (status, took) = (response.status().as_u16(), began.elapsed());
+        log.write(&context, &target, status, took);
+        self.metrics.answered(Answered {
+            operation: log.operation,
+            bucket: target.bucket.as_deref(),
+            status,
+            took,
+            received,
+            sent: announced(response.headers()),
+        });
         response
     }
 
@@ -174,6 +206,12 @@ impl Front {
         let bytes = intake.read_all().await.map_err(too_long_a_message)?;
         Ok((s3s::Body::from(bytes), None))
     }
+}
+
+/// The bytes that a head announces.
+fn announced(headers: &http::HeaderMap) -> u64 {
+    let len = headers.get(http::header::CONTENT_LENGTH).and_then(|len| len.to_str().ok()?.parse().ok());
+    len.unwrap_or(0)
 }
 
 fn too_long_a_message(fault: Fault) -> Fault {

@@ -25,13 +25,14 @@ mod config;
 mod fault;
 mod front;
 mod intake;
+mod metrics;
 mod notes;
 mod ops;
 mod server;
 mod storage_class;
 
 pub use config::Config;
-pub use server::Running;
+pub use server::{Figures, Running};
 
 use allotrope_client::Client;
 

@@ -33,15 +33,20 @@ const TOO_MANY: &str = concat!(
 );
 
 /// A gateway that serves.
-#[derive(Debug)]
 pub struct Running {
     /// Where it serves S3.
     pub address: SocketAddr,
+    front: Arc<Front>,
     stop: watch::Sender<bool>,
     accepting: tokio::task::JoinHandle<JoinSet<()>>,
 }
 
 impl Running {
+    /// Its figures, as Prometheus text.
+    pub fn figures(&self) -> Figures {
+        Figures(self.front.clone())
+    }
+
     /// Takes no more connections, lets the requests that are under way finish, and ends after `drain_max` at the latest.
     pub async fn shutdown(self, drain_max: Duration) {
         // Nobody listens any more if every connection is gone.
@@ -56,13 +61,38 @@ impl Running {
     }
 }
 
+/// What operators may know of a gateway.
+#[derive(Clone)]
+pub struct Figures(Arc<Front>);
+
+impl Figures {
+    /// Everything that is counted, as Prometheus text.
+    pub fn text(&self) -> String {
+        self.0.metrics().text()
+    }
+
+    /// Whether it carries requests out: OM has answered.
+    pub fn is_ready(&self) -> bool {
+        self.0.is_ready()
+    }
+}
+
 /// Starts to serve.
 pub(crate) async fn serve(config: Config, front: Front) -> io::Result<Running> {
     let listener = TcpListener::bind(config.listen).await?;
     let address = listener.local_addr()?;
     let (stop, stopped) = watch::channel(false);
-    let accepting = tokio::spawn(accept(listener, config, Arc::new(front), stopped));
-    Ok(Running { address, stop, accepting })
+    let front = Arc::new(front);
+    let looking = front.clone();
+    let mut ended = stopped.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            () = looking.find_volume() => {}
+            _ = ended.changed() => {}
+        }
+    });
+    let accepting = tokio::spawn(accept(listener, config, front.clone(), stopped));
+    Ok(Running { address, front, stop, accepting })
 }
 
 async fn accept(
@@ -95,6 +125,7 @@ async fn accept(
                 connections.spawn(connection);
             }
             Err(_) => {
+                front.metrics().turned_away();
                 connections.spawn(turn_away(stream));
             }
         }
@@ -114,6 +145,8 @@ async fn connection(
     mut stopped: watch::Receiver<bool>,
     place: OwnedSemaphorePermit,
 ) {
+    front.metrics().connected();
+    let _counted = Counted(front.clone());
     // Small answers go out at once.
     let _ = stream.set_nodelay(true);
     let io = TokioIo::new(Steady::new(stream, config.idle_max));
@@ -146,6 +179,15 @@ async fn connection(
         tracing::debug!(%error, "a connection ended early");
     }
     drop(place);
+}
+
+/// Counts a connection that is open.
+struct Counted(Arc<Front>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.metrics().disconnected();
+    }
 }
 
 /// A connection that ends when nothing moves on it for too long.
