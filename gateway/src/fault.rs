@@ -69,7 +69,7 @@ impl From<Fault> for S3Error {
 pub(crate) fn status_of(code: &S3ErrorCode) -> http::StatusCode {
     use http::StatusCode;
     match code.as_str() {
-        "XAmzContentSHA256Mismatch" | "InvalidChunkSizeError" | "MalformedTrailerError" => {
+        "BadRequest" | "XAmzContentSHA256Mismatch" | "InvalidChunkSizeError" | "MalformedTrailerError" => {
             StatusCode::BAD_REQUEST
         }
         "ConditionalRequestConflict" => StatusCode::CONFLICT,

@@ -30,6 +30,16 @@ pub(crate) enum Piece {
     End(Vec<(String, String)>),
 }
 
+impl Piece {
+    /// The body's bytes in it.
+    pub(crate) fn data(&self) -> Option<&Bytes> {
+        match self {
+            Piece::Data(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+}
+
 /// A body that is not in chunks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the body is no aws-chunked one: {0}")]

@@ -1,18 +1,21 @@
 //! Everything that is computed over a body's bytes, in one pass, away from the threads that serve connections.
 //!
-//! Shape   a [`Hashing`] takes [`Piece`]s in order; [`Hashing::run`] carries a batch of them through the pool of blocking
-//!         threads, with a permit each, so that no more hashing runs than there are cores.
+//! Shape   a [`Hashing`] takes [`Piece`]s in order; [`Hashing::run`] carries a batch of them through the lanes of MD5 and, for
+//!         SHA, through the pool of blocking threads, with a permit each, so that no more hashing runs than there are cores.
+//!         CRCs, some 20 GB/s, are computed where the batch is.
 //! Units   batches below [`INLINE_MAX`] bytes are hashed where they are: the way to another thread would cost more.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use md5::Md5;
+use bytes::Bytes;
 use s3s::S3ErrorCode;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 
 use super::checksum::{Algorithm, Checksum, Running};
 use super::chunked::Piece;
+use super::md5_lanes::{Lanes, Stream};
 use crate::auth::is_same;
 use crate::auth::sigv4::ChunkSigner;
 use crate::fault::{Fault, code};
@@ -24,17 +27,20 @@ const INLINE_MAX: usize = 16 * 1024;
 #[derive(Clone, Debug)]
 pub(crate) struct HashPool {
     permits: Arc<Semaphore>,
+    lanes: Lanes,
 }
 
 impl HashPool {
     pub(crate) fn new(threads: usize) -> HashPool {
-        HashPool { permits: Arc::new(Semaphore::new(threads.max(1))) }
+        // One worker hashes several bodies at once: few are enough, and fuller.
+        let lanes = Lanes::new(threads.div_ceil(4));
+        HashPool { permits: Arc::new(Semaphore::new(threads.max(1))), lanes }
     }
 }
 
 /// The digests of one body.
 pub(crate) struct Hashing {
-    md5: Option<Md5>,
+    md5: Option<Stream>,
     sha256: Option<Sha256>,
     chunks: Option<Chunks>,
     checksum: Option<Running>,
@@ -63,7 +69,7 @@ impl Hashing {
         checksum: Option<Algorithm>,
     ) -> Hashing {
         Hashing {
-            md5: md5.then(Md5::new),
+            md5: md5.then(Stream::new),
             sha256: sha256.then(Sha256::new),
             chunks: signer.map(|signer| Chunks { signer, digest: Sha256::new() }),
             checksum: checksum.map(Running::new),
@@ -77,9 +83,27 @@ impl Hashing {
     /// # Errors
     /// SignatureDoesNotMatch for a chunk that was tampered with.
     pub(crate) async fn run(self, pool: &HashPool, batch: Vec<Piece>) -> Result<Hashing, Fault> {
-        let len: usize =
-            batch.iter().map(|piece| if let Piece::Data(bytes) = piece { bytes.len() } else { 0 }).sum();
+        let len: usize = batch.iter().filter_map(Piece::data).map(Bytes::len).sum();
         if len <= INLINE_MAX {
+            return self.feed(batch);
+        }
+        let mut hashing = self;
+        let md5 = hashing.md5.take();
+        let data: VecDeque<Bytes> = batch.iter().filter_map(Piece::data).cloned().collect();
+        let md5 = async {
+            match md5 {
+                Some(stream) => Some(pool.lanes.hash(stream, data).await),
+                None => None,
+            }
+        };
+        let (md5, hashed) = tokio::join!(md5, hashing.run_rest(pool, batch));
+        Ok(Hashing { md5, ..hashed? })
+    }
+
+    /// Hashes all but MD5.
+    async fn run_rest(self, pool: &HashPool, batch: Vec<Piece>) -> Result<Hashing, Fault> {
+        let is_light = matches!(self.checksum, None | Some(Running::Crc(..)));
+        if self.sha256.is_none() && self.chunks.is_none() && is_light {
             return self.feed(batch);
         }
         let permit = pool.permits.clone().acquire_owned().await.expect("the pool is never closed");
@@ -133,7 +157,7 @@ impl Hashing {
 
     pub(crate) fn finish(self) -> Digests {
         Digests {
-            md5: self.md5.map(|md5| md5.finalize().into()),
+            md5: self.md5.map(Stream::finish),
             sha256: self.sha256.map(|sha256| sha256.finalize().into()),
             checksum: self.checksum.map(Running::finish),
             signer: self.chunks.map(|chunks| chunks.signer),

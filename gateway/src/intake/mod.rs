@@ -9,6 +9,7 @@
 pub(crate) mod checksum;
 pub(crate) mod chunked;
 pub(crate) mod hashing;
+mod md5_lanes;
 pub(crate) mod promise;
 pub(crate) mod source;
 
@@ -217,11 +218,7 @@ pub(crate) struct Batch {
 impl Batch {
     /// The bytes, in the pieces they came in.
     pub(crate) fn data(&self) -> Vec<Bytes> {
-        let data = |piece: &Piece| match piece {
-            Piece::Data(bytes) => Some(bytes.clone()),
-            _ => None,
-        };
-        self.pieces.iter().filter_map(data).collect()
+        self.pieces.iter().filter_map(Piece::data).cloned().collect()
     }
 }
 

@@ -117,10 +117,7 @@ pub(crate) fn tags_of_header(text: &str) -> Result<BTreeMap<String, String>, Fau
 pub(crate) fn check_tags(tags: &BTreeMap<String, String>, most: usize) -> Result<(), Fault> {
     if tags.len() > most {
         let message = format!("Object tags cannot be greater than {most}");
-        return Err(Fault::new(
-            S3ErrorCode::from_bytes(b"BadRequest").unwrap_or(code("InvalidTag")),
-            message,
-        ));
+        return Err(Fault::new(code("BadRequest"), message));
     }
     for (name, value) in tags {
         if name.is_empty() || name.chars().count() > 128 {
