@@ -126,7 +126,7 @@ impl Hashing {
         Ok(self)
     }
 
-    fn update(&mut self, bytes: &[u8]) {
+    fn update(&mut self, bytes: &Bytes) {
         if let Some(md5) = &mut self.md5 {
             md5.update(bytes);
         }
