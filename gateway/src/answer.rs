@@ -14,6 +14,10 @@ use crate::fault::{Fault, status_of};
 /// Bytes of an error's document that are read back.
 const DOCUMENT_LEN_MAX: usize = 64 * 1024;
 
+/// The status of an answer where s3s would give another: put into the response's extensions.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AsStatus(pub(crate) StatusCode);
+
 /// What is said of a request in its answer.
 #[derive(Clone, Debug)]
 pub(crate) struct Context {

@@ -17,7 +17,7 @@ use s3s::service::{S3Service, S3ServiceBuilder};
 use tokio::sync::OnceCell;
 
 use crate::address::{Domains, Target};
-use crate::answer::{self, Context};
+use crate::answer::{self, AsStatus, Context};
 use crate::auth::secrets::Secrets;
 use crate::auth::sigv4::query_pairs;
 use crate::auth::{self, Payload, claim};
@@ -35,7 +35,7 @@ use crate::ops::{Gateway, refused};
 /// Bytes of a body that is held in memory: a thousand keys to delete, ten thousand parts to join.
 const XML_LEN_MAX: u64 = 4 << 20;
 /// Bytes that a refused request may still send before its connection is closed.
-const DRAIN_LEN_MAX: usize = 1 << 20;
+const DRAIN_LEN_MAX: usize = 16 << 20;
 /// Pause between two questions to an OM that does not answer.
 const VOLUME_RETRY: Duration = Duration::from_secs(1);
 /// How long that may take.
@@ -154,7 +154,7 @@ impl Front {
             return Err(Fault::not_implemented("PostObject"));
         }
         let streams = streams(&head, target);
-        let (body, promised) = self.body(&head, source, verified.payload, streams).await?;
+        let (body, promised) = self.body(&head, source, verified.payload, streams, target).await?;
         prepare(&mut head)?;
         let volume = self.volume.get_or_try_init(|| self.client.s3_volume()).await.map_err(of_client)?;
         let user = verified.access_id;
@@ -168,7 +168,7 @@ impl Front {
         head.extensions.insert(call.clone());
         let answered = self.service.call(Request::from_parts(head, body)).await;
         log.operation = call.operation();
-        let response = answered.map_err(|error| {
+        let mut response = answered.map_err(|error| {
             tracing::error!(error = ?error, "s3s cannot answer");
             Fault::new(S3ErrorCode::InternalError, "We encountered an internal error. Please try again.")
         })?;
@@ -177,6 +177,9 @@ impl Front {
             || response.status() == http::StatusCode::NOT_MODIFIED
         {
             return Err(answer::fault_of(response, call.take_fault()).await);
+        }
+        if let Some(AsStatus(status)) = response.extensions().get().copied() {
+            *response.status_mut() = status;
         }
         Ok(response)
     }
@@ -188,6 +191,7 @@ impl Front {
         source: Source,
         payload: Payload,
         streams: bool,
+        target: &Target,
     ) -> Result<(s3s::Body, Option<(Payload, Promise)>), Fault> {
         let chunked = matches!(payload, Payload::Chunked { .. });
         let len_max = if streams { self.config.body_len_max } else { XML_LEN_MAX };
@@ -201,7 +205,11 @@ impl Front {
             }
             return Ok((body, Some((payload, promise))));
         }
-        let promise = promise.map_err(too_long_a_message)?;
+        let mut promise = promise.map_err(too_long_a_message)?;
+        if head.method == Method::POST && target.key.is_some() {
+            // The checksum of a completion is the object's, not this body's.
+            promise.checksum = None;
+        }
         let intake = Intake::new(StreamingBlob::from(body), payload, promise, self.pool.clone());
         let bytes = intake.read_all().await.map_err(too_long_a_message)?;
         Ok((s3s::Body::from(bytes), None))

@@ -5,7 +5,7 @@ import datetime
 import hashlib
 import zlib
 
-from common import body, bucket, case, client, main, pattern, put, refused, s3
+from common import body, bucket, case, main, pattern, put, refused, s3, send, signed
 
 B = bucket("objects")
 
@@ -268,10 +268,12 @@ def protection_that_is_not_there_is_refused():
 
 @case
 def a_bucket_is_named_by_its_host_too():
-    by_host = client(endpoint=s3.meta.endpoint_url.replace("127.0.0.1", "localhost"), style="virtual")
-    by_host.put_object(Bucket=B, Key="by/host", Body=b"host")
+    request = signed("PUT", "/by/host", data=b"host", host=f"{B}.localhost")
+    assert send(request, b"host")[0] == 200
     assert body(B, "by/host") == b"host"
-    assert by_host.list_objects_v2(Bucket=B, Prefix="by/")["KeyCount"] == 1
+    status, _, text = send(signed("GET", "/", query="list-type=2&prefix=by%2F", host=f"{B}.localhost:1234"))
+    assert status == 200 and "<KeyCount>1</KeyCount>" in text, text
+    assert send(signed("GET", f"/{B}/by/host", host="localhost"))[2] == "host"
 
 
 main()

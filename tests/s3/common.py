@@ -31,7 +31,7 @@ def client(key=KEY, secret=SECRET, region=REGION, endpoint=ENDPOINT, style="path
         aws_secret_access_key=secret,
         region_name=region,
         config=botocore.config.Config(
-            s3={"addressing_style": style}, retries={"max_attempts": 1, "mode": "standard"}, **config
+            signature_version="s3v4", s3={"addressing_style": style}, retries={"max_attempts": 1, "mode": "standard"}, **config
         ),
     )
 
@@ -78,21 +78,18 @@ def refused(code, status=None):
     raise AssertionError(f"not refused; {code} was expected")
 
 
-def signed(method, path, data=b"", headers=None, query="", key=KEY, secret=SECRET, region=REGION, sha256=None):
+def signed(method, path, data=b"", headers=None, query="", key=KEY, secret=SECRET, region=REGION, sha256=None, host=None):
     """A request that boto3 would not send, signed. Gives an AWSRequest with its headers."""
-    host = urllib.parse.urlsplit(ENDPOINT).netloc
+    at = urllib.parse.urlsplit(ENDPOINT).netloc
     url = f"{ENDPOINT}{path}" + (f"?{query}" if query else "")
     request = botocore.awsrequest.AWSRequest(method=method, url=url, data=data, headers=dict(headers or {}))
-    request.headers["Host"] = host
-    request.headers["X-Amz-Content-SHA256"] = sha256 or hashlib.sha256(data).hexdigest()
+    request.headers["Host"] = host or at
+    content = sha256 or hashlib.sha256(data).hexdigest()
     credentials = botocore.credentials.Credentials(key, secret)
 
     class Signer(botocore.auth.S3SigV4Auth):
         def payload(self, _):
-            return request.headers["X-Amz-Content-SHA256"]
-
-        def _inject_signature_to_request(self, request, signature):
-            return super()._inject_signature_to_request(request, signature)
+            return content
 
     Signer(credentials, "s3", region).add_auth(request)
     return request

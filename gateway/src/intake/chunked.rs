@@ -67,11 +67,6 @@ impl Decoder {
         Decoder { state: State::Head, line: vec![], trailers: vec![] }
     }
 
-    /// Whether the body's end was seen.
-    pub(crate) fn is_over(&self) -> bool {
-        matches!(self.state, State::Over)
-    }
-
     /// The body's bytes are over. Some clients leave the last empty line out.
     pub(crate) fn finish(&mut self) -> Result<Option<Piece>, Malformed> {
         match self.state {

@@ -12,6 +12,7 @@ use s3s::{S3ErrorCode, S3Request, S3Response};
 use super::Gateway;
 use super::conditions::{Conditions, Verdict, failed};
 use super::object::{Object, find, open};
+use crate::answer::AsStatus;
 use crate::call::Call;
 use crate::fault::{Fault, code, of_client};
 use crate::storage_class;
@@ -148,7 +149,7 @@ pub(crate) async fn head(
         content_encoding: head.content_encoding,
         content_language: head.content_language,
         content_length: head.content_length,
-        content_range: head.content_range.clone(),
+        content_range: head.content_range,
         content_type: head.content_type,
         e_tag: head.e_tag,
         expires: head.expires,
@@ -159,8 +160,11 @@ pub(crate) async fn head(
         version_id: head.version_id,
         ..HeadObjectOutput::default()
     };
-    let status = if head.content_range.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
-    Ok(S3Response::with_status(output, status))
+    let mut response = S3Response::new(output);
+    if given.partial {
+        response.extensions.insert(AsStatus(StatusCode::PARTIAL_CONTENT));
+    }
+    Ok(response)
 }
 
 /// What GetObject and HeadObject both say.

@@ -134,7 +134,7 @@ async fn uploaded(call: &Call, key: &KeyPath, upload: &str) -> Result<BTreeMap<u
 
 fn choose(wanted: &[CompletedPart], uploaded: &BTreeMap<u32, ListedPart>) -> Result<Vec<Chosen>, Fault> {
     let mut chosen = Vec::with_capacity(wanted.len());
-    for (at, part) in wanted.iter().enumerate() {
+    for part in wanted {
         let number = part.part_number.unwrap_or(0).cast_unsigned();
         let invalid =
             || Fault::new(S3ErrorCode::InvalidPart, INVALID_PART).detail("PartNumber", number.to_string());
@@ -149,15 +149,16 @@ fn choose(wanted: &[CompletedPart], uploaded: &BTreeMap<u32, ListedPart>) -> Res
         {
             return Err(invalid());
         }
-        if at + 1 < wanted.len() && found.len < PART_LEN_MIN {
-            let message = "Your proposed upload is smaller than the minimum allowed size";
-            return Err(Fault::new(S3ErrorCode::EntityTooSmall, message)
-                .detail("ProposedSize", found.len.to_string())
-                .detail("MinSizeAllowed", PART_LEN_MIN.to_string())
-                .detail("PartNumber", number.to_string())
-                .detail("ETag", note.etag));
-        }
         chosen.push(Chosen { number, len: found.len, text, note });
+    }
+    let but_last = &chosen[..chosen.len().saturating_sub(1)];
+    if let Some(small) = but_last.iter().find(|part| part.len < PART_LEN_MIN) {
+        let message = "Your proposed upload is smaller than the minimum allowed size";
+        return Err(Fault::new(S3ErrorCode::EntityTooSmall, message)
+            .detail("ProposedSize", small.len.to_string())
+            .detail("MinSizeAllowed", PART_LEN_MIN.to_string())
+            .detail("PartNumber", small.number.to_string())
+            .detail("ETag", small.note.etag.clone()));
     }
     Ok(chosen)
 }
