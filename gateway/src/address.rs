@@ -23,7 +23,7 @@ impl Domains {
         let label = |domain: &String| lower.strip_suffix(domain.as_str())?.strip_suffix('.').map(str::len);
         // The longest domain wins, so that one may lie under another.
         let found = self.0.iter().filter_map(|domain| Some((domain.len(), label(domain)?))).max();
-        if self.0.iter().any(|domain| *domain == lower) {
+        if self.0.contains(&lower) {
             return None;
         }
         found.map(|(_, len)| &name[..len]).filter(|bucket| !bucket.is_empty())

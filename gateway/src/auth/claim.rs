@@ -99,7 +99,7 @@ impl Claim {
         let credential = field("Credential").ok_or_else(|| malformed("the Credential is missing."))?;
         let signed = field("SignedHeaders").ok_or_else(|| malformed("the SignedHeaders are missing."))?;
         let signature = field("Signature").ok_or_else(|| malformed("the Signature is missing."))?;
-        let scope = Scope::read(credential).map_err(|why| malformed(why))?;
+        let scope = Scope::read(credential).map_err(&malformed)?;
         let (timestamp, at) = match (text(headers, "x-amz-date"), text(headers, "date")) {
             (Some(text), _) => (text.to_owned(), basic_time(text)),
             (None, Some(text)) => {
