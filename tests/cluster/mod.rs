@@ -3,6 +3,7 @@
 //! Shape   one SCM, one OM and some datanodes, each a child process of the binary under test with a folder of its own; ports
 //!         are picked free at the start and kept over restarts.
 //! Errors  a process that does not come up, or a command that hangs, fails the test with that process's log.
+#![allow(dead_code, reason = "each test file uses its own part of the vocabulary")]
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -198,7 +199,6 @@ impl Cluster {
     }
 
     /// Runs `allotrope s3 ARGS` as `user`.
-    #[allow(dead_code, reason = "not every test file uses it")]
     pub(crate) fn try_s3(&self, user: &str, args: &[&str]) -> Output {
         let mut command = self.command();
         command.arg("s3").args(args).args(self.client_settings()).env("HADOOP_USER_NAME", user);
@@ -206,7 +206,6 @@ impl Cluster {
     }
 
     /// Runs `allotrope s3 ARGS` as `user`, which must succeed, and returns what it printed.
-    #[allow(dead_code, reason = "not every test file uses it")]
     pub(crate) fn s3(&self, user: &str, args: &[&str]) -> String {
         let output = self.try_s3(user, args);
         let error = String::from_utf8_lossy(&output.stderr);
@@ -215,7 +214,6 @@ impl Cluster {
     }
 
     /// Where a server that runs listens.
-    #[allow(dead_code, reason = "not every test file uses it")]
     pub(crate) fn listens_at(&self, server: Server) -> SocketAddr {
         self.address(server)
     }
