@@ -109,16 +109,19 @@ def what_is_not_there_says_so_by_name():
         path = path.replace("{Bucket}", name).replace("{Key+}", "k")
         words = [word for word in query.split("&") if word]
         members = shape.input_shape.members if shape.input_shape else {}
+        headers = {}
         required = shape.input_shape.required_members if shape.input_shape else []
         for member in required:
             where = members[member].serialization
             if where.get("location") == "querystring":
                 words.append(f"{where['name']}=1")
+            if where.get("location") == "header":
+                headers[where["name"]] = "ETag"
         query = "&".join(word if "=" in word else f"{word}=" for word in words if not word.startswith("x-id"))
         method = shape.http["method"]
         if operation in ("ListDirectoryBuckets", "WriteGetObjectResponse"):
             continue  # no bucket of ours is asked: the one has another host, the other another service
-        status, _, text = send(signed(method, path, query=query))
+        status, _, text = send(signed(method, path, query=query, headers=headers))
         asked += 1
         assert status >= 400, f"{operation} ({method} {path}?{query}) succeeded silently"
         if method in ("GET", "DELETE"):

@@ -175,8 +175,6 @@ known! {
         "Connections that the S3 gateway serves at a time; one more is answered SlowDown.";
     "allotrope.s3g.idle": Time => "60s", "60s",
         "Longest that a client of the S3 gateway may stand still.";
-    "ozone.administrators": Text => "", "om,s3g",
-        "Users who may do everything in OM, separated by commas.";
     "allotrope.log.level": Text => "info", "info,allotrope_datanode=debug",
         "Which log lines a server writes, by level and by part.";
     "allotrope.log.format": Choice(&["text", "json"]) => "text", "json",
