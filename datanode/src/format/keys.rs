@@ -139,7 +139,7 @@ mod tests {
             let (container, local, other) = (ContainerId::new(5), LocalId::new(local), LocalId::new(other));
             let key = record(container, local, number);
             let (from, to) = records(container, local);
-            prop_assert!(key >= from && key < to && key > prefix(container) && key < block(container, LocalId::new(0)));
+            prop_assert!(key >= from && key < to && key[..] > prefix(container)[..] && key < block(container, LocalId::new(0)));
             prop_assert_eq!((record_of(&key), local_id(&key)), (Some((local, number)), None));
             let elsewhere = record(container, other, number);
             prop_assert_eq!(elsewhere >= from && elsewhere < to, local == other);

@@ -42,7 +42,8 @@ fn a_container_that_cannot_be_made_is_not_made() {
             fill(message);
         })
     };
-    let wrong: [(DatanodeResult, &dyn Fn(&mut ContainerCommandRequestProto)); 6] = [
+    type Damage = dyn Fn(&mut ContainerCommandRequestProto);
+    let wrong: [(DatanodeResult, &Damage); 6] = [
         (InvalidArgument, &|m| m.create_container.as_mut().unwrap().state = Some(State::Closed.into())),
         (InvalidArgument, &|m| m.create_container.as_mut().unwrap().state = Some(77)),
         (MalformedRequest, &|m| m.create_container.as_mut().unwrap().replica_index = Some(-3)),

@@ -53,7 +53,8 @@ fn wrong_chunks_are_refused_by_write_chunk_and_put_small_file_alike() {
     let (node, data) = (world.name(), bytes(3, 20_000));
     world.put(1, 7, &data);
     let good = chunk(9, 0, &data);
-    let rows: [(DatanodeResult, &dyn Fn(&mut ChunkInfo)); 8] = [
+    type Damage = dyn Fn(&mut ChunkInfo);
+    let rows: [(DatanodeResult, &Damage); 8] = [
         (InvalidWriteSize, &|one| one.len = 19_999),
         (ChunkFileInconsistency, &|one| one.offset = 4096),
         (ChunkFileInconsistency, &|one| one.offset = 1 << 62),
