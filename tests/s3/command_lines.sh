@@ -107,5 +107,5 @@ rclone copyto ours:by-rclone/middle middle.rclone
 same middle middle.rclone
 [ "$(rclone lsf -R ours:by-rclone | grep -vc '/$')" = 7 ]
 rclone purge ours:by-rclone
-! rclone lsf ours:by-rclone 2>/dev/null
+rclone lsf ours:by-rclone 2>/dev/null && exit 1
 say "all of it works"

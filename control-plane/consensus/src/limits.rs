@@ -89,12 +89,15 @@ impl BareRaft {
     }
 }
 
+/// Entries by index, and the vote.
+type Kept = (BTreeMap<u64, Entry>, Option<Vote>);
+
 /// A log in memory.
 #[derive(Clone, Default)]
-struct MemoryLog(Arc<Mutex<(BTreeMap<u64, Entry>, Option<Vote>)>>);
+struct MemoryLog(Arc<Mutex<Kept>>);
 
 impl MemoryLog {
-    fn lock(&self) -> MutexGuard<'_, (BTreeMap<u64, Entry>, Option<Vote>)> {
+    fn lock(&self) -> MutexGuard<'_, Kept> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

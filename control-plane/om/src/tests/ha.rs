@@ -100,12 +100,12 @@ async fn run(dir: &Path, network: &MemoryNetwork, id: u64) -> Om {
     run_member(dir, network, id, founders(3)).await
 }
 
-async fn run_member(
+async fn start_replica(
     dir: &Path,
     network: &MemoryNetwork,
     id: u64,
     founders: BTreeMap<MemberId, Member>,
-) -> Om {
+) -> Result<Handle<Namespace>, allotrope_consensus::StartError> {
     let mut config = ReplicaConfig::new(
         dir.join(format!("om{id}")),
         ClusterId("test".into()),
@@ -121,7 +121,25 @@ async fn run_member(
         network: Arc::new(network.clone()),
         clock: Arc::new(SystemClock),
     };
-    let replica = Replica::start(config, surroundings, Namespace).await.unwrap();
+    Replica::start(config, surroundings, Namespace).await
+}
+
+async fn run_member(
+    dir: &Path,
+    network: &MemoryNetwork,
+    id: u64,
+    founders: BTreeMap<MemberId, Member>,
+) -> Om {
+    // The database of one that was just stopped is closed when its last task lets go of it.
+    let replica = loop {
+        match start_replica(dir, network, id, founders.clone()).await {
+            Ok(replica) => break replica,
+            Err(error) if format!("{error:?}").contains("lock hold by current process") => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            Err(error) => panic!("{error:?}"),
+        }
+    };
     network.join(MemberId(id), &replica.service());
     let om = |id: u64| OmAddress { node_id: format!("om{id}"), host: "localhost".into(), rpc_port: 1 };
     let directory = Directory {

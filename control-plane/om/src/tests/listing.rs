@@ -103,7 +103,7 @@ fn a_level_is_listed_in_pages() {
         assert_eq!(level(&mut world, "d", "d/w", 2, false), ["d/w", "d/x/"]);
         assert_eq!(level(&mut world, "d", "d/x", 2, false), ["d/x/", "d/y"]);
         assert_eq!(level(&mut world, "e", "", 9, false), ["e"]);
-        assert_eq!(level(&mut world, "d/x", "", 1, true), ["d/x/"]);
+        assert_eq!(level(&mut world, "d/x", "", 1, true), ["d/x/1"]);
         assert_eq!(level(&mut world, "d/x/", "", 9, true), ["d/x/1", "d/x/2"]);
         assert!(level(&mut world, "q/r", "", 9, true).is_empty());
         world.refused(status_request(Type::ListStatus, "none", "", 9, false), OmStatus::FileNotFound);
