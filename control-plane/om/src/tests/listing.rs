@@ -103,7 +103,9 @@ fn a_level_is_listed_in_pages() {
         assert_eq!(level(&mut world, "d", "d/w", 2, false), ["d/w", "d/x/"]);
         assert_eq!(level(&mut world, "d", "d/x", 2, false), ["d/x/", "d/y"]);
         assert_eq!(level(&mut world, "e", "", 9, false), ["e"]);
-        assert_eq!(level(&mut world, "d/x", "", 1, true), ["d/x/1"]);
+        // A directory's path is the directory where there are directories, and the beginning of names where not.
+        let first = if layout == BucketLayout::FileSystemOptimized { "d/x/1" } else { "d/x/" };
+        assert_eq!(level(&mut world, "d/x", "", 1, true), [first]);
         assert_eq!(level(&mut world, "d/x/", "", 9, true), ["d/x/1", "d/x/2"]);
         assert!(level(&mut world, "q/r", "", 9, true).is_empty());
         world.refused(status_request(Type::ListStatus, "none", "", 9, false), OmStatus::FileNotFound);
