@@ -57,7 +57,7 @@ aws s3 mb s3://kept
 aws s3api put-bucket-versioning --bucket kept --versioning-configuration Status=Enabled
 aws s3 cp shared s3://kept/file --no-progress
 aws s3 rm s3://kept/file
-! aws s3 cp s3://kept/file gone --no-progress 2>/dev/null
+aws s3 cp s3://kept/file gone --no-progress 2>/dev/null && exit 1
 marker=$(aws s3api list-object-versions --bucket kept --query 'DeleteMarkers[0].VersionId' --output text)
 aws s3api delete-object --bucket kept --key file --version-id "$marker" >/dev/null
 aws s3 cp s3://kept/file restored --no-progress
