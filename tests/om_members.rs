@@ -48,6 +48,8 @@ impl Service {
             format!("ozone.scm.datanode.address=127.0.0.1:{}", p[1]),
             format!("ozone.scm.block.client.address=127.0.0.1:{}", p[2]),
             "ozone.om.service.ids=service1".to_owned(),
+            "ozone.om.http-address=127.0.0.1:0".to_owned(),
+            "ozone.scm.http-address=127.0.0.1:0".to_owned(),
             format!("ozone.om.nodes.service1={}", self.names.join(",")),
         ];
         for (number, om) in self.names.iter().enumerate() {

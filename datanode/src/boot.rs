@@ -9,6 +9,7 @@ use crate::container::load::{self, Found};
 use crate::format::datanode_id::DatanodeIdFile;
 use crate::identity::{self, IdentityError};
 use crate::metadata::{Batch, Durability, Family, MetadataError};
+use crate::metrics::Metrics;
 use crate::server::Door;
 use crate::store::{Event, Node, ShardMessage, Store};
 use crate::volume::open::OpenMetadata;
@@ -20,6 +21,7 @@ use futures_util::future::{Either, select};
 use prost::Message;
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -70,6 +72,10 @@ pub struct Lobby {
     pub identity: Mutex<DatanodeIdFile>,
     /// Where connections look for the open datanode.
     pub door: Door,
+    /// What it counts.
+    pub metrics: Arc<Metrics>,
+    /// How many SCMs know it now.
+    pub scms_registered: AtomicUsize,
     mesh: Mesh<ShardMessage>,
     inboxes: Mutex<Option<Vec<Inbox<ShardMessage>>>>,
     events: mpsc::Sender<Event>,
@@ -98,6 +104,12 @@ impl Lobby {
             locks.push(open::lock(disk, &lock, holder).await?.shared());
         }
         let file = identity::load(disk, &config, draw()).await?;
+        let chosen = [
+            ("io_back", shards.back().to_string()),
+            ("ec_kernel", allotrope_ec::KERNEL_NAME.to_owned()),
+            ("crc_kernel", allotrope_proto::checksum::crc_kernel()),
+        ];
+        let metrics = Arc::new(Metrics::new(&chosen));
         let (mesh, inboxes) = Mesh::new(shards.count(), INBOX);
         let (events, receiver) = mpsc::channel(EVENTS_MAX);
         let lobby = Lobby {
@@ -105,6 +117,8 @@ impl Lobby {
             shards,
             identity: Mutex::new(file),
             door: Arc::new(OnceLock::new()),
+            metrics,
+            scms_registered: AtomicUsize::new(0),
             mesh,
             inboxes: Mutex::new(Some(inboxes)),
             events,
@@ -182,6 +196,7 @@ impl Lobby {
             volumes: usable,
             witnessed,
             events: self.events.clone(),
+            metrics: self.metrics.clone(),
             mesh: self.mesh.clone(),
         });
         self.start_stores(&node, found, seen)?;

@@ -2,6 +2,7 @@
 
 use crate::metadata::Durability;
 use allotrope_io::Back;
+use allotrope_proto::ops::Operators;
 use allotrope_types::ByteCount;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -76,6 +77,8 @@ pub struct Config {
     pub heartbeat_every: Duration,
     /// Time between heartbeats until SCM has registered the datanode (`hdds.heartbeat.initial-interval`, 2 s).
     pub heartbeat_first: Duration,
+    /// The pages for operators (`hdds.datanode.http-address`, port 9882).
+    pub operators: Operators,
     /// Time between full container reports (`hdds.container.report.interval`, 60 min).
     pub container_report_every: Duration,
 }
@@ -106,6 +109,7 @@ impl Config {
             recovering_idle: Duration::from_secs(20 * 60),
             heartbeat_every: Duration::from_secs(30),
             heartbeat_first: Duration::from_secs(2),
+            operators: Operators::default(),
             container_report_every: Duration::from_secs(3600),
         }
     }

@@ -17,6 +17,9 @@ pub const LAYOUT_VERSION: u32 = 10;
 /// The port name of 9859.
 pub const PORT_STANDALONE: &str = "STANDALONE";
 
+/// The port name of 9882.
+pub const PORT_HTTP: &str = "HTTP";
+
 const FILE_MAX: usize = 64 << 10;
 
 /// Why the datanode does not know who it is.
@@ -62,12 +65,18 @@ pub async fn load(disk: &Disk, config: &Config, random: [u8; 16]) -> Result<Data
 }
 
 /// The identity with what this start announces; whether that is new.
-pub fn announced(mut file: DatanodeIdFile, config: &Config, address: SocketAddr) -> (DatanodeIdFile, bool) {
+pub fn announced(
+    mut file: DatanodeIdFile,
+    config: &Config,
+    address: SocketAddr,
+    pages: Option<SocketAddr>,
+) -> (DatanodeIdFile, bool) {
     let before = file.clone();
     file.ip_address = config.ip_address.clone();
     file.host_name = config.host_name.clone();
     // A port that is not served is not announced.
     file.ports = BTreeMap::from([(PORT_STANDALONE.to_owned(), address.port())]);
+    file.ports.extend(pages.map(|pages| (PORT_HTTP.to_owned(), pages.port())));
     file.current_version = DATANODE_VERSION;
     let new = file != before;
     (file, new)

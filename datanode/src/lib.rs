@@ -15,6 +15,7 @@ pub mod control;
 pub mod format;
 pub mod identity;
 pub mod metadata;
+pub mod metrics;
 pub mod offline;
 pub mod running;
 pub mod server;

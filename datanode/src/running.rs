@@ -5,6 +5,7 @@
 use crate::boot::{BootError, Draw, Lobby};
 use crate::config::{Config, ScmTransport};
 use crate::control;
+use crate::control::http::Pages;
 use crate::control::link::{RpcLink, ScmLink};
 use crate::identity::{self, IdentityError};
 use crate::metadata::rocks::{RocksMetadata, RocksShared};
@@ -14,7 +15,8 @@ use crate::volume::open::OpenMetadata;
 use allotrope_io::{AskError, Back, NetError, ShardId, Shards, ShardsConfig, StopReport, TaskDied};
 use allotrope_proto::grpc::{GrpcClient, GrpcClientConfig};
 use allotrope_proto::hadoop_rpc::{ClientConfig, HadoopClient};
-use allotrope_proto::net::{Plain, Target};
+use allotrope_proto::net::{Drain, Plain, Target};
+use allotrope_proto::ops;
 use allotrope_proto::rpc::ClientId;
 use allotrope_types::DatanodeId;
 use std::net::SocketAddr;
@@ -25,6 +27,9 @@ use tokio::sync::watch;
 
 /// The longest buffer of a shard's pool, in bytes.
 const BUFFER_MAX: usize = 4 << 20;
+
+/// How long a page that is being read may hold up the end.
+const PAGES_DRAIN: Duration = Duration::from_secs(1);
 
 /// Why a datanode does not start.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +58,14 @@ pub enum StartError {
     /// The port cannot be had.
     #[error(transparent)]
     Listen(#[from] NetError),
+    /// The pages for operators cannot be served there.
+    #[error("the pages for operators cannot be served at {address} (hdds.datanode.http-address)")]
+    Pages {
+        /// Where.
+        address: SocketAddr,
+        /// What the socket says.
+        source: std::io::Error,
+    },
     /// The control thread cannot be started.
     #[error("the control thread does not start")]
     Control(#[source] std::io::Error),
@@ -61,6 +74,7 @@ pub enum StartError {
 /// A datanode that runs. Dropping it stops it without waiting.
 pub struct Running {
     address: SocketAddr,
+    pages: Option<SocketAddr>,
     lobby: Arc<Lobby>,
     shards: Shards,
     stop: watch::Sender<bool>,
@@ -119,13 +133,15 @@ pub fn start_with<L: ScmLink>(
     });
     let draw: Draw = Arc::new(random);
     let holder = format!("{}@{}", std::process::id(), config.host_name);
+    let pages = config.operators.listen.map(bind_pages).transpose()?;
+    let pages_address = pages.as_ref().map(|(_, address)| *address);
     let (pool, listen, wanted) = (shards.clone(), config.listen, config.clone());
     let entered = shards.run_on(ShardId(0), "start", move |shard| async move {
         let entered = Lobby::enter(&shard, pool, wanted, open_metadata, draw, &holder).await;
         let (lobby, events) = entered?;
         let listener = shard.listen(listen)?;
         let address = listener.local_addr();
-        let (file, new) = identity::announced(lobby.identity(), &lobby.config, address);
+        let (file, new) = identity::announced(lobby.identity(), &lobby.config, address, pages_address);
         if new {
             identity::save(shard.disk(), &lobby.config, &file).await?;
             *lobby.identity.lock().unwrap_or_else(PoisonError::into_inner) = file;
@@ -156,21 +172,31 @@ pub fn start_with<L: ScmLink>(
         .spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             match runtime {
-                Ok(runtime) => {
-                    runtime.block_on(async { control::run(controlled, links(), events, stopping).await })
-                }
+                Ok(runtime) => runtime.block_on(async {
+                    let drain = Drain::new();
+                    if let Some((listener, _)) = pages {
+                        serve_pages(&controlled, listener, &drain);
+                    }
+                    control::run(controlled, links(), events, stopping).await;
+                    drain.finish(PAGES_DRAIN).await;
+                }),
                 Err(e) => tracing::error!(error = %e, "the control thread has no runtime; SCM hears nothing"),
             }
         })
         .map_err(StartError::Control)?;
     tracing::info!(datanode = %lobby.id(), %address, shards = shards.count(), back = %shards.back(), "the datanode runs");
-    Ok(Running { address, lobby, shards, stop, control: Some(control) })
+    Ok(Running { address, pages: pages_address, lobby, shards, stop, control: Some(control) })
 }
 
 impl Running {
     /// Where clients are served.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where operators' pages are served.
+    pub fn pages(&self) -> Option<SocketAddr> {
+        self.pages
     }
 
     /// The datanode's name.
@@ -194,6 +220,24 @@ impl Running {
         }
         self.shards.stop(within)
     }
+}
+
+fn bind_pages(address: SocketAddr) -> Result<(std::net::TcpListener, SocketAddr), StartError> {
+    let failed = |source| StartError::Pages { address, source };
+    let listener = std::net::TcpListener::bind(address).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+fn serve_pages(lobby: &Arc<Lobby>, listener: std::net::TcpListener, drain: &Drain) {
+    let listener = match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(e) => return tracing::error!(error = %e, "the pages for operators are not served"),
+    };
+    let (operators, pages, drain) =
+        (lobby.config.operators.clone(), Arc::new(Pages(lobby.clone())), drain.clone());
+    tokio::spawn(async move { ops::serve(listener, Plain, operators, pages, &drain).await });
 }
 
 fn check(config: &Config) -> Result<(), StartError> {

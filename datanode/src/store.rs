@@ -8,9 +8,10 @@ use crate::commands::{self, CommandError, Request, Response};
 use crate::config::Config;
 use crate::container::{Container, Counters, delete, load::Found, seal};
 use crate::metadata::{Durability, Metadata};
+use crate::metrics::Metrics;
 use crate::volume::Volume;
 use allotrope_io::{Disk, Inbox, Mesh, Reply, Shard, ShardId};
-use allotrope_proto::container::BlockData;
+use allotrope_proto::container::{BlockData, Type};
 use allotrope_types::{ContainerId, DatanodeId, DatanodeResult, LocalId, ReplicaIndex, ReplicaState};
 use futures_util::future::{Either, select};
 use std::cell::{Cell, RefCell};
@@ -42,6 +43,8 @@ pub struct Node {
     pub witnessed: Arc<dyn Metadata>,
     /// Where changes are told to the control thread.
     pub events: mpsc::Sender<Event>,
+    /// What it counts.
+    pub metrics: Arc<Metrics>,
     /// The way to each shard.
     pub mesh: Mesh<ShardMessage>,
 }
@@ -181,7 +184,7 @@ impl Store {
             let store = self.clone();
             drop(match message {
                 ShardMessage::Command(request, reply) => self.shard.spawn("command", async move {
-                    reply.send(commands::carry_out(&store, *request).await);
+                    reply.send(store.command(*request).await);
                 }),
                 ShardMessage::Replicas(reply) => self.shard.spawn("report", async move {
                     reply.send(store.replicas());
@@ -217,6 +220,23 @@ impl Store {
                 }
             }
         }
+    }
+
+    /// Carries a client's command out, and counts it.
+    async fn command(self: &Rc<Store>, request: Request) -> Response {
+        let bytes = |bulk: &[allotrope_proto::Rope]| bulk.iter().map(|rope| rope.len()).sum::<usize>();
+        let (kind, received) = (request.message.cmd_type, bytes(&request.bulk));
+        let began = self.shard.clock().now();
+        let response = commands::carry_out(self, request).await;
+        let took = self.shard.clock().now().since(began);
+        let (metrics, result) = (&self.node.metrics, response.message.result);
+        metrics.command(kind, result, took, received, bytes(&response.bulk));
+        let reads = [Type::ReadChunk, Type::ReadBlock, Type::GetSmallFile];
+        let mismatch = result == DatanodeResult::ChecksumMismatch.number();
+        if mismatch && reads.iter().any(|read| *read as i32 == kind) {
+            metrics.checksum_mismatch();
+        }
+        response
     }
 
     /// What all shards share.

@@ -24,6 +24,9 @@ pub trait Kernel: Sized {
     fn add_product(&self, source: usize, bytes: &[u8], targets: &mut [&mut [u8]]);
 }
 
+/// What [`DefaultKernel`] is called, for operators.
+pub const KERNEL_NAME: &str = if cfg!(feature = "isa-l") { "isa-l" } else { "plain" };
+
 /// The kernel a codec uses unless told otherwise: ISA-L where it was built.
 #[cfg(feature = "isa-l")]
 pub type DefaultKernel = crate::isa_l::IsaL;

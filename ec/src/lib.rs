@@ -27,7 +27,7 @@ pub use geometry::{
     Arrival, CellRead, CellReads, GeometryError, GroupOffset, Layout, Place, StripeIndex, StripeOverflow,
     StripeRead, StripeReads, StripeShape, Unreadable,
 };
-pub use kernel::{DefaultKernel, Kernel};
+pub use kernel::{DefaultKernel, KERNEL_NAME, Kernel};
 pub use rebuild::{
     BlockOnSource, BlockPlan, CellRun, ContainerPlan, ContainerPlanError, SetAside, SetAsideReason,
     SkipReason, Skipped, SourceReport, Step, plan_block, plan_container,

@@ -34,6 +34,11 @@ pub enum ChecksumKind {
     Md5,
 }
 
+/// Which kernel computes CRC-32C on this machine, for operators.
+pub fn crc_kernel() -> String {
+    crc_fast::get_calculator_target(crc_fast::CrcAlgorithm::Crc32Iscsi)
+}
+
 impl ChecksumKind {
     /// Length of one value in bytes.
     pub const fn value_len(self) -> usize {

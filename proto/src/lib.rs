@@ -7,7 +7,7 @@
 //!         (datanodes to SCM), [`scm_block`], [`scm_container`], [`om`], [`ratis`], [`hadoop`] and their kin, on the
 //!         common words in [`hdds`]. [`decode`] reads one from bytes.
 //!         Behind features: [`rpc`] (services, apart from their transport), [`hadoop_rpc`] and [`grpc`] (the
-//!         transports), [`net`] (what their listeners share).
+//!         transports), [`net`] (what their listeners share), [`ops`] (what a server shows its operators).
 //! Errors  [`WireError`] names the message and the field; bytes from outside never panic.
 
 pub mod bulk;
@@ -18,8 +18,10 @@ mod generated;
 pub mod grpc;
 #[cfg(feature = "hadoop-rpc")]
 pub mod hadoop_rpc;
-#[cfg(any(feature = "hadoop-rpc", feature = "tonic"))]
+#[cfg(any(feature = "hadoop-rpc", feature = "ops", feature = "tonic"))]
 pub mod net;
+#[cfg(feature = "ops")]
+pub mod ops;
 mod required;
 mod rope;
 #[cfg(any(feature = "hadoop-rpc", feature = "tonic"))]

@@ -242,6 +242,8 @@ impl Cluster {
             local("ozone.scm.block.client.address", p.scm_block),
             local("ozone.om.address", p.om_rpc),
             local("ozone.scm.http-address", 0),
+            local("ozone.om.http-address", 0),
+            local("ozone.s3g.webadmin.http-address", 0),
             local("hdds.datanode.http-address", 0),
             format!("--set=ozone.om.grpc.port={}", p.om_grpc),
             "--set=ozone.administrators=s3g".to_owned(),

@@ -127,8 +127,8 @@ pub(crate) struct OffByDefault {
 
 pub(crate) const OFF_BY_DEFAULT: &[OffByDefault] = &[OffByDefault {
     package: PROTO,
-    dependencies: &["tokio", "tonic", "hyper"],
-    rule: "allotrope-proto's Hadoop RPC and tonic parts are features; shards build it without them",
+    dependencies: &["tokio", "tonic", "hyper", "prometheus-client"],
+    rule: "allotrope-proto's Hadoop RPC, tonic and operators' parts are features; shards build it without them",
     fix: "mark the dependency `optional = true`, give its part a feature, and leave that out of `default`",
 }];
 

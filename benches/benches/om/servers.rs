@@ -19,6 +19,7 @@ use allotrope_proto::hdds::{
 };
 use allotrope_proto::net::Plain;
 use allotrope_proto::om::KeyLocation;
+use allotrope_proto::ops::Operators;
 use allotrope_proto::rpc::ClientId;
 use allotrope_proto::scm_block::KeyBlocks;
 use tokio::runtime::{Builder, Runtime};
@@ -180,6 +181,7 @@ fn configs(members: u64, dir: PathBuf) -> Vec<Config> {
             host: "127.0.0.1".into(),
             rpc: anywhere,
             grpc: anywhere,
+            operators: Operators::default(),
             consensus: *consensus,
             members: if members > 1 { all.clone() } else { Vec::new() },
             joins: false,

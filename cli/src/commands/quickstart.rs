@@ -15,12 +15,14 @@ use std::time::{Duration, Instant};
 use allotrope_client::Client;
 use allotrope_consensus::RocksShared;
 use allotrope_datanode::Running as Datanode;
+use allotrope_proto::net::Drain;
+use allotrope_proto::ops::LogLevels;
 use allotrope_scm::clock::SystemClock;
 use allotrope_types::ByteCount;
 use clap::Args;
 
 use crate::config::{Origin, Settings};
-use crate::roles::{self, DRAIN_MAX, Failure};
+use crate::roles::{self, DRAIN_MAX, Failure, PagesAt};
 
 /// How long the cluster may take to leave safe mode.
 const READY_WAIT_MAX: Duration = Duration::from_secs(60);
@@ -54,8 +56,8 @@ impl Quickstart {
         roles::make_folder(&dir)?;
         let _held = hold(&dir)?;
         choose(&mut settings, &dir, count);
-        roles::start_logs(&settings)?;
-        roles::runtime()?.block_on(run(&settings, &dir, count)).map_err(hint)
+        let logs = roles::start_logs(&settings)?;
+        roles::runtime()?.block_on(run(&settings, &dir, count, &logs)).map_err(hint)
     }
 }
 
@@ -99,6 +101,10 @@ fn choose(settings: &mut Settings, dir: &Path, datanodes: usize) {
         ("ozone.om.address", "127.0.0.1:9862"),
         ("ozone.s3g.http-address", "127.0.0.1:9878"),
         ("ozone.administrators", "s3g"),
+        ("ozone.scm.http-address", "127.0.0.1:9876"),
+        ("ozone.om.http-address", "127.0.0.1:9874"),
+        ("ozone.s3g.webadmin.http-address", "127.0.0.1:19878"),
+        ("hdds.datanode.http-address", "127.0.0.1:9882"),
         ("ozone.server.default.replication.type", kind),
         ("ozone.server.default.replication", config),
         ("hdds.scm.safemode.min.datanode", &datanodes.to_string()),
@@ -122,8 +128,8 @@ fn hint(error: Failure) -> Failure {
         let taken = next.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == ErrorKind::AddrInUse);
         if taken {
             let ports = "ozone.scm.{client,datanode,block.client}.address, ozone.om.address, ozone.om.grpc.port, \
-                         ozone.s3g.http-address, \
-                         hdds.container.ipc.port";
+                         ozone.s3g.http-address, hdds.container.ipc.port, \
+                         {ozone.scm,ozone.om,ozone.s3g.webadmin,hdds.datanode}.http-address";
             return format!(
                 "{}\n  try: another port with --set NAME=VALUE; the ports are {ports}",
                 crate::with_causes(&*error)
@@ -135,18 +141,25 @@ fn hint(error: Failure) -> Failure {
     error
 }
 
-async fn run(settings: &Settings, dir: &Path, count: usize) -> Result<ExitCode, Failure> {
+async fn run(
+    settings: &Settings,
+    dir: &Path,
+    count: usize,
+    logs: &Arc<dyn LogLevels>,
+) -> Result<ExitCode, Failure> {
     let began = Instant::now();
     let rocks: RocksShared = roles::rocks()?;
-    let scm_config = roles::scm::config(settings)?;
+    let mut scm_config = roles::scm::config(settings)?;
+    scm_config.operators = PagesAt::SCM.operators(settings, None, logs)?;
     roles::scm::identity(&scm_config)?;
     let scm = allotrope_scm::start(scm_config, rocks.clone(), Arc::new(SystemClock::new())).await?;
-    let om_config = roles::om::config(settings)?;
+    let mut om_config = roles::om::config(settings)?;
+    om_config.operators = roles::om::operators(settings, logs)?;
     roles::make_folder(&om_config.dir)?;
     let om = allotrope_om::start(om_config, roles::om::world(rocks)).await?;
     let mut datanodes: Vec<Datanode> = Vec::with_capacity(count);
     for number in 0..count {
-        datanodes.push(start_datanode(settings, dir, number, count).await?);
+        datanodes.push(start_datanode(settings, dir, number, count, logs).await?);
     }
     let waiting = tokio::time::timeout(READY_WAIT_MAX, async {
         while scm.in_safe_mode() || !datanodes.iter().all(Datanode::is_open) {
@@ -157,11 +170,14 @@ async fn run(settings: &Settings, dir: &Path, count: usize) -> Result<ExitCode, 
     let client = roles::s3g::client(settings)?;
     let key = s3_key(&client).await?;
     let s3 = roles::s3g::start(roles::s3g::config(settings)?, client).await?;
+    let s3_pages = Drain::new();
+    roles::s3g::serve_pages(PagesAt::S3G.operators(settings, None, logs)?, &s3, &s3_pages)?;
     greet(settings, dir, count, began.elapsed(), (om.rpc, om.grpc));
     greet_s3(settings, s3.address, &key);
     roles::asked_to_end().await?;
     eprintln!("stopping");
     s3.shutdown(DRAIN_MAX).await;
+    s3_pages.finish(roles::s3g::PAGES_DRAIN).await;
     let stopping = datanodes.into_iter().map(|each| tokio::task::spawn_blocking(|| each.shutdown(DRAIN_MAX)));
     for stopped in stopping.collect::<Vec<_>>() {
         stopped.await?;
@@ -187,17 +203,20 @@ async fn s3_key(client: &Client) -> Result<S3Key, Failure> {
     Ok(S3Key { id, secret })
 }
 
-/// Starts datanode `number` of `count` in its own folders. The first has the port of the settings, the others any.
+/// Starts datanode `number` of `count` in its own folders. The first has the ports of the settings, the others any.
 async fn start_datanode(
     settings: &Settings,
     dir: &Path,
     number: usize,
     count: usize,
+    logs: &Arc<dyn LogLevels>,
 ) -> Result<Datanode, Failure> {
     let own = dir.join(format!("datanode{}", number + 1));
     let mut config = roles::datanode::config(settings)?;
     (config.volumes, config.metadata_dir) = (vec![own.join("disk1")], own.join("meta"));
+    config.operators = PagesAt::DATANODE.operators(settings, None, logs)?;
     if number > 0 {
+        config.operators.listen = config.operators.listen.map(|_| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
         config.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     }
     config.memory_per_shard = ByteCount::new(BUFFERS_LEN / (count * config.shards.max(1)) as u64);

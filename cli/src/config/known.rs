@@ -175,6 +175,30 @@ known! {
         "Connections that the S3 gateway serves at a time; one more is answered SlowDown.";
     "allotrope.s3g.idle": Time => "60s", "60s",
         "Longest that a client of the S3 gateway may stand still.";
+    "hdds.datanode.http.enabled": Choice(&["true", "false"]) => "true", "true",
+        "Whether a datanode serves pages for operators: /prom, /conf, /healthz, /readyz, /logLevel.";
+    "hdds.datanode.http-address": Address => "0.0.0.0:9882", "127.0.0.1:9882",
+        "Host and port of a datanode's pages for operators.";
+    "hdds.datanode.http-bind-host": Text => "", "127.0.0.1",
+        "Host at which a datanode's pages are listened for, if another than their address's.";
+    "ozone.om.http.enabled": Choice(&["true", "false"]) => "true", "true",
+        "Whether OM serves pages for operators: /prom, /conf, /healthz, /readyz, /logLevel.";
+    "ozone.om.http-address": Address => "0.0.0.0:9874", "127.0.0.1:9874",
+        "Host and port of OM's pages for operators.";
+    "ozone.om.http-bind-host": Text => "", "127.0.0.1",
+        "Host at which OM's pages are listened for, if another than their address's.";
+    "ozone.scm.http.enabled": Choice(&["true", "false"]) => "true", "true",
+        "Whether SCM serves pages for operators: /prom, /conf, /healthz, /readyz, /logLevel.";
+    "ozone.scm.http-address": Address => "0.0.0.0:9876", "127.0.0.1:9876",
+        "Host and port of SCM's pages for operators.";
+    "ozone.scm.http-bind-host": Text => "", "127.0.0.1",
+        "Host at which SCM's pages are listened for, if another than their address's.";
+    "ozone.s3g.webadmin.http.enabled": Choice(&["true", "false"]) => "true", "true",
+        "Whether the S3 gateway serves pages for operators: /prom, /conf, /healthz, /readyz, /logLevel.";
+    "ozone.s3g.webadmin.http-address": Address => "0.0.0.0:19878", "127.0.0.1:19878",
+        "Host and port of the S3 gateway's pages for operators.";
+    "ozone.s3g.webadmin.http-bind-host": Text => "", "127.0.0.1",
+        "Host at which the S3 gateway's pages are listened for, if another than their address's.";
     "allotrope.log.level": Text => "info", "info,allotrope_datanode=debug",
         "Which log lines a server writes, by level and by part.";
     "allotrope.log.format": Choice(&["text", "json"]) => "text", "json",

@@ -68,6 +68,25 @@ impl Settings {
         self.given.get(name)
     }
 
+    /// All settings that some role reads or that were given, as operators are shown them.
+    pub(crate) fn shown(&self) -> Vec<allotrope_proto::ops::Setting> {
+        let known = KNOWN
+            .iter()
+            .filter(|known| self.given(known.name).is_none())
+            .map(|known| (known.name, known.default.to_owned(), "default".to_owned()));
+        let given = self.iter().map(|(name, one)| (name, one.value.clone(), one.origin.to_string()));
+        let mut all: Vec<_> = known
+            .chain(given)
+            .map(|(name, value, origin)| allotrope_proto::ops::Setting {
+                name: name.to_owned(),
+                value,
+                origin,
+            })
+            .collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all
+    }
+
     /// Every setting that was given, in the order of names.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Setting)> {
         self.given.iter().map(|(name, setting)| (name.as_str(), setting))

@@ -8,7 +8,7 @@ use allotrope_datanode::{Config, Durability, VolumeChoice};
 use allotrope_types::ByteCount;
 use clap::{Args, Subcommand};
 
-use super::{DRAIN_MAX, Failure};
+use super::{DRAIN_MAX, Failure, PagesAt};
 use crate::config::Settings;
 
 /// Shares of a volume that stay free where `hdds.datanode.volume.min.free.space` is not given (Ozone's
@@ -32,12 +32,13 @@ enum Act {
 
 impl Datanode {
     pub(crate) fn run(self, settings: &Settings) -> Result<ExitCode, Failure> {
-        let config = config(settings)?;
+        let mut config = config(settings)?;
         if let Some(Act::DrainFormat) = self.act {
             return drain_format(&config);
         }
         super::make_folder(&config.metadata_dir)?;
-        super::start_logs(settings)?;
+        let logs = super::start_logs(settings)?;
+        config.operators = PagesAt::DATANODE.operators(settings, None, &logs)?;
         let running = allotrope_datanode::start(config)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(super::asked_to_end())?;

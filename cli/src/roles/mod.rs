@@ -5,12 +5,13 @@
 
 pub(crate) mod datanode;
 mod groups;
+mod logs;
 pub(crate) mod om;
+mod pages;
 pub(crate) mod s3g;
 pub(crate) mod scm;
 
 use std::error::Error;
-use std::io::IsTerminal;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,6 +21,8 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::Settings;
+pub(crate) use logs::start_logs;
+pub(crate) use pages::PagesAt;
 
 /// What can go wrong at a start, with its message.
 pub(crate) type Failure = Box<dyn Error>;
@@ -37,28 +40,6 @@ pub(crate) fn runtime() -> Result<Runtime, Failure> {
 
 pub(crate) fn rocks() -> Result<RocksShared, Failure> {
     Ok(RocksShared::new(ROCKS_CACHE_LEN, ROCKS_WRITE_BUFFERS_LEN)?)
-}
-
-/// Sends structured logs to stderr: what and how is `allotrope.log.level` and `allotrope.log.format`.
-pub(crate) fn start_logs(settings: &Settings) -> Result<(), Failure> {
-    use tracing_subscriber::EnvFilter;
-    let level = settings.text_needed("allotrope.log.level")?;
-    let filter = EnvFilter::try_new(level).map_err(|error| {
-        format!("allotrope.log.level = {level:?}: {error}\n  try: allotrope.log.level = info,allotrope_datanode=debug")
-    })?;
-    // The S3 adaptor logs every refusal as an error of its own; the gateway's access log has them.
-    let filter = match level.contains("s3s") {
-        true => filter,
-        false => filter.add_directive("s3s=off".parse()?),
-    };
-    let colours = std::io::stderr().is_terminal();
-    let logs =
-        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr);
-    match settings.text("allotrope.log.format") {
-        Some("json") => logs.json().init(),
-        _ => logs.init(),
-    }
-    Ok(())
 }
 
 /// Resolves once when the process is asked to end (SIGTERM, or Ctrl-C).

@@ -12,11 +12,12 @@ use allotrope_om::deletion::DeletionPace;
 use allotrope_om::expiry::Expiry;
 use allotrope_om::settings::Settings as OmSettings;
 use allotrope_om::{Config, OmAddress, OmMember, ScmTransport, World};
+use allotrope_proto::ops::{LogLevels, Operators};
 use allotrope_types::ReplicationConfig;
 use clap::Args;
 use uuid::Uuid;
 
-use super::{DRAIN_MAX, Failure, groups};
+use super::{DRAIN_MAX, Failure, PagesAt, groups};
 use crate::config::Settings;
 
 /// How long a first start waits for SCM, which names the cluster.
@@ -41,12 +42,13 @@ pub(crate) struct Om {
 
 impl Om {
     pub(crate) fn run(self, settings: &Settings) -> Result<ExitCode, Failure> {
-        let config = Config { joins: self.bootstrap, ..config(settings)? };
+        let mut config = Config { joins: self.bootstrap, ..config(settings)? };
         super::make_folder(&config.dir)?;
         if let Some(backup) = self.restore {
             return restore(&config, &backup);
         }
-        super::start_logs(settings)?;
+        let logs = super::start_logs(settings)?;
+        config.operators = operators(settings, &logs)?;
         super::runtime()?.block_on(async {
             let world = world(super::rocks()?);
             if self.init {
@@ -132,6 +134,13 @@ pub(crate) fn port_of(
     text.parse().map_err(|_| format!("{name}.{service}.{node} = {text:?} is no port").into())
 }
 
+/// What this OM is told of its operators.
+pub(crate) fn operators(settings: &Settings, logs: &Arc<dyn LogLevels>) -> Result<Operators, Failure> {
+    let service = service(settings).map(|(id, _)| id);
+    let member = service.as_deref().zip(settings.text("ozone.om.node.id"));
+    PagesAt::OM.operators(settings, member, logs)
+}
+
 /// The members of the service that the settings name.
 fn members(settings: &Settings) -> Result<Vec<OmMember>, Failure> {
     let Some((service, nodes)) = service(settings) else { return Ok(Vec::new()) };
@@ -177,6 +186,7 @@ pub(crate) fn config(settings: &Settings) -> Result<Config, Failure> {
         host: if rpc.ip().is_unspecified() { super::host_name() } else { host },
         rpc,
         grpc: SocketAddr::new(rpc.ip(), grpc_port),
+        operators: Operators::default(),
         consensus: SocketAddr::new(rpc.ip(), consensus_port),
         scm_host,
         scm_block_port,

@@ -11,7 +11,7 @@ use allotrope_scm::{Config, Identity, IdentityError};
 use clap::Args;
 use uuid::Uuid;
 
-use super::{DRAIN_MAX, Failure};
+use super::{DRAIN_MAX, Failure, PagesAt};
 use crate::config::Settings;
 
 /// Arguments of `allotrope scm`.
@@ -27,14 +27,15 @@ pub(crate) struct Scm {
 
 impl Scm {
     pub(crate) fn run(self, settings: &Settings) -> Result<ExitCode, Failure> {
-        let config = config(settings)?;
+        let mut config = config(settings)?;
         if self.init {
             return init(&config);
         }
         if let Some(backup) = self.restore {
             return restore(&config, &backup);
         }
-        super::start_logs(settings)?;
+        let logs = super::start_logs(settings)?;
+        config.operators = PagesAt::SCM.operators(settings, None, &logs)?;
         super::runtime()?.block_on(async {
             let running = allotrope_scm::start(config, super::rocks()?, Arc::new(SystemClock::new())).await?;
             let cluster = &running.identity().cluster_id;

@@ -19,6 +19,7 @@ pub mod machine;
 mod members;
 mod namespace;
 mod own_requests;
+mod pages;
 mod recount;
 pub mod refusal;
 pub mod requests;

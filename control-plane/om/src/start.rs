@@ -22,6 +22,7 @@ use allotrope_consensus::{
 use allotrope_proto::grpc::{GrpcServer, GrpcServerConfig};
 use allotrope_proto::hadoop_rpc::{HadoopServer, HadoopServerConfig};
 use allotrope_proto::net::{AcceptLimits, Drain, Plain, Port, Target, listen};
+use allotrope_proto::ops::{self, Operators};
 use allotrope_proto::rpc::Methods;
 use allotrope_proto::rpc::catalog::{
     AdminCheckpoint, OmBootstrap, OmConfiguration, OmDecommission, OmListVersions, OmS3Secret, OmSubmit,
@@ -37,6 +38,7 @@ use crate::directory::{Directory, OmAddress};
 use crate::expiry::{self, Expiry};
 use crate::identity::{self, Identity, IdentityError};
 use crate::machine::Namespace;
+use crate::pages::Pages;
 use crate::scm_link::{ScmLink, ScmTransport};
 use crate::server::{Draws, OmService};
 use crate::settings::Settings;
@@ -58,6 +60,8 @@ pub struct Config {
     pub rpc: SocketAddr,
     /// Where gRPC is served (`ozone.om.grpc.port`); port 0 for any.
     pub grpc: SocketAddr,
+    /// The pages for operators (`ozone.om.http-address`; port 9874).
+    pub operators: Operators,
     /// Where the other OMs reach this one's consensus (`ozone.om.ratis.port`). Served where there are others, or while it joins.
     pub consensus: SocketAddr,
     /// All OMs of the service, this one among them; none for an OM that is alone.
@@ -168,6 +172,8 @@ pub struct Running {
     pub rpc: SocketAddr,
     /// Where gRPC is served.
     pub grpc: SocketAddr,
+    /// Where operators' pages are served.
+    pub pages: Option<SocketAddr>,
     /// Who it is.
     pub identity: Identity,
     replica: Handle<Namespace>,
@@ -246,6 +252,7 @@ pub async fn start_with<B: Blocks>(config: Config, world: World, blocks: B) -> R
     let founders = founders(&config);
     let (rpc_listener, rpc) = bind(config.rpc)?;
     let (grpc_listener, grpc) = bind(config.grpc)?;
+    let pages = config.operators.listen.map(bind).transpose()?;
     // An OM that is alone announces no consensus, so it serves none.
     let consensus = match founders.len() > 1 || config.joins {
         true => Some(bind(config.consensus)?.0),
@@ -315,6 +322,14 @@ pub async fn start_with<B: Blocks>(config: Config, world: World, blocks: B) -> R
             grpc_server.serve(grpc_listener, Plain, AcceptLimits::default(), &drain).await;
         })
     };
+    let pages_address = pages.as_ref().map(|(_, address)| *address);
+    if let Some((listener, _)) = pages {
+        let (operators, watched, drain) =
+            (config.operators, Arc::new(Pages(replica.status())), drain.clone());
+        tasks.push(tokio::spawn(async move {
+            ops::serve(listener, Plain, operators, watched, &drain).await;
+        }));
+    }
     let deleting = tokio::spawn(deletion::run(replica.clone(), blocks, config.deletion));
     let expiring = tokio::spawn(expiry::run(replica.clone(), Arc::clone(&world.clock), config.expiry));
     if let Some(kept) = config.trash_kept {
@@ -322,7 +337,7 @@ pub async fn start_with<B: Blocks>(config: Config, world: World, blocks: B) -> R
     }
     let furnishing = tokio::spawn(furnish(replica.clone(), service));
     tasks.extend([serving, serving_grpc, deleting, expiring, furnishing]);
-    Ok(Running { rpc, grpc, identity, replica, drain, tasks, stop_consensus })
+    Ok(Running { rpc, grpc, pages: pages_address, identity, replica, drain, tasks, stop_consensus })
 }
 
 /// Makes what every namespace has, once this member leads, and again whenever it leads anew.

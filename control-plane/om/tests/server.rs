@@ -23,6 +23,7 @@ use allotrope_proto::hdds;
 use allotrope_proto::hdds::DefaultReplicationConfig;
 use allotrope_proto::net::{Plain, Target};
 use allotrope_proto::om::*;
+use allotrope_proto::ops::Operators;
 use allotrope_proto::rpc::catalog::OmSubmit;
 use allotrope_proto::rpc::{CallOptions, ClientId, RpcClient};
 use scm::Scm;
@@ -37,6 +38,7 @@ async fn om(dir: &Path, scm: &Scm) -> Running {
         host: "127.0.0.1".into(),
         rpc: anywhere,
         grpc: anywhere,
+        operators: Operators::default(),
         consensus: anywhere,
         members: Vec::new(),
         joins: false,

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use allotrope_proto::ops::Operators;
 use allotrope_types::ByteCount;
 
 use crate::node::Thresholds;
@@ -22,6 +23,8 @@ pub struct Config {
     pub block_address: SocketAddr,
     /// Where administrators, OM and Recon ask about containers (`ozone.scm.client.address`; port 9860).
     pub client_address: SocketAddr,
+    /// The pages for operators (`ozone.scm.http-address`; port 9876).
+    pub operators: Operators,
     /// The name and address this SCM gives in answers about roles and in not-leader errors.
     pub host_name: String,
     /// Where the other SCMs of its group reach it (`ozone.scm.ratis.port`; port 9894). Not listened on when it runs alone.
@@ -118,6 +121,7 @@ impl Config {
             datanode_address: at(9861),
             block_address: at(9863),
             client_address: at(9860),
+            operators: Operators::default(),
             host_name: "localhost".to_owned(),
             raft_address: at(9894),
             member: 1,

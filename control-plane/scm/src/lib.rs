@@ -18,6 +18,7 @@ mod identity;
 mod loops;
 mod metrics;
 pub mod node;
+mod pages;
 pub mod pipeline;
 pub mod placement;
 pub mod replicated;

@@ -109,6 +109,12 @@ impl Scm {
         Arc::clone(opening.entry(key.clone()).or_default())
     }
 
+    /// Its figures, as Prometheus' text format.
+    pub(crate) fn figures(&self) -> String {
+        let (deletions, leads) = (self.deletions().under_way(), self.term().is_some());
+        self.metrics.text(&self.cluster(), deletions, leads)
+    }
+
     /// The term in which this member leads.
     pub(crate) fn term(&self) -> Option<Term> {
         match self.leading_term.load(Ordering::Acquire) {

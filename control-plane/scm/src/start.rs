@@ -17,6 +17,7 @@ use allotrope_consensus::{
 use allotrope_proto::grpc::{GrpcServer, GrpcServerConfig};
 use allotrope_proto::hadoop_rpc::{HadoopServer, HadoopServerConfig};
 use allotrope_proto::net::{AcceptLimits, Drain, Plain, Port, listen};
+use allotrope_proto::ops;
 use allotrope_proto::rpc::Methods;
 use allotrope_proto::rpc::catalog::{AdminCheckpoint, DatanodeHeartbeat, ScmBlockSend, ScmContainerSubmit};
 use tokio::net::TcpListener;
@@ -27,6 +28,7 @@ use crate::cluster::{Cluster, Now};
 use crate::config::{Config, ConfigError, ScmMember};
 use crate::identity::{self, Identity, IdentityError};
 use crate::loops;
+use crate::pages::Pages;
 use crate::replicated::ScmMachine;
 use crate::scm::Scm;
 use crate::service::admin::AdminService;
@@ -74,6 +76,8 @@ pub struct Running {
     pub block_address: SocketAddr,
     /// Where administrators ask.
     pub client_address: SocketAddr,
+    /// Where operators' pages are served.
+    pub pages_address: Option<SocketAddr>,
     scm: Arc<Scm>,
     drain: Drain,
     stop_raft: watch::Sender<bool>,
@@ -97,6 +101,7 @@ pub async fn start(config: Config, rocks: RocksShared, clock: Arc<dyn Clock>) ->
     let datanodes = bind(config.datanode_address, "datanodes")?;
     let blocks = bind(config.block_address, "OM")?;
     let clients = bind(config.client_address, "administrators")?;
+    let pages = config.operators.listen.map(|address| bind(address, "operators' pages")).transpose()?;
 
     let cluster = Arc::new(Mutex::new(Cluster::new(&config, Now::of(&*clock))));
     let (me, founders) = founders(&config);
@@ -154,12 +159,18 @@ pub async fn start(config: Config, rocks: RocksShared, clock: Arc<dyn Clock>) ->
         let drain = drain.clone();
         tokio::spawn(async move { port.serve(listener, Plain, &drain).await });
     }
+    let pages_address = pages.as_ref().map(|(_, address)| *address);
+    if let Some((listener, _)) = pages {
+        let (operators, watched, drain) =
+            (scm.config.operators.clone(), Arc::new(Pages(Arc::clone(&scm))), drain.clone());
+        tokio::spawn(async move { ops::serve(listener, Plain, operators, watched, &drain).await });
+    }
     tokio::spawn(loops::follow_leadership(Arc::clone(&scm), drain.clone()));
     tokio::spawn(loops::propose_changes(Arc::clone(&scm), proposed, drain.clone()));
     tokio::spawn(loops::watch(Arc::clone(&scm), drain.clone()));
     let [datanode_address, block_address, client_address] = addresses;
     tracing::info!(%datanode_address, %block_address, %client_address, cluster = scm.identity.cluster_id, "SCM runs");
-    Ok(Running { datanode_address, block_address, client_address, scm, drain, stop_raft })
+    Ok(Running { datanode_address, block_address, client_address, pages_address, scm, drain, stop_raft })
 }
 
 /// Which member this is, and who founds the group with it.
@@ -201,8 +212,7 @@ impl Running {
 
     /// Its figures, as Prometheus' text format.
     pub fn metrics(&self) -> String {
-        let deletions = self.scm.deletions().under_way();
-        self.scm.metrics.text(&self.scm.cluster(), deletions, self.leads())
+        self.scm.figures()
     }
 
     /// Stops accepting, answers what was asked, for `deadline` at most, then closes the tables.

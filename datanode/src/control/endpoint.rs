@@ -204,6 +204,7 @@ impl<L: ScmLink> Endpoint<L> {
             ..Default::default()
         };
         let answered = self.ask(request).await;
+        self.lobby.metrics.heartbeat(answered.is_ok());
         let Ok(response) = answered else {
             // They are differences: what SCM did not hear is told again, unless something newer has come.
             for (id, facts) in changes {

@@ -7,6 +7,7 @@
 
 pub mod commands;
 pub mod endpoint;
+pub mod http;
 pub mod link;
 pub mod report;
 
@@ -16,6 +17,7 @@ use allotrope_io::{Clock, Moment};
 use endpoint::Endpoint;
 use link::ScmLink;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
@@ -57,6 +59,8 @@ pub async fn run<L: ScmLink>(
                 () = endpoint.beat(&clock) => {}
             }
         }
+        let registered = endpoints.iter().filter(|one| one.is_registered()).count();
+        lobby.scms_registered.store(registered, Relaxed);
         next = next_beat(&lobby, &endpoints, clock.now());
     }
 }
