@@ -5,12 +5,12 @@
 //! Source  DESIGN.md, 'Threads': the in-memory twin runs in virtual time.
 
 use crate::sim::SimTime;
-use send_wrapper::SendWrapper;
+use crate::timers::ShardSleep;
 use std::future::Future;
 use std::ops::{Add, Sub};
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
 /// A point in time on one process' clock.
@@ -70,7 +70,7 @@ impl Clock {
         Clock(Kind::Tokio)
     }
 
-    /// The machine's clock, slept on by the shard's own reactor.
+    /// The machine's clock, slept on by the shard's own timers.
     pub(crate) fn uring() -> Clock {
         Clock(Kind::Uring)
     }
@@ -99,7 +99,7 @@ impl Clock {
     /// Resolves `by` from now.
     pub fn sleep(&self, by: Duration) -> Sleep {
         Sleep(match &self.0 {
-            Kind::Uring => Wait::Uring { at: Instant::now() + by, armed: None },
+            Kind::Uring => Wait::Uring(ShardSleep::until(self.now() + by)),
             Kind::Tokio => Wait::Tokio(Box::pin(tokio::time::sleep(by))),
             Kind::Virtual(time) => Wait::Virtual(time.clone(), time.now() + by, None),
         })
@@ -124,21 +124,13 @@ impl Clock {
     }
 }
 
-/// More than the reactor's timers are wrong by.
-const TICKS: Duration = Duration::from_millis(20);
-
 /// A wait for a moment. Poll and drop it on the thread that made it.
 #[derive(Debug)]
 pub struct Sleep(Wait);
 
 #[derive(Debug)]
 enum Wait {
-    /// The reactor's timer is made when it is first waited for, and polled once for each waker: every poll of it that does
-    /// not end it leaves one more entry in the reactor until the time has come.
-    Uring {
-        at: Instant,
-        armed: Option<SendWrapper<(Waker, Pin<Box<glommio::timer::Timer>>)>>,
-    },
+    Uring(ShardSleep),
     Tokio(Pin<Box<tokio::time::Sleep>>),
     Virtual(Arc<SimTime>, Moment, Option<u64>),
 }
@@ -147,23 +139,7 @@ impl Future for Sleep {
     type Output = ();
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.0 {
-            Wait::Uring { at, armed } => {
-                let left = at.saturating_duration_since(Instant::now());
-                if left.is_zero() {
-                    *armed = None;
-                    return Poll::Ready(());
-                }
-                // The reactor counts in ticks and may wake a little early.
-                let armed_for_it = armed.as_ref().is_some_and(|armed| armed.0.will_wake(cx.waker()));
-                if !armed_for_it || left < TICKS {
-                    let mut timer = Box::pin(glommio::timer::Timer::new(left));
-                    if timer.as_mut().poll(cx).is_ready() {
-                        return Poll::Ready(());
-                    }
-                    *armed = Some(SendWrapper::new((cx.waker().clone(), timer)));
-                }
-                Poll::Pending
-            }
+            Wait::Uring(sleep) => sleep.poll(cx),
             Wait::Tokio(sleep) => sleep.as_mut().poll(cx),
             Wait::Virtual(time, at, key) => time.poll_wait(*at, key, cx),
         }

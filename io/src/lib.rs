@@ -59,6 +59,7 @@ mod sim;
 mod sync;
 mod sys;
 mod task;
+mod timers;
 
 pub use blocking::BlockingError;
 pub use buffer::{AlignedBuf, BufferPool, PAGE, PoolEmpty};

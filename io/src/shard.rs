@@ -17,6 +17,7 @@ use crate::shards::{About, Back, ShardId, StartError};
 use crate::sim::{SimEngine, SimExec};
 use crate::sys::Ring;
 use crate::task::{LiveTasks, ShardCounters, TaskHandle, Watched};
+use crate::timers::ShardTimers;
 use std::cell::OnceCell;
 use std::fmt;
 use std::future::Future;
@@ -99,6 +100,13 @@ impl Shard {
                 let ring = RingEngine::new(ring, about.counters.clone(), about.blocking.clone());
                 let driver = ring.clone();
                 let shard = about.id;
+                let timers = ShardTimers::new().map_err(refused)?;
+                glommio::spawn_local(async move {
+                    if let Err(e) = timers.drive().await {
+                        tracing::error!(%shard, error = %e, "the shard's timers failed");
+                    }
+                })
+                .detach();
                 glommio::spawn_local(async move {
                     if let Err(e) = driver.drive().await {
                         tracing::error!(%shard, error = %e, "the shard's disk ring failed");

@@ -5,6 +5,7 @@
 //! Errors  [`StartError`] when a back cannot start; [`AskError::Busy`] when a shard has too many starts queued.
 //! Source  DESIGN.md, 'Threads'.
 
+use crate::back::pulse::Pulse;
 use crate::blocking::BlockingPool;
 use crate::buffer::BufferPool;
 use crate::class::Class;
@@ -200,14 +201,23 @@ impl Shards {
         }
         let (shards, seats) = Shards::seats(&config, config.back);
         let mut threads = Vec::new();
+        let mut pulses = Vec::new();
         for seat in seats {
             let thread = match config.back {
-                Back::Uring => crate::back::uring::start(seat),
+                Back::Uring => {
+                    let pulse = Arc::<Pulse>::default();
+                    pulses.push(Arc::downgrade(&pulse));
+                    crate::back::uring::start(seat, pulse)
+                }
                 Back::Portable => crate::back::portable::start(seat),
                 Back::Simulated => Err(StartError::Config("simulated shards start with Sim::new".into())),
             };
             // On failure the handle is dropped here, and with it the shards that already run.
             threads.push(thread?);
+        }
+        if !pulses.is_empty() {
+            crate::back::pulse::start(&config.name, pulses)
+                .map_err(|source| StartError::Thread { shard: ShardId(0), source })?;
         }
         *shards.0.threads.lock().unwrap_or_else(PoisonError::into_inner) = threads;
         Ok(shards)

@@ -164,9 +164,8 @@ async fn burn(shard: allotrope_io::Shard, stop: std::rc::Rc<std::cell::Cell<bool
 }
 
 #[test]
-fn each_class_gets_its_share_of_a_busy_core() {
-    // The portable back schedules all classes alike.
-    for shards in backs(1).into_iter().filter(|shards| shards.back() == allotrope_io::Back::Uring) {
+fn each_class_gets_its_share_of_a_busy_core_on_both_backs() {
+    for shards in backs(1) {
         let back = shards.back();
         let turns = shards.run_on(ShardId(0), "share", |shard| async move {
             let stop = std::rc::Rc::new(std::cell::Cell::new(false));

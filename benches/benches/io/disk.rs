@@ -58,14 +58,20 @@ async fn ours(shard: Shard, path: PathBuf, len: u64, job: Job, turn: Duration) -
     let blocks = len / job.block as u64;
     let (next, done) = (Rc::new(Cell::new(0u64)), Rc::new(Cell::new(0u64)));
     let meter = Meter::start();
-    let end = Instant::now() + turn;
+    let over = Rc::new(Cell::new(false));
+    let (bell, clock) = (over.clone(), shard.clock().clone());
+    drop(shard.spawn("bell", async move {
+        clock.sleep(turn).await;
+        bell.set(true);
+    }));
     let workers = (0..job.depth).map(|_| {
         let (file, shard, next, done) = (file.clone(), shard.clone(), next.clone(), done.clone());
+        let over = over.clone();
         let tasks = shard.clone();
         tasks.spawn("worker", async move {
             let mut buf = shard.buffers().take(job.block).await.unwrap();
             buf.set_len(job.block);
-            while Instant::now() < end {
+            while !over.get() {
                 let n = next.replace(next.get() + 1);
                 let block = match job.rw {
                     // A full-period walk over a shuffled order: cheap, and no block twice in a row.

@@ -28,6 +28,8 @@ pub(crate) struct Background(Rc<Inner>);
 
 struct Inner {
     classes: [Queue; 2],
+    /// Turns in a row before which the foreground used nothing.
+    quiet: Cell<u32>,
     driver: Arc<Mutex<Option<Waker>>>,
 }
 
@@ -78,7 +80,7 @@ impl Background {
             ready: Arc::new(Ready { keys: Mutex::default(), driver: driver.clone() }),
             credit: Cell::new(0),
         });
-        Background(Rc::new(Inner { classes, driver }))
+        Background(Rc::new(Inner { classes, quiet: Cell::new(0), driver }))
     }
 
     /// Starts `task`, which is of a class behind the foreground.
@@ -98,29 +100,52 @@ impl Background {
         let inner: Weak<Inner> = Rc::downgrade(&self.0);
         drop(self);
         let mut seen = 0;
-        poll_fn(|cx| {
-            let Some(inner) = inner.upgrade() else { return Poll::Ready(()) };
-            *lock(&inner.driver) = Some(cx.waker().clone());
-            let foreground = spent.of(Class::Foreground);
-            let more = inner.turn(foreground - seen, &spent);
-            seen = foreground;
+        loop {
+            let Some(more) = inner.upgrade().map(|inner| {
+                let foreground = spent.of(Class::Foreground);
+                let more = inner.turn(foreground - seen, &spent);
+                seen = foreground;
+                more
+            }) else {
+                return;
+            };
             if more {
-                cx.waker().wake_by_ref();
+                // Behind whatever of the foreground can run, and after a look at the sockets: woken at once, this task would
+                // have its next turns before the foreground had one, and would take it for resting.
+                tokio::task::yield_now().await;
+            } else {
+                until_ready(&inner).await;
             }
-            Poll::Pending
-        })
-        .await;
+        }
     }
 }
+
+/// Waits until a task can run; until then their wakers find the driver's, and no longer.
+async fn until_ready(inner: &Weak<Inner>) {
+    poll_fn(|cx| {
+        let Some(inner) = inner.upgrade() else { return Poll::Ready(()) };
+        *lock(&inner.driver) = Some(cx.waker().clone());
+        if inner.is_idle() {
+            return Poll::Pending;
+        }
+        *lock(&inner.driver) = None;
+        Poll::Ready(())
+    })
+    .await;
+}
+
+/// The foreground rests after so many turns without it. Of one alone it may be that it runs just behind: what yields at the same
+/// time is woken in the other order.
+const RESTS_AFTER: u32 = 2;
 
 /// The longest turn of a class.
 fn slice(class: Class) -> i64 {
     SLICE_NANOS * class.shares() as i64 / Class::Replication.shares() as i64
 }
 
-/// What a class may use in a turn before which the foreground used `foreground`.
-fn allowance(class: Class, credit: i64, foreground: u64) -> i64 {
-    if foreground == 0 {
+/// What a class may use in a turn before which the foreground used `foreground`; all that it wants if the foreground `rests`.
+fn allowance(class: Class, credit: i64, foreground: u64, rests: bool) -> i64 {
+    if rests {
         return slice(class);
     }
     let part = foreground.saturating_mul(class.shares() as u64) / Class::Foreground.shares() as u64;
@@ -128,12 +153,18 @@ fn allowance(class: Class, credit: i64, foreground: u64) -> i64 {
 }
 
 impl Inner {
+    /// Whether no task can run.
+    fn is_idle(&self) -> bool {
+        self.classes.iter().all(|queue| lock(&queue.ready.keys).is_empty())
+    }
+
     /// One turn of each class. `true` if tasks are left that can run.
     fn turn(&self, foreground: u64, spent: &Spent) -> bool {
-        let mut more = false;
+        self.quiet.set(if foreground == 0 { self.quiet.get().saturating_add(1) } else { 0 });
+        let rests = self.quiet.get() >= RESTS_AFTER;
         for queue in &self.classes {
             let start = spent.of(queue.class);
-            let allowed = allowance(queue.class, queue.credit.get(), foreground);
+            let allowed = allowance(queue.class, queue.credit.get(), foreground, rests);
             let used = || i64::try_from(spent.of(queue.class) - start).unwrap_or(i64::MAX);
             // No more than were ready: one that wakes itself shall not keep the others out.
             let ready = lock(&queue.ready.keys).len();
@@ -144,9 +175,8 @@ impl Inner {
                 queue.run_one();
             }
             queue.credit.set(allowed - used());
-            more |= !lock(&queue.ready.keys).is_empty();
         }
-        more
+        !self.is_idle()
     }
 }
 
@@ -176,14 +206,19 @@ mod tests {
 
     #[test]
     fn a_class_gets_its_share_of_what_the_foreground_used_and_all_when_it_rests() {
-        assert_eq!(allowance(Class::Replication, 0, 400_000), 100_000);
-        assert_eq!(allowance(Class::Scrub, 0, 400_000), 20_000);
+        assert_eq!(allowance(Class::Replication, 0, 400_000, false), 100_000);
+        assert_eq!(allowance(Class::Scrub, 0, 400_000, false), 20_000);
         assert_eq!(
-            allowance(Class::Scrub, -100_000, 400_000),
+            allowance(Class::Scrub, -100_000, 400_000, false),
             -80_000,
             "what was used too much is paid back"
         );
-        assert_eq!(allowance(Class::Scrub, -100_000, 0), 100_000, "nobody else wants the core");
-        assert_eq!(allowance(Class::Replication, 0, 1 << 60), SLICE_NANOS, "no turn is longer than a slice");
+        assert_eq!(allowance(Class::Scrub, -100_000, 0, false), -100_000, "it may be about to run");
+        assert_eq!(allowance(Class::Scrub, -100_000, 0, true), 100_000, "nobody else wants the core");
+        assert_eq!(
+            allowance(Class::Replication, 0, 1 << 60, false),
+            SLICE_NANOS,
+            "no turn is longer than a slice"
+        );
     }
 }

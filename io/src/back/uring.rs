@@ -1,10 +1,12 @@
 //! A shard on glommio.
 
+use crate::back::pulse::Pulse;
 use crate::class::Class;
 use crate::clock::Clock;
 use crate::shard::{Exec, Queues};
 use crate::shards::{Seat, StartError, run};
 use glommio::{Latency, LocalExecutorBuilder, Placement, Shares};
+use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
 
@@ -12,7 +14,7 @@ use std::thread::JoinHandle;
 const GLOMMIO_MEMORY: usize = 64 << 10;
 
 /// Starts the thread and waits until the shard runs on it.
-pub(crate) fn start(seat: Seat) -> Result<JoinHandle<()>, StartError> {
+pub(crate) fn start(seat: Seat, pulse: Arc<Pulse>) -> Result<JoinHandle<()>, StartError> {
     let shard = seat.id;
     let core = seat.about.config.pin.then(|| crate::sys::core_for(shard.0)).flatten();
     let name = seat.about.name.to_string();
@@ -33,7 +35,9 @@ pub(crate) fn start(seat: Seat) -> Result<JoinHandle<()>, StartError> {
                 };
                 let replication = queue(Class::Replication, "replication");
                 let scrub = queue(Class::Scrub, "scrub");
+                glommio::spawn_local(pulse.clone().felt()).detach();
                 run(seat, Exec::Uring(Queues { replication, scrub }), Clock::uring(), started).await;
+                pulse.end();
             }),
             Err(e) => {
                 let _ = failed.send(Err(StartError::Uring { shard, why: e.to_string() }));
