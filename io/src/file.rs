@@ -8,6 +8,7 @@
 use crate::buffer::{AlignedBuf, PAGE};
 use crate::disk::Disk;
 use crate::error::{Act, DiskError};
+use crate::file_direct::Around;
 use crate::flush::Device;
 use crate::fs::{Body, Fs};
 use crate::inode::{Inode, Inodes};
@@ -144,17 +145,11 @@ impl File {
     /// Cancel safety: if dropped, the write goes on, nobody writes its pages before it is done, and the buffer is freed after
     /// it; a direct file's length does not count it.
     pub async fn write_at(&self, buf: AlignedBuf, at: u64) -> (AlignedBuf, Result<(), DiskError>) {
-        self.inner.inode.sync.changed();
-        let (buf, written) = match self.is_direct() {
-            true => self.write_direct(buf, at).await,
-            false => self.write_from(buf, 0, at).await,
-        };
-        self.inner.inode.sync.changed();
-        (buf, written)
+        self.write_around(buf, at, Around::default()).await
     }
 
     /// Writes `buf`, whose first byte belongs at `at`, without its first `done` bytes.
-    async fn write_from(
+    pub(crate) async fn write_from(
         &self,
         mut buf: AlignedBuf,
         mut done: usize,

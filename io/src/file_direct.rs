@@ -17,9 +17,46 @@ use std::ops::Range;
 
 const P: u64 = PAGE as u64;
 
+/// Bytes of the file that share the first and the last page of a write, as its writer knows them. They are written with
+/// it in place of what a read of those pages would say.
+#[derive(Clone, Debug, Default)]
+pub struct Around {
+    /// The bytes from the start of the first page up to the data, all of them; empty if the writer does not know them.
+    pub before: Vec<u8>,
+    /// The bytes right behind the data, as many as the writer knows.
+    pub after: Vec<u8>,
+}
+
 impl File {
+    /// Whether a write that shares the page at `at` takes the rest of that page from memory, not from the disk: it is the
+    /// file's last one and was written here. Always so where the page cache does it.
+    pub fn holds_page(&self, at: u64) -> bool {
+        !self.is_direct() || self.inner.inode.holds_tail(at)
+    }
+
+    /// As [`write_at`](Self::write_at); what the writer knows of the first and last page is not read from the disk.
+    pub async fn write_around(
+        &self,
+        buf: AlignedBuf,
+        at: u64,
+        around: Around,
+    ) -> (AlignedBuf, Result<(), DiskError>) {
+        self.inner.inode.sync.changed();
+        let (buf, written) = match self.is_direct() {
+            true => self.write_direct(buf, at, &around).await,
+            false => self.write_from(buf, 0, at).await,
+        };
+        self.inner.inode.sync.changed();
+        (buf, written)
+    }
+
     /// Writes all of `buf` at `at` into a direct file.
-    pub(crate) async fn write_direct(&self, buf: AlignedBuf, at: u64) -> (AlignedBuf, Result<(), DiskError>) {
+    async fn write_direct(
+        &self,
+        buf: AlignedBuf,
+        at: u64,
+        around: &Around,
+    ) -> (AlignedBuf, Result<(), DiskError>) {
         if buf.is_empty() {
             return (buf, Ok(()));
         }
@@ -34,7 +71,7 @@ impl File {
         let from = work.start() - head;
         let memory = from..(work.start() + len).next_multiple_of(PAGE);
 
-        let mut result = self.keep_around(&mut work, &memory, pages.start, at..end).await;
+        let mut result = self.keep_around(&mut work, &memory, pages.start, at..end, around).await;
         if result.is_ok() {
             let mut done = 0;
             while from + done < memory.end {
@@ -68,24 +105,35 @@ impl File {
         memory: &Range<usize>,
         pages_at: u64,
         data: Range<u64>,
+        around: &Around,
     ) -> Result<(), DiskError> {
         let (head, tail) = ((data.start - pages_at) as usize, (data.end % P) as usize);
         let last_at = data.end - tail as u64;
         let file_len = self.inner.inode.len();
+        let mut only = None;
         if head > 0 {
-            let page = self.page(pages_at, file_len).await?;
-            work.memory_mut()[memory.start..memory.start + head].copy_from_slice(&page[..head]);
-            if tail > 0 && last_at == pages_at {
-                work.memory_mut()[memory.end - PAGE + tail..memory.end].copy_from_slice(&page[tail..]);
+            let before = memory.start..memory.start + head;
+            if around.before.len() == head {
+                work.memory_mut()[before].copy_from_slice(&around.before);
+            } else {
+                let page = self.page(pages_at, file_len).await?;
+                work.memory_mut()[before].copy_from_slice(&page[..head]);
+                only = (last_at == pages_at).then_some(page);
             }
         }
-        if tail > 0 && (head == 0 || last_at != pages_at) {
-            let rest = memory.end - PAGE + tail..memory.end;
-            if data.end >= file_len {
+        if tail > 0 {
+            let known = around.after.len().min(PAGE - tail);
+            let behind = memory.end - PAGE + tail..memory.end - PAGE + tail + known;
+            work.memory_mut()[behind.clone()].copy_from_slice(&around.after[..known]);
+            let rest = behind.end..memory.end;
+            if data.end + known as u64 >= file_len {
                 work.memory_mut()[rest].fill(0);
             } else {
-                let page = self.page(last_at, file_len).await?;
-                work.memory_mut()[rest].copy_from_slice(&page[tail..]);
+                let page = match only {
+                    Some(page) => page,
+                    None => self.page(last_at, file_len).await?,
+                };
+                work.memory_mut()[rest].copy_from_slice(&page[tail + known..]);
             }
         }
         Ok(())

@@ -64,6 +64,11 @@ impl Inode {
         }
     }
 
+    /// Whether the kept tail page is the one at `at`.
+    pub(crate) fn holds_tail(&self, at: u64) -> bool {
+        self.lock().tail.as_ref().is_some_and(|(kept, _)| *kept == at)
+    }
+
     /// Notes that whole pages were written at `at`, of which the file uses the bytes up to `end`.
     pub(crate) fn written(&self, at: u64, pages: &[u8], end: u64) {
         let mut state = self.lock();

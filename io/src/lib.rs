@@ -69,6 +69,7 @@ pub use clock::{Clock, Elapsed, Moment, Sleep};
 pub use disk::Disk;
 pub use error::{Act, DiskError};
 pub use file::{File, OpenHow, SharedFile};
+pub use file_direct::Around;
 pub use fs::{DirEntry, DiskSpace};
 pub use http::ShardTimer;
 pub use mesh::{Answer, AskError, Inbox, Mesh, Refused, Reply};

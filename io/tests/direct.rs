@@ -3,7 +3,7 @@
 
 mod common;
 
-use allotrope_io::{Act, AlignedBuf, OpenHow, PAGE, Shard, ShardId, Sim, SimConfig, SimFault};
+use allotrope_io::{Act, AlignedBuf, Around, OpenHow, PAGE, Shard, ShardId, Sim, SimConfig, SimFault};
 use common::on_each_back;
 use proptest::prelude::*;
 use std::path::PathBuf;
@@ -11,11 +11,13 @@ use std::path::PathBuf;
 /// One step of a file's life.
 #[derive(Clone, Debug)]
 enum Step {
-    /// Write so many bytes at an offset; the flag places the data for the offset, so that nothing is copied.
+    /// Write so many bytes at an offset; the flag places the data for the offset, so that nothing is copied. The writer
+    /// may know so many bytes around them.
     Write {
         at: u64,
         len: usize,
         placed: bool,
+        known: Option<usize>,
     },
     WriteVectored {
         at: u64,
@@ -40,8 +42,9 @@ fn near(pages: u64) -> impl Strategy<Value = u64> {
 
 fn step() -> impl Strategy<Value = Step> {
     let len = || near(4).prop_map(|n| n as usize);
+    let known = || proptest::option::of(0..5000usize);
     prop_oneof![
-        6 => (near(8), len(), any::<bool>()).prop_map(|(at, len, placed)| Step::Write { at, len, placed }),
+        6 => (near(8), len(), any::<bool>(), known()).prop_map(|(at, len, placed, known)| Step::Write { at, len, placed, known }),
         2 => (near(8), proptest::collection::vec(len(), 1..4)).prop_map(|(at, lens)| Step::WriteVectored { at, lens }),
         4 => (near(10), len()).prop_map(|(at, len)| Step::Read { at, len }),
         1 => near(8).prop_map(|len| Step::Truncate { len }),
@@ -52,6 +55,12 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn fill(len: usize, salt: usize) -> Vec<u8> {
     (0..len).map(|n| (n * 7 + salt * 13 + 1) as u8).collect()
+}
+
+/// What `model` has around a write, of the bytes behind it `known` at the most.
+fn around(model: &[u8], at: usize, len: usize, known: usize) -> Around {
+    let part = |from: usize, to: usize| model.get(from..to.min(model.len())).unwrap_or_default().to_vec();
+    Around { before: part(at - at % PAGE, at), after: part(at + len, at + len + known) }
 }
 
 /// Lives through `steps` and compares every read, and the whole file at the end.
@@ -68,14 +77,15 @@ async fn live(shard: Shard, path: PathBuf, steps: Vec<Step>) {
     };
     for (salt, step) in steps.into_iter().enumerate() {
         match step {
-            Step::Write { at, len, placed } => {
+            Step::Write { at, len, placed, known } => {
                 let bytes = fill(len, salt);
                 let mut buf = match placed {
                     true => shard.buffers().try_take_for(at, len).unwrap(),
                     false => shard.buffers().try_take(len).unwrap(),
                 };
                 buf.extend_from_slice(&bytes);
-                let (back, written) = file.write_at(buf, at).await;
+                let around = known.map(|known| around(&model, at as usize, len, known)).unwrap_or_default();
+                let (back, written) = file.write_around(buf, at, around).await;
                 written.unwrap();
                 assert_eq!(&back[..], bytes, "the buffer comes back as it was");
                 if !bytes.is_empty() {
@@ -144,6 +154,34 @@ proptest! {
         let ended = sim.run(async move { task.unwrap().await });
         prop_assert!(ended.is_ok());
     }
+}
+
+#[test]
+fn what_the_writer_knows_of_a_page_is_not_read() {
+    let sim = Sim::new(SimConfig::seeded(1, 1));
+    sim.disk().fault(Act::Read, "/block", 0, SimFault::Error);
+    let task = sim.shards().run_on(ShardId(0), "write", |shard| async move {
+        let open = || shard.disk().open("/block", OpenHow::create().direct());
+        let file = open().await.unwrap();
+        assert!(!file.holds_page(0));
+        file.write_at(AlignedBuf::copy_of(&[1; 3000]), 0).await.1.unwrap();
+        assert!(file.holds_page(0));
+        file.trim().await.unwrap();
+        drop(file);
+        let file = open().await.unwrap();
+        assert!(!file.holds_page(0), "a file that was opened again is known by its disk alone");
+        let around = Around { before: vec![1; 1000], after: vec![1; 1000] };
+        file.write_around(AlignedBuf::copy_of(&[2; 1000]), 1000, around).await.1.unwrap();
+        assert!(file.write_at(AlignedBuf::copy_of(&[2; 10]), 5000).await.1.is_ok());
+        file.trim().await.unwrap();
+    });
+    sim.run(async move { task.unwrap().await }).unwrap();
+    let there = sim.disk().contents("/block").unwrap();
+    assert_eq!(
+        (&there[..1000], &there[1000..2000], &there[2000..3000]),
+        (&[1; 1000][..], &[2; 1000][..], &[1; 1000][..])
+    );
+    assert_eq!((&there[3000..5000], &there[5000..]), (&[0; 2000][..], &[2; 10][..]));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //!
 //! Shape   [`put`] decides, [`OpenBlock`] holds what the home shard knows of a block that is being written.
 
+mod around;
 pub mod checksums;
 pub mod put;
 pub mod ranges;

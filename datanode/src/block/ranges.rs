@@ -3,6 +3,7 @@
 //! Units   offsets and lengths in bytes; a range is half open.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// Bytes, as ranges that neither touch nor overlap.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,9 +24,30 @@ impl Ranges {
         self.0.insert(from, to);
     }
 
+    /// Takes the bytes from `from` up to `to` out.
+    pub fn remove(&mut self, from: u64, to: u64) {
+        while let Some((&start, &end)) = self.0.range(..to).next_back()
+            && end > from
+            && from < to
+        {
+            self.0.remove(&start);
+            if start < from {
+                self.0.insert(start, from);
+            }
+            if end > to {
+                self.0.insert(to, end);
+            }
+        }
+    }
+
     /// Whether all bytes from `from` up to `to` are in the set.
     pub fn covers(&self, from: u64, to: u64) -> bool {
         from >= to || self.0.range(..=from).next_back().is_some_and(|(_, &end)| end >= to)
+    }
+
+    /// The ranges, from the lowest on.
+    pub fn iter(&self) -> impl Iterator<Item = Range<u64>> {
+        self.0.iter().map(|(&from, &to)| from..to)
     }
 
     /// How many ranges there are.
@@ -42,16 +64,21 @@ mod tests {
     proptest! {
         #[test]
         fn a_set_of_ranges_is_the_set_of_its_bytes(
-            inserts in prop::collection::vec((0u64..40, 0u64..12), 0..12),
+            changes in prop::collection::vec((prop::bool::weighted(0.7), 0u64..40, 0u64..12), 0..12),
             asked in (0u64..40, 0u64..12),
         ) {
             let (mut ranges, mut bytes) = (Ranges::default(), [false; 64]);
-            for (from, len) in inserts {
-                ranges.insert(from, from + len);
-                (from..from + len).for_each(|at| bytes[at as usize] = true);
+            for (is_in, from, len) in changes {
+                match is_in {
+                    true => ranges.insert(from, from + len),
+                    false => ranges.remove(from, from + len),
+                }
+                (from..from + len).for_each(|at| bytes[at as usize] = is_in);
             }
             let (from, to) = (asked.0, asked.0 + asked.1);
             prop_assert_eq!(ranges.covers(from, to), (from..to).all(|at| bytes[at as usize]));
+            let inside = |at: u64| ranges.iter().any(|range| range.contains(&at));
+            prop_assert!((0..64).all(|at| inside(at) == bytes[at as usize]));
             let edges = (0..63).filter(|&at| !bytes[at] && bytes[at + 1]).count() + usize::from(bytes[0]);
             prop_assert_eq!(ranges.count(), edges);
         }

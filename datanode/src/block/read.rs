@@ -10,6 +10,7 @@ use crate::container::Container;
 use crate::store::Store;
 use allotrope_io::{AlignedBuf, DiskError, File, OpenHow};
 use allotrope_proto::Rope;
+use allotrope_proto::checksum::ChecksumError;
 use allotrope_proto::container::{BlockData, ChunkInfo};
 use allotrope_types::DatanodeResult::{ChecksumMismatch, IoException, UnableToFindChunk};
 use allotrope_types::LocalId;
@@ -89,10 +90,7 @@ async fn read_chunk(
         if window != 0
             && let Err(e) = sums.verify_part(at, &buf)
         {
-            tracing::error!(container = %container.id(), replica = ?container.replica(), chunk = %chunk.chunk_name,
-                path = %file.path().display(), at = file_at, error = %e, "bytes on the disk are not those that were written");
-            let why = format!("chunk {} of container {}: {e}", chunk.chunk_name, container.id());
-            return Err(CommandError::new(ChecksumMismatch, why));
+            return Err(mismatch(container, file, chunk, file_at, &e));
         }
         let cut_from = from.saturating_sub(file_at).min(len as u64) as usize;
         let cut_to = (to.saturating_sub(file_at)).min(len as u64) as usize;
@@ -106,14 +104,33 @@ async fn read_chunk(
 async fn read_piece(store: &Rc<Store>, file: &File, at: u64, len: usize) -> Result<AlignedBuf, CommandError> {
     let buf = store.take_buffer(len, BUFFER_WAIT).await?;
     let (buf, read) = file.read_exact_at(buf, at, len).await;
-    match read {
-        Ok(()) => Ok(buf),
-        Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
-            let why = format!("{} ends before byte {}", file.path().display(), at + len as u64);
-            Err(CommandError::new(UnableToFindChunk, why))
+    read.map_err(|e| failed(file, at + len as u64, e))?;
+    Ok(buf)
+}
+
+/// Why bytes up to `end` could not be read.
+pub(super) fn failed(file: &File, end: u64, e: DiskError) -> CommandError {
+    match e.kind() {
+        std::io::ErrorKind::UnexpectedEof => {
+            let why = format!("{} ends before byte {end}", file.path().display());
+            CommandError::new(UnableToFindChunk, why)
         }
-        Err(e) => Err(e.into()),
+        _ => e.into(),
     }
+}
+
+/// Tells of bytes at `at` of a block that are not those that were put.
+pub(super) fn mismatch(
+    container: &Container,
+    file: &File,
+    chunk: &ChunkInfo,
+    at: u64,
+    e: &ChecksumError,
+) -> CommandError {
+    tracing::error!(container = %container.id(), replica = ?container.replica(), chunk = %chunk.chunk_name,
+        path = %file.path().display(), at, error = %e, "bytes on the disk are not those that were written");
+    let why = format!("chunk {} of container {}: {e}", chunk.chunk_name, container.id());
+    CommandError::new(ChecksumMismatch, why)
 }
 
 /// Bytes on their way to a client.
@@ -149,10 +166,7 @@ pub async fn prove(
     while at < chunk.len {
         let len = piece.min(chunk.len - at) as usize;
         let bytes = read_piece(store, file, chunk.offset + at, len).await?;
-        sums.verify_part(at, &bytes).map_err(|e| {
-            let why = format!("chunk {} of container {}: {e}", chunk.chunk_name, container.id());
-            CommandError::new(ChecksumMismatch, why)
-        })?;
+        sums.verify_part(at, &bytes).map_err(|e| mismatch(container, file, chunk, chunk.offset + at, &e))?;
         at += len as u64;
     }
     Ok(())

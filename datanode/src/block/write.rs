@@ -5,6 +5,7 @@
 //!
 //! The caller holds the container's gate.
 
+use super::around::around;
 use super::put::{Decision, LastChunk, Put, Stored, decide};
 use super::records::{self, Records};
 use super::{OpenBlock, Tail, checksums, read};
@@ -13,7 +14,7 @@ use crate::container::Container;
 use crate::format::keys;
 use crate::metadata::{Batch, Durability, Family, MetadataError};
 use crate::store::Store;
-use allotrope_io::{DiskError, OpenHow};
+use allotrope_io::{AlignedBuf, Around, DiskError, OpenHow, PAGE};
 use allotrope_proto::Rope;
 use allotrope_proto::container::{BlockData, ChunkInfo, PutBlockRequestProto};
 use allotrope_types::DatanodeResult::{
@@ -60,11 +61,11 @@ pub async fn write_chunk(
     let sums = checksums::of_chunk(chunk)?;
     let wrong =
         |e| CommandError::new(ChecksumMismatch, format!("chunk {} as received: {e}", chunk.chunk_name));
-    // One pass where the chunk fits a buffer; a longer one is verified first, so that nothing unverified is written.
+    // The data lies where its offset has it within a page, so that nothing is copied on the way to the disk. One pass where
+    // the chunk fits a buffer; a longer one is verified first, so that nothing unverified is written.
     let mut first = None;
-    if data.len() <= PIECE {
-        let mut buf = store.take_buffer(data.len(), BUFFER_WAIT).await?;
-        buf.set_len(data.len());
+    if data.len() <= piece_at(chunk.offset) {
+        let mut buf = placed_buffer(store, chunk.offset, data.len()).await?;
         sums.copy_and_verify(&data, &mut buf).map_err(wrong)?;
         first = Some(buf);
     } else {
@@ -84,22 +85,27 @@ pub async fn write_chunk(
         return Err(CommandError::new(ChunkFileInconsistency, why));
     }
     let file = open_file(store, container, local, &mut tail).await?;
+    let mut around = around(container, &file, &mut tail, chunk.offset..end).await?;
     tail.dirty = true;
     let mut rest = data;
     let mut at = chunk.offset;
     while !rest.is_empty() {
-        let len = rest.len().min(PIECE);
+        let len = rest.len().min(piece_at(at));
         let piece = rest.split_to(len).expect("a piece is no longer than what is left");
         let buf = match first.take() {
             Some(buf) => buf,
             None => {
-                let mut buf = store.take_buffer(len, BUFFER_WAIT).await?;
-                buf.set_len(len);
+                let mut buf = placed_buffer(store, at, len).await?;
                 piece.copy_to(&mut buf);
                 buf
             }
         };
-        let (_, written) = file.write_at(buf, at).await;
+        // Pieces meet where pages do: only the first and the last share one with others.
+        let beside = Around {
+            before: std::mem::take(&mut around.before),
+            after: if rest.is_empty() { std::mem::take(&mut around.after) } else { Vec::new() },
+        };
+        let (_, written) = file.write_around(buf, at, beside).await;
         if let Err(e) = written {
             // An overwrite may have been cut short: what is there has to be shown again before it is put.
             tail.written = Default::default();
@@ -120,6 +126,20 @@ pub async fn write_chunk(
         store.wants_close(container.id());
     }
     Ok(())
+}
+
+/// The longest piece that is written at `at`: it ends where a page does.
+fn piece_at(at: u64) -> usize {
+    PIECE - (at % PAGE as u64) as usize
+}
+
+/// A buffer for `len` bytes that belong at `at`.
+async fn placed_buffer(store: &Store, at: u64, len: usize) -> Result<AlignedBuf, CommandError> {
+    let head = (at % PAGE as u64) as usize;
+    let mut buf = store.take_buffer(head + len, BUFFER_WAIT).await?;
+    buf.clear_at(head);
+    buf.set_len(len);
+    Ok(buf)
 }
 
 /// Makes a chunk list the block's, durably. The length it answers is the sum of the listed chunks.

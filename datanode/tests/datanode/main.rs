@@ -9,6 +9,7 @@ mod faults;
 mod growth;
 mod java;
 mod kill;
+mod neighbours;
 mod offline;
 mod rules;
 mod wire;
