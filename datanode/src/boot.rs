@@ -208,11 +208,6 @@ impl Lobby {
 
     async fn open_volumes(&self, shard: &Shard, cluster_id: &str) -> Result<Vec<Arc<Volume>>, BootError> {
         let id = self.id();
-        let kept = Kept {
-            reserved: self.config.reserved.as_u64(),
-            soft: self.config.free_min_soft.as_u64(),
-            hard: self.config.free_min_hard.as_u64(),
-        };
         let mut volumes = Vec::new();
         for (index, root) in self.config.volumes.iter().enumerate() {
             let opened = async {
@@ -223,6 +218,13 @@ impl Lobby {
                         open::format(shard.disk(), root, &fresh).await?;
                         fresh
                     }
+                };
+                let space = shard.disk().space(root).await;
+                let space = space.map_err(|source| VolumeError::Disk { path: root.to_owned(), source })?;
+                let kept = Kept {
+                    reserved: self.config.reserved.on(root, space.total),
+                    soft: self.config.free_min_soft.as_u64(),
+                    hard: self.config.free_min_hard.as_u64(),
                 };
                 open::open(shard, index, root, version, (cluster_id, id), kept, &self.open_metadata).await
             };

@@ -1,6 +1,7 @@
 //! What a datanode is told when it starts.
 
 use crate::metadata::Durability;
+use crate::volume::reserved::Reserved;
 use allotrope_io::Back;
 use allotrope_proto::ops::Operators;
 use allotrope_types::ByteCount;
@@ -65,8 +66,8 @@ pub struct Config {
     pub container_size: ByteCount,
     /// How a new container's volume is chosen (`hdds.datanode.volume.choosing.policy`).
     pub volume_choice: VolumeChoice,
-    /// Bytes of each volume that are not ours (`hdds.datanode.dir.du.reserved`).
-    pub reserved: ByteCount,
+    /// How much of each volume is not ours (`hdds.datanode.dir.du.reserved` and `….percent`).
+    pub reserved: Reserved,
     /// Bytes that SCM is told to leave free (`hdds.datanode.volume.min.free.space`).
     pub free_min_soft: ByteCount,
     /// Free bytes below which writes are refused (`hdds.datanode.volume.min.free.space.hard.limit`).
@@ -103,7 +104,7 @@ impl Config {
             reader_wait: Duration::from_secs(15),
             container_size: ByteCount::gib(5),
             volume_choice: VolumeChoice::default(),
-            reserved: ByteCount::ZERO,
+            reserved: Reserved::default(),
             free_min_soft: ByteCount::gib(20),
             free_min_hard: ByteCount::gib(20),
             recovering_idle: Duration::from_secs(20 * 60),

@@ -126,6 +126,11 @@ pub fn start_with<L: ScmLink>(
     links: impl FnOnce() -> Vec<L> + Send + 'static,
 ) -> Result<Running, StartError> {
     check(&config)?;
+    if !config.verify_reads {
+        tracing::warn!(
+            "allotrope.datanode.verify-reads is false: bytes from the disks are not verified before they leave; clients find what is damaged"
+        );
+    }
     let shards = start_shards(&config)?;
     let shared = RocksShared::new(config.metadata_cache.as_usize().unwrap_or(64 << 20), 64 << 20)?;
     let open_metadata: OpenMetadata = Arc::new(move |path, families| {

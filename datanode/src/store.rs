@@ -4,6 +4,7 @@
 //!         shards of the datanode share.
 //! Errors  an inbox that is full answers `Busy` at once.
 
+use crate::block::files::OpenFiles;
 use crate::commands::{self, CommandError, Request, Response};
 use crate::config::Config;
 use crate::container::{Container, Counters, delete, load::Found, seal};
@@ -133,6 +134,7 @@ pub struct Store {
     pub(crate) creating: Mutex<()>,
     turn: Cell<u64>,
     blocks: RefCell<BlockCache>,
+    pub(crate) files: RefCell<OpenFiles>,
     /// Half of the shard's buffers, in pages: what reads may hold, so that readers never keep writers from theirs.
     reading: Arc<Semaphore>,
     reading_max: usize,
@@ -164,6 +166,7 @@ impl Store {
             creating: Mutex::new(()),
             turn: Cell::new(0),
             blocks: RefCell::default(),
+            files: RefCell::default(),
         })
     }
 
@@ -292,6 +295,7 @@ impl Store {
     pub fn forget(&self, container: &Container) {
         let id = container.id();
         self.containers.borrow_mut().remove(&id);
+        self.close_files(id);
         let mut cache = self.blocks.borrow_mut();
         cache.blocks.retain(|(of, _), _| *of != id);
         cache.order.retain(|(of, _)| *of != id);
@@ -342,8 +346,14 @@ impl Store {
         self.blocks.borrow().blocks.get(&(container, local)).cloned()
     }
 
-    /// Lets go of a block's chunk list.
+    /// Lets go of what is kept of a block for its readers: its chunk list and its open file.
     pub fn uncache(&self, container: ContainerId, local: LocalId) {
+        self.close_file(container, local);
+        self.uncache_list(container, local);
+    }
+
+    /// Lets go of a block's chunk list.
+    pub(crate) fn uncache_list(&self, container: ContainerId, local: LocalId) {
         let mut cache = self.blocks.borrow_mut();
         if cache.blocks.remove(&(container, local)).is_some() {
             cache.order.retain(|key| *key != (container, local));

@@ -161,6 +161,10 @@ known! {
         "Host name that a datanode announces; the machine's name when empty.";
     "hdds.datanode.volume.min.free.space": Text => "-1", "50GB",
         "Bytes that stay free on each of a datanode's volumes; -1 keeps 2 % free for SCM and refuses writes below 1.5 %.";
+    "hdds.datanode.dir.du.reserved": Text => "", "/data/disk1:100GB,/data/disk2:5GB",
+        "Bytes of volumes that are left to others than the datanode, as FOLDER:SIZE, separated by commas.";
+    "hdds.datanode.dir.du.reserved.percent": Text => "0.0001", "0.1",
+        "Share of each other volume that is left to others, from 0 to 1.";
     "allotrope.scm.failure-detection": Choice(&["ozone", "fast"]) => "ozone", "fast",
         "Whether SCM waits for Ozone's intervals, or calls a silent datanode stale after 5 s and dead after 15 s.";
     "ozone.s3g.http-address": Address => "0.0.0.0:9878", "0.0.0.0:9878",

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use allotrope_datanode::volume::reserved::Reserved;
 use allotrope_datanode::{Config, Durability, VolumeChoice};
 use allotrope_types::ByteCount;
 use clap::{Args, Subcommand};
@@ -86,11 +87,23 @@ pub(crate) fn config(settings: &Settings) -> Result<Config, Failure> {
     config.verify_reads = settings.text_needed("allotrope.datanode.verify-reads")? == "true";
     config.volume_choice = volume_choice(settings)?;
     config.recovering_idle = settings.time("ozone.recovering.container.timeout")?;
+    config.reserved = reserved(settings)?;
     config.container_size = settings.bytes("ozone.scm.container.size")?;
     config.heartbeat_every = settings.time("hdds.heartbeat.interval")?;
     config.heartbeat_first = config.heartbeat_first.min(config.heartbeat_every);
     (config.free_min_soft, config.free_min_hard) = (soft, hard);
     Ok(config)
+}
+
+/// What of each volume is left to others.
+fn reserved(settings: &Settings) -> Result<Reserved, Failure> {
+    let failed = |name: &str, why: String| -> Failure {
+        format!("{name}: {why}\n  try: hdds.datanode.dir.du.reserved = /data/disk1:100GB, or a share from 0 to 1 in hdds.datanode.dir.du.reserved.percent").into()
+    };
+    let (by_volume, share) = ("hdds.datanode.dir.du.reserved", "hdds.datanode.dir.du.reserved.percent");
+    let reserved =
+        Reserved::default().with_share(settings.text_needed(share)?).map_err(|e| failed(share, e))?;
+    reserved.with_volumes(settings.text(by_volume).unwrap_or_default()).map_err(|e| failed(by_volume, e))
 }
 
 /// Ozone names its Java classes here.

@@ -4,6 +4,7 @@
 
 mod around;
 pub mod checksums;
+pub mod files;
 pub mod put;
 pub mod ranges;
 pub mod read;

@@ -8,7 +8,7 @@ use super::checksums;
 use crate::commands::CommandError;
 use crate::container::Container;
 use crate::store::Store;
-use allotrope_io::{AlignedBuf, DiskError, File, OpenHow};
+use allotrope_io::{AlignedBuf, DiskError, File};
 use allotrope_proto::Rope;
 use allotrope_proto::checksum::ChecksumError;
 use allotrope_proto::container::{BlockData, ChunkInfo};
@@ -56,7 +56,14 @@ pub async fn read(
             CommandError::new(UnableToFindChunk, why)
         })?;
         let to = end.min(chunk.offset + chunk.len);
-        rope.append(read_chunk(store, container, &file, chunk, (at, to), &mut room).await?);
+        match read_chunk(store, container, &file, chunk, (at, to), &mut room).await {
+            Ok(part) => rope.append(part),
+            Err(e) => {
+                // What is under the name may be another file by now, or none.
+                store.close_file(container.id(), local);
+                return Err(e);
+            }
+        }
         at = to;
     }
     Ok(rope)
@@ -184,23 +191,6 @@ impl Store {
             Ok(Ok(buf)) => Ok(buf),
             Ok(Err(e)) => Err(busy(e.to_string())),
             Err(_) => Err(busy(format!("no buffer of {len} bytes came free in {wait:?}"))),
-        }
-    }
-
-    /// The block's file, open for reading.
-    pub(crate) async fn block_file(
-        &self,
-        container: &Container,
-        local: LocalId,
-    ) -> Result<File, CommandError> {
-        let path = container.paths().block(local);
-        match self.disk().open(&path, OpenHow::read()).await {
-            Ok(file) => Ok(file),
-            Err(e) if DiskError::is_not_found(&e) => {
-                let why = format!("block {local} of container {} has no file", container.id());
-                Err(CommandError::new(UnableToFindChunk, why))
-            }
-            Err(e) => Err(e.into()),
         }
     }
 }

@@ -183,7 +183,7 @@ pub async fn put_block(
     let records = commit(store, container, local, stored, &put, bcsid).await?;
     // From here to the end there is no await. Without the cache's hand on it the list grows in place.
     container.renew();
-    store.uncache(container.id(), local);
+    store.uncache_list(container.id(), local);
     stored.apply(put, records);
     if let Some(whole) = stored.whole() {
         store.cache(container.id(), local, whole);

@@ -43,6 +43,7 @@ pub async fn close(store: &Rc<Store>, container: &Rc<Container>, quasi: bool) ->
         rewrite(store, container, |file| file.state = closing).await?;
     }
     container.take_open();
+    store.close_files(container.id());
     fold_blocks(container).await?;
     let blocks = all_blocks(container).await?;
     trim_files(store, container, &blocks).await?;

@@ -1,11 +1,12 @@
 //! Volumes: one disk folder each, with its metadata and its space.
 //!
-//! Owns    [`Volume`], shared by all shards; [`open`] formats and opens; [`choose`] picks one for a new container.
+//! Owns    [`Volume`], shared by all shards; [`open`] formats and opens; [`choose`] picks one for a new container; [`reserved`] is what is left to others.
 //! Units   bytes.
 //! Errors  [`VolumeError`] at start; [`CommandError`] for a write that the volume cannot take.
 
 pub mod choose;
 pub mod open;
+pub mod reserved;
 
 use crate::commands::CommandError;
 use crate::format::FormatError;

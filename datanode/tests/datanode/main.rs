@@ -12,5 +12,6 @@ mod kill;
 mod neighbours;
 mod offline;
 mod rules;
+mod second_reads;
 mod wire;
 mod world;

@@ -121,6 +121,11 @@ impl SimDisk {
         Some(bytes)
     }
 
+    /// How many handles of files are open.
+    pub fn files_open(&self) -> usize {
+        self.lock().nodes.values().map(|node| node.open).sum()
+    }
+
     /// Flips one bit of a file at rest, durable as well. `false` if the file has no such byte.
     pub fn flip_bit(&self, path: impl AsRef<Path>, byte: u64, bit: u8) -> bool {
         let mut state = self.lock();
