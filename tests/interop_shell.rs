@@ -6,7 +6,6 @@ mod cluster;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use cluster::Cluster;
@@ -20,14 +19,7 @@ struct Ozone {
 
 impl Ozone {
     fn start(cluster: &Cluster) -> Ozone {
-        let prepare = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/interop-java/prepare");
-        let prepared = Command::new(&prepare).arg("shell").output().unwrap();
-        let said = String::from_utf8_lossy(&prepared.stderr);
-        assert!(
-            prepared.status.success(),
-            "the Java peer could not be prepared: {said}\n(Java and Maven come with './dev setup'; the jars from Maven Central)"
-        );
-        let class_path = String::from_utf8(prepared.stdout).unwrap();
+        let class_path = cluster::java_class_path("shell");
         let mut child = Command::new("java")
             .args(["-Xmx512m", "-XX:TieredStopAtLevel=1", "-Djava.net.preferIPv4Stack=true"])
             .args(["--add-opens", "java.base/java.nio=ALL-UNNAMED"])

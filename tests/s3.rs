@@ -66,6 +66,14 @@ impl World {
         assert!(output.status.success(), "{script}: {}\n{out}{err}{}", output.status, self.cluster.logs());
     }
 
+    /// The most memory that the gateway ever had resident.
+    fn rss_max_mib(&self) -> u64 {
+        let status = format!("/proc/{}/status", self.cluster.pid(Server::S3g));
+        let status = std::fs::read_to_string(status).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+    }
+
     fn runs_python(&self, script: &str, more: &[(&str, &str)]) {
         self.runs(&clients().join("bin/python"), script, more);
     }
@@ -102,7 +110,38 @@ fn boto3_is_answered_as_aws_answers_it() {
 #[test]
 fn the_command_lines_people_use_work() {
     let world = World::start(1, &[]);
-    world.runs(&PathBuf::from("/bin/sh"), "command_lines.sh", &[("S3_LARGE_MIB", "256")]);
+    world.runs(&PathBuf::from("/bin/sh"), "command_lines.sh", &[("S3_LARGE_MIB", "1024")]);
+    // Bodies pass through: the gateway never holds an object, however large.
+    let held = world.rss_max_mib();
+    assert!(held < 256, "the gateway held {held} MiB at once");
+}
+
+#[test]
+fn hadoops_s3a_finds_a_file_system() {
+    let world = World::start(1, &[]);
+    world.runs_python("make_bucket.py", &[("S3_BUCKET", "hadoop")]);
+    let at = format!("http://{}", world.cluster.listens_at(Server::S3g));
+    let output = Command::new("java")
+        .args(["-Xmx512m", "-XX:TieredStopAtLevel=1", "-Djava.net.preferIPv4Stack=true"])
+        .args(["-cp", &cluster::java_class_path("s3a"), "allotrope.interop.S3aFiles"])
+        .args([&at, USER, &world.secret, "hadoop"])
+        .current_dir(world.cluster.path(""))
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{}\n{out}{err}{}", output.status, world.cluster.logs());
+}
+
+#[test]
+fn a_gateway_that_ends_lets_requests_finish() {
+    let mut world = World::start(1, &[]);
+    let pid = world.cluster.pid(Server::S3g).to_string();
+    world.runs_python("draining.py", &[("S3_PID", &pid)]);
+    let status = world.cluster.terminate(Server::S3g);
+    assert!(status.success(), "{status}");
+    world.cluster.run(Server::S3g);
+    world.runs_python("draining.py", &[("S3_PID", "")]);
 }
 
 #[test]

@@ -25,6 +25,8 @@ mod config;
 mod fault;
 mod front;
 mod intake;
+#[cfg(feature = "limits")]
+pub mod limits;
 mod metrics;
 mod notes;
 mod ops;

@@ -218,13 +218,38 @@ impl Cluster {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
+    /// The process of a server that runs.
+    pub(crate) fn pid(&self, server: Server) -> u32 {
+        self.running.iter().find(|(running, _)| *running == server).expect("it runs").1.id()
+    }
+
+    /// Asks a server to end, as SIGTERM does, and waits until it has.
+    pub(crate) fn terminate(&mut self, server: Server) -> std::process::ExitStatus {
+        let at = self.running.iter().position(|(running, _)| *running == server).expect("it runs");
+        let (_, mut child) = self.running.remove(at);
+        let killed = Command::new("sh").args(["-c", "kill -TERM $0", &child.id().to_string()]).status();
+        assert!(killed.is_ok_and(|killed| killed.success()), "the shell's own kill works");
+        let began = Instant::now();
+        loop {
+            if let Some(status) = child.try_wait().expect("a child can be asked") {
+                return status;
+            }
+            if began.elapsed() > PATIENCE {
+                let _ = child.kill();
+                let _ = child.wait();
+                panic!("{server:?} does not end\n{}", self.log(server));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Where a server that runs listens.
     pub(crate) fn listens_at(&self, server: Server) -> SocketAddr {
         self.address(server)
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_allotrope"));
+        let mut command = Command::new(binary());
         command.env_remove("RUST_LOG").current_dir(self.dir.path());
         command
     }
@@ -250,7 +275,6 @@ impl Cluster {
             format!("--set=hdds.scm.safemode.min.datanode={}", self.datanodes),
             "--set=hdds.heartbeat.interval=1s".to_owned(),
         ];
-        settings.extend(self.extra.iter().cloned());
         match server {
             Server::Scm => settings.push(folder("ozone.metadata.dirs", &self.path("scm"))),
             Server::Om => settings.push(folder("ozone.metadata.dirs", &self.path("om"))),
@@ -265,6 +289,8 @@ impl Cluster {
                 settings.push("--set=hdds.datanode.volume.min.free.space=16MB".to_owned());
             }
         }
+        // The last word counts.
+        settings.extend(self.extra.iter().cloned());
         settings
     }
 
@@ -306,6 +332,26 @@ impl Drop for Cluster {
             let _ = child.wait();
         }
     }
+}
+
+/// Compiles the Java peer in `tests/interop-java/FOLDER`, if that was not done before; the class path to run it with.
+pub(crate) fn java_class_path(folder: &str) -> String {
+    let prepare = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/interop-java/prepare");
+    let prepared = Command::new(prepare).arg(folder).output().expect("the script starts");
+    let said = String::from_utf8_lossy(&prepared.stderr);
+    assert!(
+        prepared.status.success(),
+        "the Java peer could not be prepared: {said}\n(Java and Maven come with './dev setup'; the jars from Maven Central)"
+    );
+    String::from_utf8(prepared.stdout).expect("paths are text")
+}
+
+/// The binary under test: the one that was built with the tests, or (a bench's) the one that `ALLOTROPE_BINARY` names.
+fn binary() -> PathBuf {
+    let built = option_env!("CARGO_BIN_EXE_allotrope").map(PathBuf::from);
+    built
+        .or_else(|| std::env::var_os("ALLOTROPE_BINARY").map(PathBuf::from))
+        .expect("ALLOTROPE_BINARY names the binary: ./dev bench sets it")
 }
 
 fn role(server: Server) -> &'static str {

@@ -155,6 +155,11 @@ def parts_and_uploads_are_listed_in_pages():
         more = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
     assert sorted(found) == sorted(zip(["a", "a", "b", "c/d"], ids))
     assert len(s3.list_multipart_uploads(Bucket=name, Prefix="c/")["Uploads"]) == 1
+    rolled = s3.list_multipart_uploads(Bucket=name, Delimiter="/", MaxUploads=3)
+    assert [each["Key"] for each in rolled["Uploads"]] == ["a", "a", "b"] and rolled["IsTruncated"]
+    markers = {"KeyMarker": rolled["NextKeyMarker"], "UploadIdMarker": rolled["NextUploadIdMarker"]}
+    rest = s3.list_multipart_uploads(Bucket=name, Delimiter="/", **markers)
+    assert [each["Prefix"] for each in rest["CommonPrefixes"]] == ["c/"] and "Uploads" not in rest
     for number in [1, 2, 4]:
         s3.upload_part(Bucket=name, Key="b", UploadId=ids[2], PartNumber=number, Body=b"x" * number)
     first = s3.list_parts(Bucket=name, Key="b", UploadId=ids[2], MaxParts=2)

@@ -133,6 +133,17 @@ def a_deleted_object_is_restored():
 
 
 @case
+def a_key_that_is_not_there_gets_a_delete_marker():
+    name = versioned()
+    gone = s3.delete_object(Bucket=name, Key="none")
+    assert gone["DeleteMarker"] and versions(name) == ([], [("none", gone["VersionId"], True)])
+    answer = s3.delete_objects(Bucket=name, Delete={"Objects": [{"Key": "nor this"}]})["Deleted"]
+    assert answer[0]["DeleteMarker"] and len(versions(name)[1]) == 2
+    plain = bucket()
+    assert "DeleteMarker" not in s3.delete_object(Bucket=plain, Key="none")
+
+
+@case
 def suspended_versioning_keeps_what_is_there():
     name = bucket()
     put(name, "k", b"before")

@@ -308,19 +308,26 @@ impl Om {
 
     /// Deletes a key; with `etag` only if it has that one.
     pub(crate) async fn delete_key(&self, key: &KeyPath, etag: Option<String>) -> Result<Deletion, Error> {
-        self.delete_version(key, None, etag).await.map(|(deletion, _)| deletion)
+        self.delete_version(key, None, etag, false).await.map(|(deletion, _)| deletion)
     }
 
     /// Deletes a key or one version of it. In a bucket with versions it comes with the delete marker that was made, or with
-    /// the version that is gone.
+    /// the version that is gone; with `marker` one is made even where there is no key.
     pub(crate) async fn delete_version(
         &self,
         key: &KeyPath,
         version: Option<&str>,
         etag: Option<String>,
+        marker: bool,
     ) -> Result<(Deletion, Option<BTreeMap<String, String>>), Error> {
         let mut request = self.request(Type::DeleteKey);
-        let key_args = KeyArgs { expected_e_tag: etag, ..versioned(key, version) };
+        let mut key_args = KeyArgs { expected_e_tag: etag, ..versioned(key, version) };
+        if marker {
+            key_args.metadata.push(allotrope_proto::hdds::KeyValue {
+                key: DELETE_MARKER.to_owned(),
+                value: Some("true".to_owned()),
+            });
+        }
         request.delete_key_request = Some(DeleteKeyRequest { key_args });
         match self.submit_watching(&format!("delete key {key}"), &request).await {
             Ok(response) => {

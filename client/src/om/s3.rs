@@ -123,7 +123,8 @@ impl Client {
     }
 
     /// Deletes a key, if its ETag is `etag` where one is given, or one version of it. In a bucket with versions it gives the
-    /// metadata of the delete marker that was made, or of the version that is gone.
+    /// metadata of the delete marker that was made, or of the version that is gone. As S3 has it, a marker is made there even
+    /// if there is no such key.
     ///
     /// # Errors
     /// [`Error::Refused`] with `KEY_NOT_FOUND`, `ETAG_MISMATCH`, `ETAG_NOT_AVAILABLE`.
@@ -133,7 +134,8 @@ impl Client {
         version: Option<&str>,
         etag: Option<&str>,
     ) -> Result<Option<BTreeMap<String, String>>, Error> {
-        self.om().delete_version(path, version, etag.map(str::to_owned)).await.map(|(_, info)| info)
+        let marker = version.is_none() && etag.is_none();
+        self.om().delete_version(path, version, etag.map(str::to_owned), marker).await.map(|(_, info)| info)
     }
 
     /// Deletes `keys` of a bucket, and says for each what became of it.

@@ -76,7 +76,6 @@ const PARTLY: &[(&str, &str)] = &[
     ("AbortMultipartUpload", "x-amz-if-match-initiated-time is refused"),
     ("CopyObject", "sources are objects, not access points"),
     ("CreateBucket", "object lock, other regions, rights for others and directory buckets are refused"),
-    ("ListMultipartUploads", "a delimiter is refused"),
     (
         "PutBucketAcl",
         "as a bucket answers whose owner owns every object: anything but the owner's right is refused",

@@ -3,7 +3,7 @@
 use s3s::dto::*;
 use s3s::{S3, S3Request, S3Response, S3Result};
 
-use super::multipart::{complete, part, upload};
+use super::multipart::{complete, list_uploads, part, upload};
 use super::{Gateway, acl, buckets, copy, delete, get, list, put, tags, versions};
 use crate::call::Call;
 
@@ -56,7 +56,7 @@ operations! {
         AbortMultipartUploadInput => AbortMultipartUploadOutput, upload::abort;
     list_parts, "ListParts", ListPartsInput => ListPartsOutput, upload::list_parts;
     list_multipart_uploads, "ListMultipartUploads",
-        ListMultipartUploadsInput => ListMultipartUploadsOutput, upload::list;
+        ListMultipartUploadsInput => ListMultipartUploadsOutput, list_uploads::list;
     get_object_tagging, "GetObjectTagging", GetObjectTaggingInput => GetObjectTaggingOutput, tags::of_object;
     put_object_tagging, "PutObjectTagging", PutObjectTaggingInput => PutObjectTaggingOutput, tags::set_of_object;
     delete_object_tagging, "DeleteObjectTagging",

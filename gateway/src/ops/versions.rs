@@ -7,6 +7,7 @@ use s3s::dto::*;
 use s3s::{S3ErrorCode, S3Request, S3Response};
 
 use super::list::Spelling;
+use super::walk::{LAST, rolled_up};
 use super::{Gateway, buckets, count, owner, timestamp};
 use crate::call::Call;
 use crate::fault::{Fault, of_client};
@@ -250,16 +251,11 @@ async fn walk(call: &Call, bucket: &str, wish: Wish<'_>) -> Result<Found, Fault>
             return Ok(found);
         }
         if let Some(prefix) = found.prefixes.last().filter(|prefix| key.starts_with(prefix.as_str())) {
-            (key, version) = (format!("{prefix}\u{10FFFF}"), String::new());
+            (key, version) = (format!("{prefix}{LAST}"), String::new());
         }
     }
 }
 
 fn rolled(name: &str, wish: &Wish<'_>) -> Option<String> {
-    if wish.delimiter.is_empty() {
-        return None;
-    }
-    let rest = name.strip_prefix(wish.prefix)?;
-    let at = rest.find(wish.delimiter)?;
-    Some(name[..wish.prefix.len() + at + wish.delimiter.len()].to_owned())
+    rolled_up(name, wish.prefix, wish.delimiter).map(str::to_owned)
 }

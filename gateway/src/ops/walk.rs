@@ -10,7 +10,7 @@ use crate::fault::{Fault, of_client};
 /// Keys that one call to OM brings.
 const PAGE: u16 = 1000;
 /// The last character there is: behind it nothing of a prefix follows.
-const LAST: char = '\u{10FFFF}';
+pub(crate) const LAST: char = '\u{10FFFF}';
 
 /// What is listed.
 #[derive(Clone, Copy, Debug)]
@@ -37,14 +37,18 @@ impl Found {
     }
 }
 
-/// The prefix that `name` is rolled up into.
-fn rolled<'a>(name: &'a str, wish: &Wish<'_>) -> Option<&'a str> {
-    if wish.delimiter.is_empty() {
+/// The prefix that `name` is rolled up into: up to the first delimiter behind the asked `prefix`.
+pub(crate) fn rolled_up<'a>(name: &'a str, prefix: &str, delimiter: &str) -> Option<&'a str> {
+    if delimiter.is_empty() {
         return None;
     }
-    let rest = name.strip_prefix(wish.prefix)?;
-    let at = rest.find(wish.delimiter)?;
-    Some(&name[..wish.prefix.len() + at + wish.delimiter.len()])
+    let rest = name.strip_prefix(prefix)?;
+    let at = rest.find(delimiter)?;
+    Some(&name[..prefix.len() + at + delimiter.len()])
+}
+
+fn rolled<'a>(name: &'a str, wish: &Wish<'_>) -> Option<&'a str> {
+    rolled_up(name, wish.prefix, wish.delimiter)
 }
 
 /// Takes one name more; false when it belongs to the next answer.

@@ -183,12 +183,13 @@ pub(crate) fn put(
     Ok((key, gone))
 }
 
-/// Deletes the object at `place`: a delete marker becomes its newest version. The marker, and what is gone for good.
+/// Deletes the object at `place`: a delete marker becomes its newest version, also where there is no `current` one. The marker,
+/// and what is gone for good.
 pub(crate) fn mark_deleted(
     tx: &mut Tx<'_>,
     bucket: &mut Bucket,
     place: &ObjectKey,
-    current: KeyInfo,
+    current: Option<KeyInfo>,
 ) -> Result<(KeyInfo, Vec<KeyInfo>), Refusal> {
     let number = tx.number();
     let enabled = of(&bucket.info) == Versioning::Enabled;
@@ -201,18 +202,19 @@ pub(crate) fn mark_deleted(
         modification_time: tx.now_ms,
         update_id: Some(number),
         object_id: Some(tx.object_id()),
-        ..current.clone()
+        ..current.clone().unwrap_or_else(|| of_nothing(place))
     };
     let id = if enabled { format!("{number:016x}") } else { format!("null.{number:016x}") };
     set(&mut marker.metadata, ID, id);
     set(&mut marker.metadata, MARKER, "true".to_owned());
     let (mut usage, mut gone) = (Usage::default(), Vec::new());
     if !enabled {
-        gone.extend(take_null(tx, place, Some(&current))?);
+        gone.extend(take_null(tx, place, current.as_ref())?);
     }
-    match !enabled && stamp(&current).0 == Version::Null {
-        true => gone.push(current),
-        false => demote(tx, place, current, number),
+    match current {
+        None => {}
+        Some(current) if !enabled && stamp(&current).0 == Version::Null => gone.push(current),
+        Some(current) => demote(tx, place, current, number),
     }
     tx.delete(KEYS, place);
     usage.add(&marker, 1)?;
@@ -223,6 +225,26 @@ pub(crate) fn mark_deleted(
     bucket.charge(tx, usage.0, usage.1);
     gone.retain(|key| !is_marker(key));
     Ok((marker, gone))
+}
+
+/// What a delete marker is made of where no object lies: it holds no blocks, so its replication says nothing.
+fn of_nothing(place: &ObjectKey) -> KeyInfo {
+    let (volume, bucket, key) = place.parts();
+    KeyInfo {
+        volume_name: volume.to_owned(),
+        bucket_name: bucket.to_owned(),
+        key_name: key.to_owned(),
+        r#type: 1,
+        factor: Some(1),
+        latest_version: Some(0),
+        is_file: Some(true),
+        ..KeyInfo::default()
+    }
+}
+
+/// Whether who deletes wants a delete marker even where no object lies, as S3 has it: [`MARKER`] among what was given.
+pub(crate) fn wants_marker(args: &KeyArgs) -> bool {
+    get(&args.metadata, MARKER).is_some()
 }
 
 /// Deletes one version of the object at `place`, for good. What it was; blocks are still to be handed over.

@@ -24,6 +24,7 @@ struct Wish<'a> {
     etag: Option<&'a str>,
     update_id: Option<u64>,
     version: Option<Version>,
+    marker: bool,
 }
 
 pub(super) fn apply(tx: &mut Tx<'_>, mut request: OmRequest) -> Result<OmResponse, Refusal> {
@@ -34,6 +35,7 @@ pub(super) fn apply(tx: &mut Tx<'_>, mut request: OmRequest) -> Result<OmRespons
         etag: args.expected_e_tag.as_deref(),
         update_id: None,
         version: versions::asked(&args)?,
+        marker: versions::wants_marker(&args),
     };
     let key_info = delete(tx, &mut bucket, &args.key_name, wish)?;
     let delete_key_response = Some(DeleteKeyResponse { key_info, ..DeleteKeyResponse::default() });
@@ -112,20 +114,23 @@ fn delete(
         target.place.bury(tx, bucket, vec![gone.clone()])?;
         return Ok(Some(gone));
     }
-    let Some(key) = target.existing else { refuse!(KeyNotFound, "Key:{name} not found") };
-    if let Some(etag) = wish.etag {
-        check_etag(&key, etag)?;
+    let keeps = versions::of(&bucket.info) != Versioning::Off;
+    if target.existing.is_none() && !(wish.marker && keeps && wish.etag.is_none()) {
+        refuse!(KeyNotFound, "Key:{name} not found");
     }
-    if wish.update_id.is_some_and(|wanted| wanted != 0 && key.update_id != Some(wanted)) {
+    if let (Some(etag), Some(key)) = (wish.etag, &target.existing) {
+        check_etag(key, etag)?;
+    }
+    let update_id = target.existing.as_ref().and_then(|key| key.update_id);
+    if wish.update_id.is_some_and(|wanted| wanted != 0 && update_id != Some(wanted)) {
         refuse!(UpdateIdNotMatch, "key {name} was changed since");
     }
-    if let (Place::Object(at), Versioning::Enabled | Versioning::Suspended) =
-        (&target.place, versions::of(&bucket.info))
-    {
-        let (marker, gone) = versions::mark_deleted(tx, bucket, at, key)?;
+    if let (Place::Object(at), true) = (&target.place, keeps) {
+        let (marker, gone) = versions::mark_deleted(tx, bucket, at, target.existing)?;
         target.place.bury(tx, bucket, gone)?;
         return Ok(Some(marker));
     }
+    let Some(key) = target.existing else { refuse!(KeyNotFound, "Key:{name} not found") };
     let bytes = keys::signed(keys::size_on_disk(&key)?)?;
     lease::orphan(tx, &target.place, &key, lease::DELETED)?;
     target.place.delete(tx);

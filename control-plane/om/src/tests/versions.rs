@@ -107,6 +107,35 @@ fn every_version_of_a_key_is_addressable_in_order() {
 }
 
 #[test]
+fn a_marker_is_made_where_nothing_lies_for_who_wants_one() {
+    let wants = |key: &str| {
+        let pair = KeyValue { key: versions::MARKER.into(), value: Some("true".into()) };
+        let key_args = KeyArgs { metadata: vec![pair], ..key_args(key) };
+        OmRequest { delete_key_request: Some(DeleteKeyRequest { key_args }), ..request(Type::DeleteKey) }
+    };
+    let mut world = versioned();
+    world.refused(delete_key("none", false), OmStatus::KeyNotFound);
+    for count in [1usize, 2] {
+        let marker = world.ok(wants("none")).delete_key_response.unwrap().key_info.unwrap();
+        assert!(versions::is_marker(&marker));
+        assert_eq!((all(&world).len(), world.usage()), (count, (0, count as u64)));
+    }
+    world.refused(get_key_info("none"), OmStatus::KeyNotFound);
+    world.write("none", 7);
+    assert_eq!(all(&world), [row("none", 7, false), row("none", 0, true), row("none", 0, true)]);
+    // While versioning is suspended there is one null marker at most.
+    switch(&mut world, false);
+    for _ in 0..2 {
+        world.ok(wants("other"));
+        assert_eq!(all(&world).iter().filter(|(key, ..)| key == "other").count(), 1);
+    }
+    // Where nothing is kept there is nothing to mark.
+    let mut world = World::with_bucket(BucketLayout::ObjectStore);
+    world.refused(wants("none"), OmStatus::KeyNotFound);
+    assert!(all(&world).is_empty());
+}
+
+#[test]
 fn what_was_written_before_versioning_is_the_null_version() {
     let mut world = World::with_bucket(BucketLayout::ObjectStore);
     world.write("key", 1);

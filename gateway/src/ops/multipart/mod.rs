@@ -1,9 +1,10 @@
-//! Multipart uploads: `upload` begins, lists and aborts them, `part` writes their parts, `complete` makes the object.
+//! Multipart uploads: `upload` begins and aborts them, `list_uploads` lists them, `part` writes their parts, `complete` makes the object.
 //!
 //! Format  OM keeps one text with a part, its ETag. Here that is the part's MD5 in hex and, behind a colon, its checksum:
 //!         `0123…cdef:CRC32=AAAAAA==` ([`PartNote`]). Clients see the MD5 alone.
 
 pub(crate) mod complete;
+pub(crate) mod list_uploads;
 pub(crate) mod part;
 pub(crate) mod upload;
 

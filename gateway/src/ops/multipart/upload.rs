@@ -1,4 +1,4 @@
-//! Uploads: begin, list, list their parts, abort.
+//! Uploads: begin, list their parts, abort.
 
 use std::sync::Arc;
 
@@ -10,7 +10,6 @@ use super::PartNote;
 use crate::call::Call;
 use crate::fault::{Fault, of_client};
 use crate::notes::{Notes, content_encoding, http_date};
-use crate::ops::list::Spelling;
 use crate::ops::put::tags_of_header;
 use crate::ops::{Gateway, count, owner, timestamp};
 use crate::storage_class;
@@ -122,56 +121,6 @@ pub(crate) async fn list_parts(
     }))
 }
 
-fn initiator(name: &str) -> Initiator {
+pub(super) fn initiator(name: &str) -> Initiator {
     Initiator { display_name: Some(name.to_owned()), id: Some(name.to_owned()) }
-}
-
-pub(crate) async fn list(
-    _: &Gateway,
-    call: &Arc<Call>,
-    request: S3Request<ListMultipartUploadsInput>,
-) -> Result<S3Response<ListMultipartUploadsOutput>, Fault> {
-    let input = request.input;
-    let spelling = Spelling::read(input.encoding_type.as_ref())?;
-    let count_max = count("max-uploads", input.max_uploads, PAGE)?;
-    if input.delimiter.as_ref().is_some_and(|delimiter| !delimiter.is_empty()) {
-        return Err(Fault::not_implemented("ListMultipartUploads with a delimiter"));
-    }
-    call.check_owner(&input.bucket, input.expected_bucket_owner.as_deref()).await?;
-    let prefix = input.prefix.unwrap_or_default();
-    let (key_marker, id_marker) =
-        (input.key_marker.unwrap_or_default(), input.upload_id_marker.unwrap_or_default());
-    let asked = u32::from(count_max.max(1));
-    let after = (key_marker.as_str(), id_marker.as_str());
-    let found = call.client.list_uploads(&call.bucket(&input.bucket), &prefix, after, asked).await;
-    let mut page = found.map_err(of_client)?;
-    if count_max == 0 {
-        page.more = false;
-        page.uploads.clear();
-    }
-    let last = page.uploads.last().filter(|_| page.more);
-    let (next_key, next_id) =
-        (last.map(|upload| spelling.of(&upload.key)), last.map(|upload| upload.id.clone()));
-    let uploads = page.uploads.into_iter().map(|upload| MultipartUpload {
-        initiated: Some(timestamp(upload.created_ms)),
-        initiator: Some(initiator(&call.user)),
-        key: Some(spelling.of(&upload.key)),
-        owner: Some(owner(&call.user)),
-        storage_class: Some(StorageClass::from(storage_class::listed(upload.replication).to_owned())),
-        upload_id: Some(upload.id),
-        ..MultipartUpload::default()
-    });
-    Ok(S3Response::new(ListMultipartUploadsOutput {
-        bucket: Some(input.bucket),
-        encoding_type: spelling.named(),
-        is_truncated: Some(page.more),
-        key_marker: Some(spelling.of(&key_marker)),
-        max_uploads: Some(i32::from(count_max)),
-        next_key_marker: next_key,
-        next_upload_id_marker: next_id,
-        prefix: spelling.some(&prefix),
-        upload_id_marker: (!id_marker.is_empty()).then_some(id_marker),
-        uploads: Some(uploads.collect()),
-        ..ListMultipartUploadsOutput::default()
-    }))
 }
