@@ -176,12 +176,45 @@ async fn three_members_over_tcp_answer_lose_one_and_bring_it_back() {
 /// How many entries the log of each member may hold in the test below: between two purges, and while one is under way.
 const LOG_LEN_MAX: u64 = 50 + 10 + 20;
 
+/// How a member is away.
+#[derive(Clone, Copy, PartialEq)]
+enum Away {
+    /// Its machine refuses connections.
+    Gone,
+    /// Its machine takes connections and never answers.
+    Mute,
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn logs_stay_short_while_a_member_is_away_and_it_comes_back_by_snapshot() {
+    logs_stay_short(Away::Gone).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn logs_stay_short_while_a_member_takes_connections_and_answers_nothing() {
+    logs_stay_short(Away::Mute).await;
+}
+
+/// Takes connections at `address` and keeps them, without a word, until it is dropped.
+async fn mute(address: &str) -> JoinHandle<()> {
+    let listener = TcpListener::bind(address).await.unwrap();
+    tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            held.push(stream);
+        }
+    })
+}
+
+async fn logs_stay_short(how: Away) {
     let dir = tempfile::tempdir().unwrap();
     let (founders, mut members) = found(dir.path()).await;
     assert_eq!(count(&members, 1).await, 1);
     let id = stop_a_follower(&mut members).await;
+    let muted = match how {
+        Away::Gone => None,
+        Away::Mute => Some(mute(&founders[&id].address).await),
+    };
     for n in 2..=600 {
         assert_eq!(count(&members, n).await, n);
         if n % 100 == 0 {
@@ -191,6 +224,10 @@ async fn logs_stay_short_while_a_member_is_away_and_it_comes_back_by_snapshot() 
                 status.expect("the log lets go of old entries though a member is away");
             }
         }
+    }
+    if let Some(muted) = muted {
+        muted.abort();
+        assert!(muted.await.unwrap_err().is_cancelled());
     }
     let listener = TcpListener::bind(&founders[&id].address).await.unwrap();
     let back = start(dir.path(), "test", id.0, &founders, listener).await;

@@ -82,6 +82,12 @@ pub(crate) fn under_seed<R>(seed: u64, scene: impl AsyncFnOnce() -> R) -> R {
     result
 }
 
+/// A folder for the states of a scene: in memory where the machine has such a place, since power cuts are played and not
+/// real, and many seeds make many files.
+fn folder() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
 /// Speaks when a scene unwinds.
 struct Told(u64);
 impl Drop for Told {
@@ -125,7 +131,7 @@ impl World {
             founders: ids.map(|id| (id, member(id))).collect(),
             clock: Arc::new(SimClock(now())),
             rocks: RocksShared::new(8 << 20, 32 << 20).unwrap(),
-            dir: tempfile::tempdir().unwrap(),
+            dir: folder(),
             seed,
             cuts: StdRng::seed_from_u64(seed ^ 0xc075),
             settings,
