@@ -1,6 +1,6 @@
 //! A whole cluster of real processes on loopback, with the words that a specification needs.
 //!
-//! Shape   one SCM, one OM and some datanodes, each a child process of the binary under test with a folder of its own; ports
+//! Shape   one SCM or a group of them, one OM and some datanodes, each a child process of the binary under test with a folder of its own; ports
 //!         are picked free at the start and kept over restarts.
 //! Errors  a process that does not come up, or a command that hangs, fails the test with that process's log.
 #![allow(dead_code, reason = "each test file uses its own part of the vocabulary")]
@@ -17,7 +17,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// One server of the cluster, by role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Server {
+    /// The SCM that runs alone, or the first of a group.
     Scm,
+    /// Another SCM of the group, by its place, from 1.
+    ScmNode(usize),
     Om,
     /// By number, from 0.
     Datanode(usize),
@@ -36,13 +39,20 @@ pub(crate) struct Cluster {
 }
 
 struct Ports {
-    scm_admin: u16,
-    scm_datanode: u16,
-    scm_block: u16,
+    scms: Vec<ScmPorts>,
     om_rpc: u16,
     om_grpc: u16,
     s3g: u16,
     datanodes: Vec<u16>,
+}
+
+/// What one SCM listens on.
+#[derive(Clone, Copy)]
+struct ScmPorts {
+    admin: u16,
+    datanode: u16,
+    block: u16,
+    raft: u16,
 }
 
 impl Cluster {
@@ -53,13 +63,18 @@ impl Cluster {
 
     /// As `start`, with settings of the form `name=value` for every process.
     pub(crate) fn start_with(datanodes: usize, settings: &[&str]) -> Cluster {
+        Cluster::start_group(1, datanodes, settings)
+    }
+
+    /// As `start_with`, with a group of SCMs.
+    pub(crate) fn start_group(scms: usize, datanodes: usize, settings: &[&str]) -> Cluster {
         let dir = tempfile::tempdir().expect("a folder for the cluster");
-        let mut free = free_ports(6 + datanodes).into_iter();
+        let mut free = free_ports(4 * scms + 3 + datanodes).into_iter();
         let mut next = || free.next().expect("as many as were asked for");
         let ports = Ports {
-            scm_admin: next(),
-            scm_datanode: next(),
-            scm_block: next(),
+            scms: (0..scms)
+                .map(|_| ScmPorts { admin: next(), datanode: next(), block: next(), raft: next() })
+                .collect(),
             om_rpc: next(),
             om_grpc: next(),
             s3g: next(),
@@ -67,8 +82,12 @@ impl Cluster {
         };
         let mut cluster = Cluster { dir, ports, running: Vec::new(), datanodes, extra: Vec::new() };
         cluster.set(settings);
-        cluster.init_scm();
+        cluster.name_scm(Server::Scm, "--init");
         cluster.run(Server::Scm);
+        for place in 1..scms {
+            cluster.name_scm(Server::ScmNode(place), "--bootstrap");
+            cluster.run(Server::ScmNode(place));
+        }
         cluster.run(Server::Om);
         for number in 0..datanodes {
             cluster.run(Server::Datanode(number));
@@ -81,11 +100,51 @@ impl Cluster {
         self.extra.extend(settings.iter().map(|setting| format!("--set={setting}")));
     }
 
-    /// Makes the cluster: SCM chooses its id.
-    fn init_scm(&self) {
-        let output = self.command().args(["scm", "--init"]).args(self.settings_of(Server::Scm)).output();
-        let output = output.expect("the binary starts");
-        assert!(output.status.success(), "scm --init: {}", String::from_utf8_lossy(&output.stderr));
+    /// Makes the cluster (`--init`: SCM chooses its id), or comes to it (`--bootstrap`: it asks the others). Returns what it
+    /// printed.
+    pub(crate) fn name_scm(&self, server: Server, how: &str) -> String {
+        let output = self.run_as(server, &["scm", how]);
+        assert!(output.status.success(), "scm {how}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Names one more SCM in the settings of whatever is started from now on.
+    pub(crate) fn add_scm(&mut self) -> Server {
+        let ports = free_ports(4);
+        let [admin, datanode, block, raft] = ports[..] else { unreachable!("four were asked for") };
+        self.ports.scms.push(ScmPorts { admin, datanode, block, raft });
+        Server::ScmNode(self.ports.scms.len() - 1)
+    }
+
+    /// Runs `allotrope admin ARGS` until it succeeds and its output is as `wanted`.
+    pub(crate) fn admin_eventually(&self, args: &[&str], wanted: impl Fn(&str) -> bool) -> String {
+        let began = Instant::now();
+        loop {
+            let output = self.try_admin(args);
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            if output.status.success() && wanted(&text) {
+                return text;
+            }
+            let error = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(began.elapsed() < PATIENCE, "admin {args:?}: {text}{error}{}", self.logs());
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// Runs `allotrope admin ARGS` to its end.
+    pub(crate) fn try_admin(&self, args: &[&str]) -> Output {
+        let mut command = self.command();
+        command.arg("admin").args(args).args(self.scm_settings()).stdin(Stdio::null());
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+        wait_with_patience(child, args)
+    }
+
+    /// Runs `allotrope admin ARGS`, which must succeed, and returns what it printed.
+    pub(crate) fn admin(&self, args: &[&str]) -> String {
+        let output = self.try_admin(args);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "admin {args:?}: {error}{}", self.logs());
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     /// Starts one server that is not running and waits until it listens.
@@ -124,10 +183,21 @@ impl Cluster {
 
     /// Runs `allotrope sh ARGS` to its end.
     pub(crate) fn try_sh(&self, args: &[&str]) -> Output {
+        wait_with_patience(self.begin_sh(args), args)
+    }
+
+    /// Starts `allotrope sh ARGS`.
+    pub(crate) fn begin_sh(&self, args: &[&str]) -> Child {
         let mut command = self.command();
         command.arg("sh").args(args).args(self.client_settings()).stdin(Stdio::null());
-        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
-        wait_with_patience(child, args)
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts")
+    }
+
+    /// Waits for a command that was begun, which must succeed.
+    pub(crate) fn end_sh(&self, child: Child) {
+        let output = wait_with_patience(child, &["(begun before)"]);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{}: {error}{}", output.status, self.logs());
     }
 
     /// Runs `allotrope ARGS` with a server's settings, to its end.
@@ -185,7 +255,10 @@ impl Cluster {
 
     /// The folder with all that OM or SCM keeps.
     pub(crate) fn folder(&self, server: Server) -> PathBuf {
-        self.path(role(server))
+        match server {
+            Server::ScmNode(place) => self.path(&format!("scm{}", place + 1)),
+            other => self.path(role(other)),
+        }
     }
 
     /// `HOST:PORT` of OM's Hadoop RPC.
@@ -261,10 +334,8 @@ impl Cluster {
             fs::create_dir_all(path).expect("a folder");
             format!("--set={name}={}", path.display())
         };
-        let mut settings = vec![
-            local("ozone.scm.client.address", p.scm_admin),
-            local("ozone.scm.datanode.address", p.scm_datanode),
-            local("ozone.scm.block.client.address", p.scm_block),
+        let mut settings = self.scm_settings();
+        settings.extend([
             local("ozone.om.address", p.om_rpc),
             local("ozone.scm.http-address", 0),
             local("ozone.om.http-address", 0),
@@ -274,9 +345,13 @@ impl Cluster {
             "--set=ozone.administrators=s3g".to_owned(),
             format!("--set=hdds.scm.safemode.min.datanode={}", self.datanodes),
             "--set=hdds.heartbeat.interval=1s".to_owned(),
-        ];
+        ]);
         match server {
-            Server::Scm => settings.push(folder("ozone.metadata.dirs", &self.path("scm"))),
+            Server::Scm | Server::ScmNode(_) => {
+                let number = if let Server::ScmNode(place) = server { place + 1 } else { 1 };
+                settings.push(format!("--set=ozone.scm.node.id=scm{number}"));
+                settings.push(folder("ozone.metadata.dirs", &self.folder(server)));
+            }
             Server::Om => settings.push(folder("ozone.metadata.dirs", &self.path("om"))),
             Server::S3g => settings.push(local("ozone.s3g.http-address", p.s3g)),
             Server::Datanode(number) => {
@@ -294,6 +369,35 @@ impl Cluster {
         settings
     }
 
+    /// Where the SCMs are, for everybody: by their addresses, or as a group.
+    fn scm_settings(&self) -> Vec<String> {
+        if let [alone] = self.ports.scms.as_slice() {
+            let local = |name: &str, port: u16| format!("--set={name}=127.0.0.1:{port}");
+            return vec![
+                local("ozone.scm.client.address", alone.admin),
+                local("ozone.scm.datanode.address", alone.datanode),
+                local("ozone.scm.block.client.address", alone.block),
+            ];
+        }
+        let names: Vec<String> = (1..=self.ports.scms.len()).map(|number| format!("scm{number}")).collect();
+        let mut settings = vec![
+            "--set=ozone.scm.service.ids=group".to_owned(),
+            format!("--set=ozone.scm.nodes.group={}", names.join(",")),
+        ];
+        for (name, ports) in names.iter().zip(&self.ports.scms) {
+            settings.push(format!("--set=ozone.scm.address.group.{name}=127.0.0.1"));
+            for (what, port) in [
+                ("ratis.port", ports.raft),
+                ("client.port", ports.admin),
+                ("block.client.port", ports.block),
+                ("datanode.port", ports.datanode),
+            ] {
+                settings.push(format!("--set=ozone.scm.{what}.group.{name}={port}"));
+            }
+        }
+        settings
+    }
+
     fn client_settings(&self) -> Vec<String> {
         vec![
             format!("--set=ozone.om.address=127.0.0.1:{}", self.ports.om_rpc),
@@ -303,7 +407,8 @@ impl Cluster {
 
     fn address(&self, server: Server) -> SocketAddr {
         let port = match server {
-            Server::Scm => self.ports.scm_block,
+            Server::Scm => self.ports.scms[0].block,
+            Server::ScmNode(place) => self.ports.scms[place].block,
             Server::Om => self.ports.om_grpc,
             Server::S3g => self.ports.s3g,
             Server::Datanode(number) => self.ports.datanodes[number],
@@ -356,7 +461,7 @@ fn binary() -> PathBuf {
 
 fn role(server: Server) -> &'static str {
     match server {
-        Server::Scm => "scm",
+        Server::Scm | Server::ScmNode(_) => "scm",
         Server::Om => "om",
         Server::S3g => "s3g",
         Server::Datanode(_) => "datanode",

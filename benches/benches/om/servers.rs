@@ -12,7 +12,7 @@ use allotrope_om::blocks::Blocks;
 use allotrope_om::refusal::Refusal;
 use allotrope_om::requests::BlockWish;
 use allotrope_om::settings::Settings;
-use allotrope_om::{Config, OmAddress, OmMember, Running, ScmTransport, World, start_with};
+use allotrope_om::{Config, OmAddress, OmMember, Running, ScmAddress, ScmTransport, World, start_with};
 use allotrope_proto::grpc::{GrpcClient, GrpcClientConfig};
 use allotrope_proto::hdds::{
     BlockId, ContainerBlockId, DatanodeDetailsProto, GetScmInfoResponseProto, Pipeline, PipelineId,
@@ -185,9 +185,7 @@ fn configs(members: u64, dir: PathBuf) -> Vec<Config> {
             consensus: *consensus,
             members: if members > 1 { all.clone() } else { Vec::new() },
             joins: false,
-            scm_host: "127.0.0.1".into(),
-            scm_block_port: 0,
-            scm_container_port: 0,
+            scms: vec![ScmAddress { host: "127.0.0.1".into(), block_port: 0, container_port: 0 }],
             scm_transport: ScmTransport::default(),
             scm_wait_max: Duration::from_secs(5),
             settings: Settings::default(),

@@ -1,11 +1,22 @@
-//! `allotrope admin`: looking after running servers. One variant a task; backups are the first.
+//! `allotrope admin`: looking after running servers. One variant a task.
 //!
-//! Shape   a question to the server's own service, from its own machine. Results go to stdout, with `--json` as JSON.
+//! Shape   a question to the servers that the settings name; to the one that leads, where there are several. Results go to
+//!         stdout, as tables for people, with `--json` as JSON for programs.
+
+mod ask;
+mod container;
+mod datanode;
+mod pipeline;
+mod safemode;
+mod scm;
+mod table;
+mod topology;
 
 use std::process::ExitCode;
 
 use allotrope_proto::admin::{CheckpointRequest, CheckpointResponse};
 use allotrope_proto::grpc::{GrpcClient, GrpcClientConfig};
+use allotrope_proto::hdds::{EcReplicationConfig, ReplicationFactor, ReplicationType};
 use allotrope_proto::net::{Plain, Target};
 use allotrope_proto::rpc::catalog::AdminCheckpoint;
 use allotrope_proto::rpc::{CallOptions, ClientId, RpcClient};
@@ -14,7 +25,7 @@ use uuid::Uuid;
 
 use super::om_admin::OmAdmin;
 use crate::config::Settings;
-use crate::roles::Failure;
+use crate::roles::{Failure, scms};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Admin {
@@ -22,6 +33,19 @@ pub(super) enum Admin {
     Checkpoint(Checkpoint),
     /// Who leads the OMs, handing leadership over, preparing for an upgrade.
     Om(OmAdmin),
+    /// Who leads the SCMs, and handing leadership over.
+    Scm(scm::ScmAdmin),
+    /// Which datanodes there are, and how full they are.
+    Datanode(datanode::DatanodeAdmin),
+    /// Pipelines: list, create, close.
+    Pipeline(pipeline::PipelineAdmin),
+    /// Containers: list, show, create, close.
+    Container(container::ContainerAdmin),
+    /// Whether SCM allocates and deletes yet.
+    Safemode(safemode::SafeModeAdmin),
+    /// The datanodes by rack.
+    #[command(name = "printTopology", alias = "print-topology")]
+    PrintTopology(topology::Topology),
 }
 
 #[derive(Debug, Args)]
@@ -53,6 +77,12 @@ impl Admin {
         match self {
             Admin::Checkpoint(command) => command.run(settings),
             Admin::Om(command) => command.run(settings),
+            Admin::Scm(command) => command.run(settings),
+            Admin::Datanode(command) => command.run(settings),
+            Admin::Pipeline(command) => command.run(settings),
+            Admin::Container(command) => command.run(settings),
+            Admin::Safemode(command) => command.run(settings),
+            Admin::PrintTopology(command) => command.run(settings),
         }
     }
 }
@@ -82,6 +112,11 @@ impl Checkpoint {
                 (host.to_owned(), port.parse().map_err(|_| format!("--at {at:?}: {port:?} is not a port"))?)
             }
             (None, Role::Om) => settings.address("ozone.om.address", 9862)?,
+            (None, Role::Scm) if scms::group(settings)?.is_some() => {
+                let group = scms::group(settings)?.unwrap_or_default();
+                let me = scms::me(settings, &group)?;
+                (me.host.clone(), me.client_port)
+            }
             (None, Role::Scm) if settings.text("ozone.scm.client.address").is_some() => {
                 settings.address("ozone.scm.client.address", 9860)?
             }
@@ -105,4 +140,14 @@ fn print_json(made: &CheckpointResponse) {
         "timeMs": made.time_ms,
     });
     println!("{fields}");
+}
+
+/// A replication config as people write it.
+fn config_text(kind: ReplicationType, factor: ReplicationFactor, ec: Option<&EcReplicationConfig>) -> String {
+    match ec {
+        Some(ec) if kind == ReplicationType::Ec => {
+            format!("{}-{}-{}-{}k", ec.codec.to_lowercase(), ec.data, ec.parity, ec.ec_chunk_size / 1024)
+        }
+        _ => format!("{}/{}", kind.as_str_name(), factor.as_str_name()),
+    }
 }

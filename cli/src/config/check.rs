@@ -22,8 +22,18 @@ const PROTECTION: &[(&str, &str)] = &[
 ];
 
 /// Beginnings of names that end in a service's or a node's name; their roles read them.
-const OF_NODES: &[&str] =
-    &["ozone.om.nodes.", "ozone.om.address.", "ozone.om.ratis.port.", "ozone.om.grpc.port."];
+const OF_NODES: &[&str] = &[
+    "ozone.om.nodes.",
+    "ozone.om.address.",
+    "ozone.om.ratis.port.",
+    "ozone.om.grpc.port.",
+    "ozone.scm.nodes.",
+    "ozone.scm.address.",
+    "ozone.scm.ratis.port.",
+    "ozone.scm.client.port.",
+    "ozone.scm.block.client.port.",
+    "ozone.scm.datanode.port.",
+];
 
 /// Checks every name and every value that was given.
 pub(crate) fn check(settings: &Settings) -> Result<Vec<Warning>, ConfigError> {

@@ -117,6 +117,24 @@ known! {
         "Folder of OM's database; ozone.metadata.dirs holds it when this is empty.";
     "ozone.scm.names": Text => "", "scm1",
         "Host of SCM, for datanodes.";
+    "ozone.scm.service.ids": Text => "", "cluster1",
+        "Name of a group of SCMs; ozone.scm.nodes.NAME lists its members, and ozone.scm.address.NAME.NODE says where each is.";
+    "ozone.scm.default.service.id": Text => "", "cluster1",
+        "Which group this is, where ozone.scm.service.ids names several.";
+    "ozone.scm.node.id": Text => "", "scm1",
+        "Which member of the group an SCM is.";
+    "ozone.scm.ratis.port": Port => "9894", "9894",
+        "Port of each SCM of a group for the other SCMs; with .NAME.NODE at its end, of one of them.";
+    "ozone.scm.client.port": Port => "9860", "9860",
+        "Port of each SCM of a group for administration; with .NAME.NODE at its end, of one of them.";
+    "ozone.scm.block.client.port": Port => "9863", "9863",
+        "Port of each SCM of a group for OM; with .NAME.NODE at its end, of one of them.";
+    "ozone.scm.datanode.port": Port => "9861", "9861",
+        "Port of each SCM of a group for datanodes; with .NAME.NODE at its end, of one of them.";
+    "net.topology.table.file.name": Text => "", "/etc/allotrope/racks",
+        "File with a datanode's host name or address and its rack on each line; SCM reads it when it starts.";
+    "net.topology.script.file.name": Text => "", "/etc/allotrope/rack-of",
+        "Script that prints the rack of the address it is given, for datanodes that no table names.";
     "ozone.scm.db.dirs": Folders => "", "/var/lib/allotrope/scm",
         "Folder of SCM's database; ozone.metadata.dirs holds it when this is empty.";
     "ozone.scm.client.address": Address => "", "scm1:9860",

@@ -3,13 +3,14 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use allotrope_datanode::volume::reserved::Reserved;
 use allotrope_datanode::{Config, Durability, VolumeChoice};
 use allotrope_types::ByteCount;
 use clap::{Args, Subcommand};
 
-use super::{DRAIN_MAX, Failure, PagesAt};
+use super::{DRAIN_MAX, Failure, PagesAt, scms};
 use crate::config::Settings;
 
 /// Shares of a volume that stay free where `hdds.datanode.volume.min.free.space` is not given (Ozone's
@@ -66,9 +67,10 @@ fn drain_format(config: &Config) -> Result<ExitCode, Failure> {
 pub(crate) fn config(settings: &Settings) -> Result<Config, Failure> {
     let volumes = settings.folders("hdds.datanode.dir")?;
     let metadata = super::first(settings.folders("ozone.metadata.dirs")?, "ozone.metadata.dirs")?;
-    let (scm_host, scm_port) = super::scm_at(settings, "ozone.scm.datanode.address", 9861)?;
+    let scms = scms::everywhere(settings, |scm| scm.datanode_port, ("ozone.scm.datanode.address", 9861))?;
+    let scms = scms.into_iter().map(|(_, host, port)| format!("{host}:{port}")).collect();
     let (soft, hard) = free_min(settings, &volumes)?;
-    let mut config = Config::new(volumes, metadata, vec![format!("{scm_host}:{scm_port}")]);
+    let mut config = Config::new(volumes, metadata, scms);
     let address = address(settings)?;
     let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
     let listen = if address.is_loopback() { address } else { any };
@@ -89,7 +91,7 @@ pub(crate) fn config(settings: &Settings) -> Result<Config, Failure> {
     config.recovering_idle = settings.time("ozone.recovering.container.timeout")?;
     config.reserved = reserved(settings)?;
     config.container_size = settings.bytes("ozone.scm.container.size")?;
-    config.heartbeat_every = settings.time("hdds.heartbeat.interval")?;
+    config.heartbeat_every = heartbeat_every(settings)?;
     config.heartbeat_first = config.heartbeat_first.min(config.heartbeat_every);
     (config.free_min_soft, config.free_min_hard) = (soft, hard);
     Ok(config)
@@ -104,6 +106,16 @@ fn reserved(settings: &Settings) -> Result<Reserved, Failure> {
     let reserved =
         Reserved::default().with_share(settings.text_needed(share)?).map_err(|e| failed(share, e))?;
     reserved.with_volumes(settings.text(by_volume).unwrap_or_default()).map_err(|e| failed(by_volume, e))
+}
+
+/// As set; where it is not, each second if SCM notices failures fast, else Ozone's 30 s.
+fn heartbeat_every(settings: &Settings) -> Result<Duration, Failure> {
+    let name = "hdds.heartbeat.interval";
+    let fast = settings.text("allotrope.scm.failure-detection") == Some("fast");
+    match fast && settings.given(name).is_none() {
+        true => Ok(Duration::from_secs(1)),
+        false => Ok(settings.time(name)?),
+    }
 }
 
 /// Ozone names its Java classes here.
@@ -143,4 +155,20 @@ fn free_min(settings: &Settings, volumes: &[PathBuf]) -> Result<(ByteCount, Byte
     }
     let share = |thousandths: u64| ByteCount::new(smallest / 1000 * thousandths);
     Ok((share(FREE_SHARE_SOFT), share(FREE_SHARE_HARD)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Origin;
+
+    #[test]
+    fn failures_that_are_noticed_fast_need_a_heartbeat_each_second() {
+        let mut settings = Settings::default();
+        assert_eq!(heartbeat_every(&settings).unwrap(), Duration::from_secs(30));
+        settings.put("allotrope.scm.failure-detection", "fast", Origin::Flag);
+        assert_eq!(heartbeat_every(&settings).unwrap(), Duration::from_secs(1));
+        settings.put("hdds.heartbeat.interval", "2s", Origin::Flag);
+        assert_eq!(heartbeat_every(&settings).unwrap(), Duration::from_secs(2));
+    }
 }

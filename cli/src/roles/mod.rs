@@ -10,6 +10,7 @@ pub(crate) mod om;
 mod pages;
 pub(crate) mod s3g;
 pub(crate) mod scm;
+pub(crate) mod scms;
 
 use std::error::Error;
 use std::net::{SocketAddr, ToSocketAddrs};

@@ -11,13 +11,13 @@ use allotrope_consensus::{RocksShared, SystemClock};
 use allotrope_om::deletion::DeletionPace;
 use allotrope_om::expiry::Expiry;
 use allotrope_om::settings::Settings as OmSettings;
-use allotrope_om::{Config, OmAddress, OmMember, ScmTransport, World};
+use allotrope_om::{Config, OmAddress, OmMember, ScmAddress, ScmTransport, World};
 use allotrope_proto::ops::{LogLevels, Operators};
 use allotrope_types::ReplicationConfig;
 use clap::Args;
 use uuid::Uuid;
 
-use super::{DRAIN_MAX, Failure, PagesAt, groups};
+use super::{DRAIN_MAX, Failure, PagesAt, groups, scms};
 use crate::config::Settings;
 
 /// How long a first start waits for SCM, which names the cluster.
@@ -176,8 +176,6 @@ pub(crate) fn config(settings: &Settings) -> Result<Config, Failure> {
             .into());
         }
     };
-    let (scm_host, scm_block_port) = super::scm_at(settings, "ozone.scm.block.client.address", 9863)?;
-    let (_, scm_container_port) = super::scm_at(settings, "ozone.scm.client.address", 9860)?;
     Ok(Config {
         dir: super::folder(settings, "ozone.om.db.dirs", "om")?,
         node_id,
@@ -188,9 +186,7 @@ pub(crate) fn config(settings: &Settings) -> Result<Config, Failure> {
         grpc: SocketAddr::new(rpc.ip(), grpc_port),
         operators: Operators::default(),
         consensus: SocketAddr::new(rpc.ip(), consensus_port),
-        scm_host,
-        scm_block_port,
-        scm_container_port,
+        scms: scms(settings)?,
         scm_transport: match settings.text_needed("allotrope.om.scm-transport")? {
             "hadoop-rpc" => ScmTransport::HadoopRpc,
             _ => ScmTransport::Grpc,
@@ -239,6 +235,21 @@ fn is_on(settings: &Settings, name: &'static str) -> Result<bool, Failure> {
 fn words(settings: &Settings, name: &'static str) -> BTreeSet<String> {
     let text = settings.text(name).unwrap_or_default();
     text.split(',').map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+}
+
+/// The SCMs that OM asks.
+fn scms(settings: &Settings) -> Result<Vec<ScmAddress>, Failure> {
+    if let Some(nodes) = scms::group(settings)? {
+        let address = |node: scms::ScmNode| ScmAddress {
+            host: node.host,
+            block_port: node.block_port,
+            container_port: node.client_port,
+        };
+        return Ok(nodes.into_iter().map(address).collect());
+    }
+    let (host, block_port) = super::scm_at(settings, "ozone.scm.block.client.address", 9863)?;
+    let (_, container_port) = super::scm_at(settings, "ozone.scm.client.address", 9860)?;
+    Ok(vec![ScmAddress { host, block_port, container_port }])
 }
 
 /// `RATIS` with `THREE` is `RATIS/THREE`; an erasure-coded one stands by itself.

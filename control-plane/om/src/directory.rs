@@ -20,17 +20,15 @@ pub struct OmAddress {
     pub rpc_port: u16,
 }
 
-/// Names and ports of the OMs and their SCM.
+/// Names and ports of the OMs and their SCMs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Directory {
     /// This OM's node id.
     pub node_id: String,
     /// All OMs, this one among them.
     pub oms: Vec<OmAddress>,
-    /// The host name of SCM.
-    pub scm_host: String,
-    /// SCM's port for administrators.
-    pub scm_port: u16,
+    /// The host name and the port for administrators of each SCM.
+    pub scms: Vec<(String, u16)>,
 }
 
 impl Directory {
@@ -62,13 +60,13 @@ impl Directory {
                 server_defaults: (om.node_id == self.node_id).then_some(defaults),
             }
         };
-        let scm = ServiceInfo {
+        let scm = |(host, port): &(String, u16)| ServiceInfo {
             node_type: NodeType::Scm as i32,
-            hostname: self.scm_host.clone(),
-            service_ports: vec![rpc(self.scm_port)],
+            hostname: host.clone(),
+            service_ports: vec![rpc(*port)],
             ..ServiceInfo::default()
         };
-        let service_info = self.oms.iter().map(om).chain([scm]).collect();
+        let service_info = self.oms.iter().map(om).chain(self.scms.iter().map(scm)).collect();
         ServiceListResponse { service_info, ca_certificate: None, ca_certs: Vec::new() }
     }
 }

@@ -35,7 +35,9 @@ pub mod tx;
 pub use directory::OmAddress;
 pub use members::ask_to_join;
 pub use scm_link::ScmTransport;
-pub use start::{Config, OmMember, Running, StartOmError, World, init, member_id, start, start_with};
+pub use start::{
+    Config, OmMember, Running, ScmAddress, StartOmError, World, init, member_id, start, start_with,
+};
 
 #[cfg(test)]
 mod tests;

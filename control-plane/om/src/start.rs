@@ -23,10 +23,10 @@ use allotrope_proto::grpc::{GrpcServer, GrpcServerConfig};
 use allotrope_proto::hadoop_rpc::{HadoopServer, HadoopServerConfig};
 use allotrope_proto::net::{AcceptLimits, Drain, Plain, Port, Target, listen};
 use allotrope_proto::ops::{self, Operators};
-use allotrope_proto::rpc::Methods;
 use allotrope_proto::rpc::catalog::{
     AdminCheckpoint, OmBootstrap, OmConfiguration, OmDecommission, OmListVersions, OmS3Secret, OmSubmit,
 };
+use allotrope_proto::rpc::{Failover, Methods};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -68,12 +68,8 @@ pub struct Config {
     pub members: Vec<OmMember>,
     /// Whether this OM joins a service that runs already, at its first start; otherwise it begins the service together with `members`.
     pub joins: bool,
-    /// SCM's host.
-    pub scm_host: String,
-    /// SCM's port for blocks (9863).
-    pub scm_block_port: u16,
-    /// SCM's port for containers (9860).
-    pub scm_container_port: u16,
+    /// The SCMs of the cluster, one at least: whichever leads is asked.
+    pub scms: Vec<ScmAddress>,
     /// How SCM is spoken to.
     pub scm_transport: ScmTransport,
     /// How long a first start waits for SCM.
@@ -95,6 +91,17 @@ pub struct OmMember {
     pub address: OmAddress,
     /// `host:port` of its consensus.
     pub consensus: String,
+}
+
+/// Where one SCM is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScmAddress {
+    /// Its host.
+    pub host: String,
+    /// Its port for blocks (9863).
+    pub block_port: u16,
+    /// Its port for containers (9860).
+    pub container_port: u16,
 }
 
 /// The number of the member `node_id` in the log: N for `omN`, otherwise drawn from the name, so that it is the same
@@ -211,14 +218,25 @@ pub async fn start(config: Config, world: World) -> Result<Running, StartOmError
     start_with(config, world, blocks).await
 }
 
-fn scm_of(config: &Config, world: &World) -> Result<ScmBlocks<ScmLink, ScmLink>, StartOmError> {
-    let link = |port: u16| {
-        let target = Target { host: config.scm_host.clone(), port };
-        let shown = target.to_string();
-        ScmLink::to(target, config.scm_transport, (world.random)())
-            .map_err(|why| StartOmError::Listener(format!("SCM at {shown}: {why}")))
+/// The ways to the SCMs' block service and to their container service.
+type Scms = ScmBlocks<Failover<ScmLink>, Failover<ScmLink>>;
+
+fn scm_of(config: &Config, world: &World) -> Result<Scms, StartOmError> {
+    if config.scms.is_empty() {
+        return Err(StartOmError::Listener("no SCM is named".to_owned()));
+    }
+    let links = |port: fn(&ScmAddress) -> u16| {
+        let link = |scm: &ScmAddress| {
+            let target = Target { host: scm.host.clone(), port: port(scm) };
+            let shown = target.to_string();
+            ScmLink::to(target, config.scm_transport, (world.random)())
+                .map_err(|why| StartOmError::Listener(format!("SCM at {shown}: {why}")))
+        };
+        Ok::<_, StartOmError>(Failover::new(
+            config.scms.iter().map(link).collect::<Result<Vec<_>, StartOmError>>()?,
+        ))
     };
-    Ok(ScmBlocks::new(link(config.scm_block_port)?, link(config.scm_container_port)?, "om"))
+    Ok(ScmBlocks::new(links(|scm| scm.block_port)?, links(|scm| scm.container_port)?, "om"))
 }
 
 async fn identity_of<B: Blocks>(
@@ -285,8 +303,7 @@ pub async fn start_with<B: Blocks>(config: Config, world: World, blocks: B) -> R
     let directory = Directory {
         node_id: config.node_id,
         oms,
-        scm_host: config.scm_host,
-        scm_port: config.scm_container_port,
+        scms: config.scms.iter().map(|scm| (scm.host.clone(), scm.container_port)).collect(),
     };
     let service = Arc::new(OmService::new(
         replica.clone(),
@@ -405,7 +422,8 @@ async fn join<B: Blocks>(config: &Config, world: &World, blocks: &B) -> Result<I
                 });
             }
             Err(why) if waited >= config.scm_wait_max => {
-                let scm = format!("{}:{}", config.scm_host, config.scm_block_port);
+                let names = config.scms.iter().map(|scm| format!("{}:{}", scm.host, scm.block_port));
+                let scm = names.collect::<Vec<_>>().join(", ");
                 return Err(StartOmError::Scm { scm, waited, why: why.to_string() });
             }
             Err(_) => {

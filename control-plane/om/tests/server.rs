@@ -16,7 +16,7 @@ use allotrope_consensus::{RocksShared, SystemClock};
 use allotrope_om::deletion::DeletionPace;
 use allotrope_om::expiry::Expiry;
 use allotrope_om::settings::Settings;
-use allotrope_om::{Config, Running, ScmTransport, World, start};
+use allotrope_om::{Config, Running, ScmAddress, ScmTransport, World, start};
 use allotrope_proto::grpc::{GrpcClient, GrpcClientConfig};
 use allotrope_proto::hadoop_rpc::{ClientConfig, HadoopClient};
 use allotrope_proto::hdds;
@@ -42,9 +42,7 @@ async fn om(dir: &Path, scm: &Scm) -> Running {
         consensus: anywhere,
         members: Vec::new(),
         joins: false,
-        scm_host: "127.0.0.1".into(),
-        scm_block_port: scm.port,
-        scm_container_port: scm.port,
+        scms: vec![ScmAddress { host: "127.0.0.1".into(), block_port: scm.port, container_port: scm.port }],
         scm_transport: ScmTransport::HadoopRpc,
         scm_wait_max: PATIENCE,
         settings: Settings { block_size: 1 << 20, ..Settings::default() },

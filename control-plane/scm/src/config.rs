@@ -81,13 +81,18 @@ pub struct Config {
     pub layout_lenient: bool,
     /// Racks by datanode host name or address; a node that is not named is in `/default-rack`.
     pub racks: std::collections::BTreeMap<String, String>,
+    /// A script that prints the rack of the address it is given, for nodes that `racks` does not name
+    /// (`net.topology.script.file.name`). Default: none.
+    pub rack_script: Option<PathBuf>,
 }
 
 /// One SCM of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScmMember {
-    /// Its number in the group; never given to another.
+    /// Its number in the group; never given to another. [`member_number`] makes it from the name.
     pub number: u64,
+    /// Its name in the group, such as `scm1`.
+    pub name: String,
     /// Its host, as clients and the other members reach it.
     pub host: String,
     /// Its port for the other members.
@@ -98,6 +103,17 @@ pub struct ScmMember {
     pub block_port: u16,
     /// Its port for administrators.
     pub client_port: u16,
+}
+
+/// The number of the member `name` in the log: N for `scmN`, otherwise drawn from the name (FNV-1a), so that it is the same
+/// whatever order the members are listed in.
+pub fn member_number(name: &str) -> u64 {
+    let number = name.strip_prefix("scm").filter(|text| !text.starts_with(['0', '+']));
+    if let Some(Ok(number)) = number.map(str::parse::<u32>) {
+        return number.into();
+    }
+    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    1 << 62 | name.bytes().fold(0xcbf2_9ce4_8422_2325, step) >> 2
 }
 
 /// A value that cannot work.
@@ -147,6 +163,7 @@ impl Config {
             layout_version: 10,
             layout_lenient: false,
             racks: std::collections::BTreeMap::new(),
+            rack_script: None,
         }
     }
 
@@ -208,6 +225,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_members_number_is_that_of_its_name() {
+        assert_eq!((member_number("scm1"), member_number("scm12")), (1, 12));
+        let drawn: Vec<u64> = ["scm", "scm01", "scm+1", "west", "east"].map(member_number).to_vec();
+        assert!(drawn.iter().all(|number| *number > u64::from(u32::MAX)), "{drawn:?}");
+        assert_eq!(drawn.iter().collect::<std::collections::BTreeSet<_>>().len(), 5);
+    }
+
+    #[test]
     fn the_defaults_hold_together_and_wrong_values_name_their_field() {
         assert_eq!(Config::new("/tmp/scm").check(), Ok(()));
         let mut config = Config::new("/tmp/scm");
@@ -221,6 +246,7 @@ mod tests {
         let mut config = Config::new("/tmp/scm");
         let member = |number| ScmMember {
             number,
+            name: format!("scm{number}"),
             host: "a".into(),
             raft_port: 1,
             datanode_port: 2,

@@ -1,7 +1,8 @@
 //! Who this SCM is: the VERSION file that `--init` writes once.
 //!
 //! Shape   `<dir>/scm/current/VERSION`, a Java properties file: `nodeType`, `clusterID`, `scmUuid`, `cTime`, `layoutVersion`,
-//!         and after a restore our `raftGroup`.
+//!         after a restore our `raftGroup`,
+//!         and our `raftJoins` where the SCM came to a group that ran already.
 //! Law     written whole beside its place, synced, renamed; an SCM that has one keeps it.
 //! Source  wire facts: scm.md 4.1.
 #![allow(
@@ -26,6 +27,8 @@ pub struct Identity {
     /// The name its replicas know each other by: the cluster's id, and after a restore another one, so that they never talk
     /// to those they were restored from.
     pub raft_group: String,
+    /// Whether it came to a group that others had founded: it then starts as nobody and asks to be taken in.
+    pub joins: bool,
 }
 
 /// Why the VERSION file cannot be used.
@@ -81,11 +84,12 @@ pub fn init(dir: &Path, wanted: &Identity, layout_version: u32) -> Result<Identi
 
 /// The file of `identity`.
 pub(crate) fn render(identity: &Identity, layout_version: u32) -> String {
-    let Identity { cluster_id, scm_id, created_ms, raft_group } = identity;
+    let Identity { cluster_id, scm_id, created_ms, raft_group, joins } = identity;
     let group = if raft_group == cluster_id { String::new() } else { format!("raftGroup={raft_group}\n") };
+    let joins = if *joins { "raftJoins=true\n" } else { "" };
     format!(
         "nodeType=SCM\nclusterID={cluster_id}\nscmUuid={scm_id}\ncTime={created_ms}\n\
-         layoutVersion={layout_version}\n{group}"
+         layoutVersion={layout_version}\n{group}{joins}"
     )
 }
 
@@ -133,6 +137,7 @@ pub(crate) fn read_file(file: PathBuf) -> Result<Identity, IdentityError> {
         cluster_id,
         scm_id: get("scmUuid")?,
         created_ms: get("cTime").ok().and_then(|text| text.parse().ok()).unwrap_or(0),
+        joins: get("raftJoins").is_ok_and(|text| text == "true"),
     })
 }
 
@@ -142,7 +147,8 @@ mod tests {
 
     fn identity(n: u8) -> Identity {
         let cluster_id = format!("CID-{n}");
-        Identity { raft_group: cluster_id.clone(), cluster_id, scm_id: format!("scm-{n}"), created_ms: 7 }
+        let (raft_group, scm_id) = (cluster_id.clone(), format!("scm-{n}"));
+        Identity { raft_group, cluster_id, scm_id, created_ms: 7, joins: n == 2 }
     }
 
     #[test]
@@ -155,6 +161,9 @@ mod tests {
         assert_eq!(init(dir.path(), &again, 10).unwrap(), identity(1), "the first one stays");
         let other = init(dir.path(), &identity(2), 10).unwrap_err();
         assert!(other.to_string().contains("cluster CID-1, not CID-2"), "{other}");
+        let dir = tempfile::tempdir().unwrap();
+        init(dir.path(), &identity(2), 10).unwrap();
+        assert_eq!(read(dir.path()).unwrap(), identity(2), "that it joins is written down");
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub mod container;
 pub mod deletion;
 mod identity;
 mod loops;
+mod members;
 mod metrics;
 pub mod node;
 mod pages;
@@ -29,7 +30,7 @@ mod service;
 mod start;
 mod wire;
 
-pub use config::{Config, ConfigError, ScmMember};
+pub use config::{Config, ConfigError, ScmMember, member_number};
 pub use identity::{Identity, IdentityError, init, read as identity};
 pub use restore::{IDS_SKIPPED, RestoreError, Restored, restore};
 pub use start::{Running, StartError, start};

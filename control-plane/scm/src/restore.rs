@@ -73,7 +73,8 @@ pub fn restore(
     }
     let found = identity::read_file(backup.join(VERSION));
     let found = found.map_err(|source| RestoreError::Backup { dir: backup.to_owned(), source })?;
-    let identity = Identity { raft_group: format!("{}+{chance:08x}", found.cluster_id), ..found };
+    let identity =
+        Identity { raft_group: format!("{}+{chance:08x}", found.cluster_id), joins: false, ..found };
     let (me, founders) = founders(config);
     let member = founders.into_values().next().expect("an SCM that runs alone is its own founder");
     let group = ClusterId(identity.raft_group.clone());

@@ -28,6 +28,7 @@ use crate::cluster::{Cluster, Now};
 use crate::config::{Config, ConfigError, ScmMember};
 use crate::identity::{self, Identity, IdentityError};
 use crate::loops;
+use crate::members;
 use crate::pages::Pages;
 use crate::replicated::ScmMachine;
 use crate::scm::Scm;
@@ -109,7 +110,7 @@ pub async fn start(config: Config, rocks: RocksShared, clock: Arc<dyn Clock>) ->
         config.dir.join(REPLICA_DIR),
         ClusterId(identity.raft_group.clone()),
         me,
-        Beginning::Found(founders),
+        if identity.joins { Beginning::Join } else { Beginning::Found(founders) },
     );
     let machine = ScmMachine::new(Arc::clone(&cluster));
     let stamps = Arc::new(Stamps(Arc::clone(&clock)));
@@ -165,6 +166,9 @@ pub async fn start(config: Config, rocks: RocksShared, clock: Arc<dyn Clock>) ->
             (scm.config.operators.clone(), Arc::new(Pages(Arc::clone(&scm))), drain.clone());
         tokio::spawn(async move { ops::serve(listener, Plain, operators, watched, &drain).await });
     }
+    if scm.identity.joins {
+        tokio::spawn(members::join(Arc::clone(&scm), drain.clone()));
+    }
     tokio::spawn(loops::follow_leadership(Arc::clone(&scm), drain.clone()));
     tokio::spawn(loops::propose_changes(Arc::clone(&scm), proposed, drain.clone()));
     tokio::spawn(loops::watch(Arc::clone(&scm), drain.clone()));
@@ -181,7 +185,7 @@ pub(crate) fn founders(config: &Config) -> (MemberId, BTreeMap<MemberId, Member>
         return (me, BTreeMap::from([(me, Member { name: config.host_name.clone(), address })]));
     }
     let member = |m: &ScmMember| {
-        let member = Member { name: m.host.clone(), address: format!("{}:{}", m.host, m.raft_port) };
+        let member = Member { name: m.name.clone(), address: format!("{}:{}", m.host, m.raft_port) };
         (MemberId(m.number), member)
     };
     (me, config.members.iter().map(member).collect())

@@ -1,6 +1,6 @@
 //! A service, apart from how it is reached: one async function from request message to response message.
 //!
-//! Owns    [`Rpc`] (the name of one call on each wire), [`Service`] (what answers it), [`RpcClient`] (what asks it),
+//! Owns    [`Rpc`] (the name of one call on each wire), [`Service`] (what answers it), [`RpcClient`] (what asks it), `Failover` (a group of servers),
 //!         [`CallContext`] (who asks, and until when), [`Fault`] (a failed call, as Java peers name it), [`Methods`]
 //!         (which calls a port serves).
 //! Never   reads a socket: `hadoop` and `grpc` are the adapters, and one service value serves both.
@@ -15,12 +15,16 @@
 pub mod catalog;
 mod client;
 mod context;
+#[cfg(feature = "hadoop-rpc")]
+mod failover;
 mod fault;
 mod malformed;
 mod methods;
 
 pub use client::{Advice, CallError, CallOptions, RpcClient};
 pub use context::{CallContext, Caller, CallerNote, ClientId, TransportKind};
+#[cfg(feature = "hadoop-rpc")]
+pub use failover::Failover;
 pub use fault::{Fault, FaultKind, class};
 pub use malformed::Malformed;
 #[cfg(feature = "hadoop-rpc")]

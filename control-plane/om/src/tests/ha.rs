@@ -145,8 +145,7 @@ async fn run_member(
     let directory = Directory {
         node_id: format!("om{id}"),
         oms: (1..=3).map(om).collect(),
-        scm_host: "localhost".into(),
-        scm_port: 1,
+        scms: vec![("localhost".into(), 1)],
     };
     let upload = AtomicI64::new(0);
     let draws = Draws {

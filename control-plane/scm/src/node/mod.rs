@@ -6,6 +6,7 @@
 //! Source  wire facts: scm.md 1.4, 1.5, 2.6.
 
 mod health;
+pub mod racks;
 mod registry;
 mod usage;
 

@@ -226,6 +226,16 @@ impl Nodes {
         self.nodes.is_empty()
     }
 
+    /// Whether the rack of a node of this name or address is known.
+    pub fn knows_rack(&self, host: &str, address: IpAddr) -> bool {
+        self.racks.contains_key(host) || self.racks.contains_key(&address.to_canonical().to_string())
+    }
+
+    /// From now on nodes that register from `address` are in `rack`.
+    pub fn set_rack(&mut self, address: IpAddr, rack: String) {
+        self.racks.insert(address.to_canonical().to_string(), rack);
+    }
+
     /// Registers a node that called from `peer`, or registers it again.
     ///
     /// Its address becomes the one it called from, its place in the network is looked up; the operational state it

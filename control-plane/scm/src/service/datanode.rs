@@ -19,7 +19,7 @@ use allotrope_types::{ContainerId, DatanodeId};
 use super::lacks;
 use crate::audit::{self, Act};
 use crate::cluster::{Cluster, Now, Report, reregister};
-use crate::node::{Health, Layout, OperationalState, Usage};
+use crate::node::{Health, Layout, OperationalState, Usage, racks};
 use crate::scm::Scm;
 use crate::wire;
 
@@ -43,6 +43,7 @@ impl Service<DatanodeHeartbeat> for DatanodeService {
             Ok(Type::GetVersion) => response.get_version_response = Some(self.version()),
             Ok(Type::Register) => {
                 let register = request.register_request.ok_or_else(|| lacks("registerRequest"))?;
+                self.find_rack(&context, &register).await;
                 response.register_response = Some(self.register(&context, register)?);
             }
             Ok(Type::SendHeartbeat) => {
@@ -62,6 +63,25 @@ impl DatanodeService {
         let identity = &self.0.identity;
         let keys = vec![pair("scmUuid", &identity.scm_id), pair("clusterID", &identity.cluster_id)];
         ScmVersionResponseProto { software_version: 1, keys }
+    }
+
+    /// Asks the operator's script, if there is one, for the rack of a node that no table names.
+    async fn find_rack(&self, context: &CallContext, request: &ScmRegisterRequestProto) {
+        let scm = &self.0;
+        let Some(script) = &scm.config.rack_script else { return };
+        let address = context.caller.remote.ip().to_canonical();
+        let host = &request.extended_datanode_details.datanode_details.host_name;
+        if scm.cluster().nodes.knows_rack(host, address) {
+            return;
+        }
+        match racks::ask(script, address).await {
+            Ok(rack) => scm.cluster().nodes.set_rack(address, rack),
+            Err(error) => tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                host,
+                "a datanode is taken to be in the default rack"
+            ),
+        }
     }
 
     fn register(

@@ -189,9 +189,22 @@ async fn om_is_told_who_scm_is_and_which_datanode_is_near() {
     let tree = world.block_call(tree).await.unwrap().get_cluster_tree_response.unwrap().cluster_tree;
     let racks: Vec<_> = tree.children_map.iter().map(|c| c.network_name.as_deref().unwrap()).collect();
     assert_eq!((tree.num_of_leaves, racks), (Some(3), vec!["default-rack", "rack-b"]));
-    let join =
-        scm_block::ScmBlockLocationRequest { cmd_type: scm_block::Type::AddScm as i32, ..Default::default() };
-    let answer = world.block_call(join).await.unwrap();
-    assert_eq!((answer.success, answer.status), (Some(false), ScmStatus::UnsupportedOperation.number()));
+    for (cluster, says) in
+        [("CID-other", "not of CID-other"), (crate::support::CLUSTER, "name it in the settings")]
+    {
+        let asked = allotrope_proto::hdds::AddScmRequestProto {
+            cluster_id: cluster.into(),
+            scm_id: "scm-9".into(),
+            ratis_addr: "127.0.0.1:9".into(),
+        };
+        let join = scm_block::ScmBlockLocationRequest {
+            cmd_type: scm_block::Type::AddScm as i32,
+            add_scm_request_proto: Some(asked),
+            ..Default::default()
+        };
+        let answer = world.block_call(join).await.unwrap();
+        assert_eq!((answer.success, answer.status), (Some(false), ScmStatus::InternalError.number()));
+        assert!(answer.message().contains(says), "{answer:?}");
+    }
     world.stop().await;
 }

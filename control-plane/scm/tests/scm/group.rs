@@ -23,6 +23,7 @@ async fn a_group_of_three_outlives_its_leader_and_gives_no_id_twice() {
             let at = usize::from(n) * 4;
             ScmMember {
                 number: u64::from(n) + 1,
+                name: format!("scm{}", n + 1),
                 host: "127.0.0.1".into(),
                 raft_port: ports[at],
                 datanode_port: ports[at + 1],

@@ -22,7 +22,7 @@ use allotrope_proto::scm_block::{
     self, AllocateBlockResponse, ScmBlockLocationRequest, ScmBlockLocationResponse,
 };
 use allotrope_proto::scm_container::{self, ScmContainerLocationRequest, ScmContainerLocationResponse};
-use allotrope_scm::clock::SystemClock;
+use allotrope_scm::clock::{Clock, SystemClock};
 use allotrope_scm::{Config, Identity, Running};
 use allotrope_types::{ByteCount, DatanodeId, ReplicationConfig};
 
@@ -93,6 +93,7 @@ pub(crate) fn init_as(dir: &Path, scm_id: &str) {
         scm_id: scm_id.into(),
         created_ms: 1,
         raft_group: CLUSTER.into(),
+        joins: false,
     };
     allotrope_scm::init(dir, &wanted, 10).unwrap();
 }
@@ -107,8 +108,13 @@ impl World {
 
     /// The same without waiting: one of several.
     pub(crate) async fn start_member(config: Config) -> World {
+        World::start_by(config, Arc::new(SystemClock::new())).await
+    }
+
+    /// The same by another clock than the machine's.
+    pub(crate) async fn start_by(config: Config, clock: Arc<dyn Clock>) -> World {
         let rocks = RocksShared::new(8 << 20, 8 << 20).unwrap();
-        let running = allotrope_scm::start(config, rocks, Arc::new(SystemClock::new())).await.unwrap();
+        let running = allotrope_scm::start(config, rocks, clock).await.unwrap();
         World {
             datanode: Wires::to(running.datanode_address, 1),
             block: Wires::to(running.block_address, 2),

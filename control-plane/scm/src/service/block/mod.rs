@@ -10,14 +10,15 @@ mod sort;
 
 use std::sync::Arc;
 
-use allotrope_proto::hdds::GetScmInfoResponseProto;
+use allotrope_consensus::{Member, MemberId};
+use allotrope_proto::hdds::{AddScmResponseProto, GetScmInfoResponseProto};
 use allotrope_proto::rpc::{CallContext, Fault, Service, catalog::ScmBlockSend};
 use allotrope_proto::scm_block::{ScmBlockLocationRequest, ScmBlockLocationResponse, Type};
 use allotrope_types::ScmStatus;
 
 use super::lacks;
 use crate::audit::{self, Act};
-use crate::config::ScmMember;
+use crate::members;
 use crate::scm::Scm;
 
 /// Answers OM.
@@ -85,12 +86,17 @@ impl Service<ScmBlockSend> for BlockService {
                 response.get_cluster_tree_response = Some(sort::tree(scm));
                 None
             }
-            Type::AddScm => Some(Failed {
-                status: ScmStatus::UnsupportedOperation,
-                message:
-                    "this SCM takes no members while it runs; name all of them when the group is founded"
-                        .to_owned(),
-            }),
+            Type::AddScm => {
+                let asked = request.add_scm_request_proto.ok_or_else(|| lacks("addScmRequestProto"))?;
+                let params = [("scm", asked.scm_id.clone()), ("address", asked.ratis_addr.clone())];
+                let added = members::add(scm, &asked).await;
+                let why = added.as_ref().err().map(|why| why as &dyn std::fmt::Display);
+                audit::write(Act::Write, &context, "ADD_SCM", &params, why);
+                let success = added.is_ok();
+                response.add_scm_response = Some(AddScmResponseProto { success, scm_id: Some(asked.scm_id) });
+                let refused = |message| Failed { status: ScmStatus::InternalError, message };
+                added.map_err(|why| refused(why.to_string())).err()
+            }
         };
         if let Some(failed) = failed {
             response.success = Some(false);
@@ -101,23 +107,24 @@ impl Service<ScmBlockSend> for BlockService {
     }
 }
 
-/// Who this SCM is, and the members of its group as `host:port:ROLE:id:host`. Of the others only the number is known here.
+/// Who this SCM is, and the members of its group as `host:port:ROLE:id:host`. Of the others the name stands for the id.
 pub(crate) fn scm_info(scm: &Scm) -> GetScmInfoResponseProto {
     let (config, id) = (&scm.config, &scm.identity.scm_id);
     let mine = if scm.term().is_some() { "LEADER" } else { "FOLLOWER" };
     let alone = |host: &str, port: u16| vec![format!("{host}:{port}:{mine}:{id}:{host}")];
-    let leader = scm.raft.status().now().leader.map(|id| id.0);
-    let of = |member: &ScmMember| {
-        let (host, port) = (&member.host, member.raft_port);
-        if member.number == config.member {
-            return format!("{host}:{port}:{mine}:{id}:{host}");
-        }
-        let role = if leader == Some(member.number) { "LEADER" } else { "FOLLOWER" };
-        format!("{host}:{port}:{role}:{}:{host}", member.number)
+    let status = scm.raft.status().now();
+    let of = |number: &MemberId, member: &Member| {
+        let (host, _) = member.address.rsplit_once(':').unwrap_or((&member.address, ""));
+        let (role, id) = match (number.0 == config.member, status.leader == Some(*number)) {
+            (true, _) => (mine, id),
+            (false, true) => ("LEADER", &member.name),
+            (false, false) => ("FOLLOWER", &member.name),
+        };
+        format!("{}:{role}:{id}:{host}", member.address)
     };
-    let peer_roles = match config.members.as_slice() {
-        [] => alone(&config.host_name, config.raft_address.port()),
-        members => members.iter().map(of).collect(),
+    let peer_roles = match config.members.is_empty() {
+        true => alone(&config.host_name, config.raft_address.port()),
+        false => status.members.iter().map(|(number, member)| of(number, member)).collect(),
     };
     GetScmInfoResponseProto { cluster_id: scm.identity.cluster_id.clone(), scm_id: id.clone(), peer_roles }
 }

@@ -37,14 +37,15 @@ pub(super) fn replication_manager() -> ReplicationManagerStatusResponseProto {
     ReplicationManagerStatusResponseProto { is_running: false }
 }
 
-/// Hands leadership to the member of that number or host; to any other one if none is named.
+/// Hands leadership to the member of that name, number or host; to any other one if none is named.
 pub(super) async fn transfer_leadership(scm: &Scm, to: &str) -> Result<(), Fault> {
     let others = scm.config.members.iter().filter(|member| member.number != scm.config.member);
-    let named = |m: &&crate::ScmMember| to.is_empty() || m.host == to || m.number.to_string() == to;
+    let named =
+        |m: &&crate::ScmMember| to.is_empty() || m.name == to || m.host == to || m.number.to_string() == to;
     let mut fitting = others.filter(named);
     let refused = |why: String| Fault::application(class::SCM, why);
     let Some(member) = fitting.next() else {
-        return Err(refused(format!("no other SCM of this group has the number or host {to:?}")));
+        return Err(refused(format!("no other SCM of this group has the name, number or host {to:?}")));
     };
     let number = MemberId(member.number);
     scm.raft.transfer_leadership(number).await.map_err(|why| refused(why.to_string()))
