@@ -6,11 +6,29 @@ use std::time::Duration;
 
 /// Bytes a second of 1 MiB operations `rw` (`write` or `read`), `depth` at once.
 pub(crate) fn fio(rw: &str, depth: usize, dir: &Path, turn: Duration) -> f64 {
+    run(rw, depth, dir, turn, &["--overwrite=1", "--size=1G", "--time_based"])
+}
+
+/// Bytes a second of 1 MiB writes that extend `streams` files, each flushed after every 4 MiB: what durable blocks cost the
+/// file system and the disk, with no server.
+pub(crate) fn fio_durable(streams: usize, dir: &Path, turn: Duration) -> f64 {
+    let size = format!("--size={}M", 2048 / streams);
+    let jobs = format!("--numjobs={streams}");
+    let files = ["--fdatasync=4", "--fallocate=none", "--group_reporting", "--unlink=1"];
+    run("write", 1, dir, turn, &[&files[..], &[&size, &jobs]].concat())
+}
+
+fn run(rw: &str, depth: usize, dir: &Path, turn: Duration, more: &[&str]) -> f64 {
     let file = dir.join("fio");
+    let name = |file: &Path, more: &[&str]| match more.contains(&"--group_reporting") {
+        true => vec![format!("--filename_format={}.$jobnum", file.display())],
+        false => vec![format!("--filename={}", file.display())],
+    };
     let out = Command::new("fio")
         .args(["--name=limit", "--ioengine=io_uring", "--direct=1", "--output-format=json", "--thread=1"])
-        .args(["--bs=1M", "--size=1G", "--time_based", "--overwrite=1"])
-        .arg(format!("--filename={}", file.display()))
+        .arg("--bs=1M")
+        .args(more)
+        .args(name(&file, more))
         .arg(format!("--rw={rw}"))
         .arg(format!("--iodepth={depth}"))
         .arg(format!("--runtime={}", turn.as_secs().max(1)))

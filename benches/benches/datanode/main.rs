@@ -7,7 +7,7 @@
 //!
 //! `./dev bench datanode` prints the tables; with `-- --save` their sections of docs/performance/datanode.md are written
 //! anew, with `-- --quick` turns are fewer and shorter, with `-- write read` these parts are measured. Parts: write, read,
-//! small, metadata, start, profile, and `soak`, ten minutes long, which runs only when it is asked for by name.
+//! small, metadata, start, memory, profile, and `soak`, which is `memory` for ten minutes and runs only when it is asked for.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a bench prints its findings")]
 #![allow(clippy::disallowed_methods, reason = "a bench reads the machine and writes its report itself")]
 #![allow(clippy::unwrap_used, reason = "a bench that cannot run says where")]
@@ -37,22 +37,21 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 struct Effort {
     pairs: usize,
     turn: Duration,
-    /// How long the mixed load of the memory part lasts.
-    soak: Duration,
 }
 
 /// Measures one part of the report.
 type Measure = fn(&mut Report, Effort);
 
 /// The parts of the report, by the names they can be asked for with, and whether all means them too.
-const PARTS: [(&str, Measure, bool); 7] = [
+const PARTS: [(&str, Measure, bool); 8] = [
     ("write", writes::measure, true),
     ("read", reads::measure, true),
     ("small", small::measure, true),
     ("metadata", metadata::measure, true),
     ("start", memory::measure_start, true),
+    ("memory", |report, effort| memory::measure_load(report, effort.turn * 15), true),
     ("profile", profile::measure, true),
-    ("soak", memory::measure_soak, false),
+    ("soak", |report, _| memory::measure_load(report, Duration::from_secs(600)), false),
 ];
 
 fn main() {
@@ -72,8 +71,8 @@ fn main() {
         std::process::exit(2);
     }
     let effort = match flags.contains(&"--quick") {
-        true => Effort { pairs: 1, turn: Duration::from_secs(1), soak: Duration::from_secs(20) },
-        false => Effort { pairs: 3, turn: Duration::from_secs(2), soak: Duration::from_secs(600) },
+        true => Effort { pairs: 1, turn: Duration::from_secs(1) },
+        false => Effort { pairs: 3, turn: Duration::from_secs(2) },
     };
     let mut report = Report::new();
     for (name, measure, in_all) in PARTS {

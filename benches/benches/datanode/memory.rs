@@ -90,7 +90,8 @@ fn mix(client: &Client, server: &Server, first: i64, time: Duration) -> u64 {
     done.into_iter().sum::<i64>() as u64
 }
 
-pub(crate) fn measure_soak(report: &mut Report, effort: Effort) {
+/// A mixed load of `lasts`, or of 200 GiB, and idle connections.
+pub(crate) fn measure_load(report: &mut Report, lasts: Duration) {
     let how = How { memory: 64 << 20, ..DISK };
     report.section(
         "Memory",
@@ -110,7 +111,7 @@ pub(crate) fn measure_soak(report: &mut Report, effort: Effort) {
     row(report, "started".into());
     let (began, mut bytes, mut files) = (Instant::now(), 0, 0);
     let mut first = 1000;
-    while began.elapsed() < effort.soak && (bytes as f64) < 200.0 * GIB {
+    while began.elapsed() < lasts && (bytes as f64) < 200.0 * GIB {
         bytes += write(&client, &server, 8, first, Duration::from_secs(2));
         remove(&client, &server, 8, first);
         files += mix(&client, &server, first + 100, Duration::from_secs(2));

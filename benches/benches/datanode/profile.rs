@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// What a symbol is for, by parts of its name; the first that fits wins.
-const KINDS: [(&str, &[&str]); 9] = [
+const KINDS: [(&str, &[&str]); 10] = [
     (
         "copying out of the socket (kernel)",
         &["copy_to_iter", "rep_movs", "copy_user", "copy_to_user", "skb_copy", "_copy_"],
@@ -77,6 +77,19 @@ const KINDS: [(&str, &[&str]); 9] = [
         ],
     ),
     ("RocksDB", &["rocksdb"]),
+    (
+        "interrupts and their locks (kernel)",
+        &[
+            "spin_unlock_irq",
+            "softirq",
+            "irqentry",
+            "sysvec",
+            "asm_common_interrupt",
+            "pv_native",
+            "entry_SYSCALL",
+            "syscall",
+        ],
+    ),
 ];
 
 pub(crate) fn measure(report: &mut Report, effort: Effort) {
