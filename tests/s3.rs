@@ -100,6 +100,7 @@ fn boto3_is_answered_as_aws_answers_it() {
             "boto3_bad_input.py",
             "boto3_multipart.py",
             "boto3_tags_versions.py",
+            "boto3_refusals.py",
         ] {
             let world = &world;
             scope.spawn(move || world.runs_python(script, &[]));

@@ -163,7 +163,7 @@ pub fn start_with<L: ScmLink>(
     for n in 1..shards.count() {
         let door = lobby.door.clone();
         let listening = shards.run_on(ShardId(n), "accept", move |shard| async move {
-            let listener = shard.listen(address)?;
+            let listener = shard.listen_along(address)?;
             let task = shard.clone();
             drop(shard.spawn("accept", async move { server::serve(task, listener, door).await }));
             Ok::<_, NetError>(())

@@ -126,8 +126,18 @@ fn addr_of(any: rustix::net::SocketAddrAny) -> io::Result<SocketAddr> {
 }
 
 impl Shard {
-    /// Listens on `addr`. Other shards may listen on the same one; the kernel spreads connections over them.
+    /// Listens on `addr`, where nobody else may listen: not another process either that would share its port. Further shards
+    /// join with [`Shard::listen_along`].
     pub fn listen(&self, addr: SocketAddr) -> Result<TcpListener, NetError> {
+        self.listen_as(addr, false)
+    }
+
+    /// Listens on an address that another shard listens on; the kernel spreads connections over them.
+    pub fn listen_along(&self, addr: SocketAddr) -> Result<TcpListener, NetError> {
+        self.listen_as(addr, true)
+    }
+
+    fn listen_as(&self, addr: SocketAddr, along: bool) -> Result<TcpListener, NetError> {
         if let Exec::Sim(exec) = self.exec() {
             let listener = exec.network().listen(exec, addr);
             let local = listener.local_addr();
@@ -136,8 +146,10 @@ impl Shard {
         let listen = || -> io::Result<TcpListener> {
             let fd = socket_for(addr)?;
             sockopt::set_socket_reuseaddr(&fd, true)?;
-            sockopt::set_socket_reuseport(&fd, true)?;
+            sockopt::set_socket_reuseport(&fd, along)?;
             rustix::net::bind(&fd, &addr)?;
+            // The first binds alone, so that a port in use is refused, and opens the port to the others then.
+            sockopt::set_socket_reuseport(&fd, true)?;
             rustix::net::listen(&fd, 1024)?;
             let local = addr_of(rustix::net::getsockname(&fd)?)?;
             let from = Listening::Real(Watch::new(self.exec(), fd)?);

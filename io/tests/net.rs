@@ -66,7 +66,9 @@ fn bytes_flow_both_ways_past_the_socket_buffers() {
 fn every_shard_may_listen_on_one_port_and_a_refused_connection_is_told() {
     on_each_back(|shard| async move {
         let first = shard.listen(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-        let second = shard.listen(first.local_addr()).unwrap();
+        let second = shard.listen_along(first.local_addr()).unwrap();
+        let third = shard.listen(first.local_addr()).unwrap_err();
+        assert_eq!(third.source.kind(), std::io::ErrorKind::AddrInUse, "nobody else may share the port");
         assert_eq!(first.local_addr(), second.local_addr());
         let addr = first.local_addr();
         drop((first, second));

@@ -104,7 +104,7 @@ pub(crate) fn sink() {
     let mut address = SocketAddr::from(([127, 0, 0, 1], 0));
     for n in 0..SHARDS {
         let listening = shards.run_on(ShardId(n), "accept", move |shard| async move {
-            let listener = shard.listen(address).unwrap();
+            let listener = if n == 0 { shard.listen(address) } else { shard.listen_along(address) }.unwrap();
             let bound = listener.local_addr();
             let task = shard.clone();
             drop(shard.spawn("accept", async move {

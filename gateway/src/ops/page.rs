@@ -131,3 +131,12 @@ fn an_operation_is_there_or_it_is_not() {
     assert!(both.is_empty(), "{both:?}");
     assert!(PARTLY.iter().all(|(name, _)| IMPLEMENTED.contains(name)));
 }
+
+#[test]
+fn every_operation_that_works_has_its_likeliest_errors_tried() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/s3/boto3_refusals.py");
+    let rows = std::fs::read_to_string(path).unwrap();
+    let missing: Vec<_> =
+        IMPLEMENTED.iter().filter(|name| !rows.contains(&format!("\n    \"{name}\": ("))).collect();
+    assert!(missing.is_empty(), "boto3_refusals.py has no rows for {missing:?}");
+}
