@@ -105,8 +105,8 @@ pub(crate) struct Ring {
 
 /// So many operations that were pushed are submitted at once, whatever else is about to be pushed. When a whole batch was
 /// answered together, the device works on the first of the next while the others are being prepared: with one submission a turn
-/// it rests meanwhile, which cost a quarter of the random reads (docs/performance/io.md). One at a time is no faster and costs
-/// a system call each.
+/// it rests meanwhile, and random reads fall behind fio's by far more than the bench's target (`./dev bench io -- disk`). One at a
+/// time costs a system call each and gains little.
 const SUBMIT_AT: usize = 4;
 
 /// The kernel takes no larger registered buffer.
@@ -117,8 +117,9 @@ impl Ring {
     pub(crate) fn new(depth: usize) -> io::Result<Ring> {
         let entries = u32::try_from(depth.next_power_of_two().clamp(8, 4096)).unwrap_or(4096);
         // One thread submits and asks for completions when it is ready for them: no interrupts to its other work.
-        // (Deferring completions altogether, DEFER_TASKRUN, hides them from who polls the ring, and by way of an eventfd it
-        // won nothing.)
+        // (Not DEFER_TASKRUN: its answers are posted when this thread next enters the kernel for this ring. On kernel 6.18 that
+        // wakes an eventfd, but no poll that waits on the ring already, and that poll is how glommio learns of an answer. By way
+        // of an eventfd the random reads were no faster.)
         let ring = IoUring::builder()
             .setup_coop_taskrun()
             .setup_single_issuer()

@@ -108,9 +108,9 @@ pub(crate) fn measure(report: &mut Report, effort: Effort) {
         "One shard against fio's io_uring engine with one thread: O_DIRECT on one file that exists whole. The buffers are \
          registered where memlock allows; fio registers none. Random reads are answered in batches here, all that are under \
          way at once, so the device rests until the next ones reach it: operations are submitted four at a time, and one at a \
-         time while fewer than four are with the device. (Submitted once a turn of the shard, 32 at a time, the same machine \
-         reached 0.74 of fio's IOPS; eight at a time 0.84; four 0.88; one 0.92 with 0.04 CPU s/GiB more. What is left is CPU: \
-         a task's wake-up, its poll with two looks at the clock, and glommio's own system calls before it sleeps.)",
+         time while fewer than four are with the device. What is left of the difference is CPU: a task's wake-up, its poll with \
+         two looks at the clock, and glommio's own system calls before it sleeps. A timer is pending on the shard throughout, \
+         as on every shard of a datanode.",
         "what | ours | fio | ratio | target | CPU s/GiB | fio's | CPU target",
     );
     let path = file_of("block", effort.file_len);
