@@ -7,24 +7,26 @@ use crate::commands::CommandError;
 use crate::config::Config;
 use crate::container::load::{self, Found};
 use crate::format::datanode_id::DatanodeIdFile;
+use crate::format::layout::VolumePaths;
 use crate::identity::{self, IdentityError};
 use crate::metadata::{Batch, Durability, Family, MetadataError};
 use crate::metrics::Metrics;
 use crate::server::Door;
 use crate::store::{Event, Node, ShardMessage, Store};
 use crate::volume::open::OpenMetadata;
-use crate::volume::{Kept, Volume, VolumeError, open};
+use crate::volume::{Kept, Volume, VolumeError, check, open};
 use allotrope_io::{AskError, Inbox, Mesh, Shard, ShardId, Shards, SharedFile};
 use allotrope_proto::container::ContainerCreateInfo;
 use allotrope_types::{ContainerId, DatanodeId, ReplicaState};
 use futures_util::future::{Either, select};
 use prost::Message;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::pin::pin;
-use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// Messages that may wait at one shard.
 const INBOX: usize = 1024;
@@ -54,6 +56,17 @@ pub enum BootError {
     /// The list of all containers cannot be read.
     #[error("the list of this datanode's containers cannot be used")]
     Witnessed(#[from] MetadataError),
+    /// A volume's containers cannot be listed.
+    #[error("the containers of {path} cannot be listed: {why}")]
+    Load {
+        /// The volume's folder.
+        path: PathBuf,
+        /// What failed.
+        why: String,
+    },
+    /// It is not open yet.
+    #[error("the volumes are not open yet: SCM has not told which cluster this is")]
+    Closed,
     /// A shard is gone.
     #[error("a shard took no task: {0}")]
     Shard(#[from] AskError),
@@ -74,15 +87,20 @@ pub struct Lobby {
     pub door: Door,
     /// What it counts.
     pub metrics: Arc<Metrics>,
+    /// Why it cannot go on, once it cannot.
+    pub fatal: watch::Sender<Option<String>>,
     /// How many SCMs know it now.
     pub scms_registered: AtomicUsize,
+    /// The next volume's number.
+    indexes: AtomicUsize,
     mesh: Mesh<ShardMessage>,
     inboxes: Mutex<Option<Vec<Inbox<ShardMessage>>>>,
     events: mpsc::Sender<Event>,
     open_metadata: OpenMetadata,
     draw: Draw,
-    /// Held until the datanode is dropped.
-    _locks: Vec<SharedFile>,
+    /// By the folder they lock; held while it is in use.
+    locks: Mutex<BTreeMap<PathBuf, SharedFile>>,
+    holder: String,
 }
 
 impl Lobby {
@@ -96,12 +114,13 @@ impl Lobby {
         holder: &str,
     ) -> Result<(Arc<Lobby>, mpsc::Receiver<Event>), BootError> {
         let disk = shard.disk();
-        let mut locks = Vec::new();
-        locks.push(open::lock(disk, &config.metadata_dir.join("in_use.lock"), holder).await?.shared());
+        let mut locks = BTreeMap::new();
+        let lock = open::lock(disk, &config.metadata_dir.join("in_use.lock"), holder).await?;
+        locks.insert(config.metadata_dir.clone(), lock.shared());
         for root in &config.volumes {
             open::check_path(root)?;
-            let lock = crate::format::layout::VolumePaths::lock(root);
-            locks.push(open::lock(disk, &lock, holder).await?.shared());
+            let lock = open::lock(disk, &VolumePaths::lock(root), holder).await?;
+            locks.insert(root.clone(), lock.shared());
         }
         let file = identity::load(disk, &config, draw()).await?;
         let chosen = [
@@ -118,15 +137,23 @@ impl Lobby {
             identity: Mutex::new(file),
             door: Arc::new(OnceLock::new()),
             metrics,
+            fatal: watch::Sender::new(None),
             scms_registered: AtomicUsize::new(0),
+            indexes: AtomicUsize::new(0),
             mesh,
             inboxes: Mutex::new(Some(inboxes)),
             events,
             open_metadata,
             draw,
-            _locks: locks,
+            locks: Mutex::new(locks),
+            holder: holder.to_owned(),
         };
         Ok((Arc::new(lobby), receiver))
+    }
+
+    /// 16 bytes of chance.
+    pub fn random(&self) -> [u8; 16] {
+        (self.draw)()
     }
 
     /// Its name.
@@ -154,7 +181,7 @@ impl Lobby {
     /// Opens all volumes for `cluster_id`, formatting those that are new, loads their containers and lets commands in.
     pub async fn open(self: &Arc<Lobby>, shard: &Shard, cluster_id: &str) -> Result<Arc<Node>, BootError> {
         if let Some(node) = self.door.get() {
-            return Err(BootError::Open(node.volumes[0].version().cluster_id.clone()));
+            return Err(BootError::Open(node.cluster.clone()));
         }
         identity::check_layout(shard.disk(), &self.config, cluster_id, shard.clock().wall_ms()).await?;
         let volumes = self.open_volumes(shard, cluster_id).await?;
@@ -193,7 +220,9 @@ impl Lobby {
         let node = Arc::new(Node {
             id: self.id(),
             config: self.config.clone(),
-            volumes: usable,
+            cluster: cluster_id.to_owned(),
+            volumes: RwLock::new(usable.into()),
+            fatal: self.fatal.clone(),
             witnessed,
             events: self.events.clone(),
             metrics: self.metrics.clone(),
@@ -201,34 +230,118 @@ impl Lobby {
         });
         self.start_stores(&node, found, seen)?;
         drop(self.door.set(node.clone()));
+        for volume in node.volumes().iter() {
+            self.watch(shard, &node, volume);
+        }
         let (watched, task) = (node.clone(), shard.clone());
         drop(shard.spawn("space", async move { watch_space(&task, &watched).await }));
         Ok(node)
     }
 
-    async fn open_volumes(&self, shard: &Shard, cluster_id: &str) -> Result<Vec<Arc<Volume>>, BootError> {
+    /// Has a volume's disk checked now and then.
+    fn watch(self: &Arc<Lobby>, shard: &Shard, node: &Arc<Node>, volume: &Arc<Volume>) {
+        let watching = check::watch(shard.clone(), self.clone(), node.clone(), volume.clone());
+        drop(shard.spawn("disk checks", watching));
+    }
+
+    /// Makes `roots` the volumes in use: new ones are locked, opened and their containers taken in; those that are not
+    /// named any more are let go, as if they had failed. A new one that cannot be opened is left out.
+    pub async fn set_volumes(self: &Arc<Lobby>, shard: &Shard, roots: Vec<PathBuf>) -> Result<(), BootError> {
+        let Some(node) = self.door.get() else { return Err(BootError::Closed) };
+        if roots.is_empty() {
+            return Err(BootError::NoVolume { count: 0 });
+        }
+        let (stay, go): (Vec<_>, Vec<_>) = node.volumes().iter().cloned().partition(|volume| {
+            !volume.is_failed() && roots.iter().any(|root| root == volume.paths().root())
+        });
+        let new: Vec<_> =
+            roots.into_iter().filter(|root| stay.iter().all(|one| one.paths().root() != root)).collect();
+        // A volume that was taken out may come again under its old name, repaired: first it goes.
+        node.set_volumes(stay.clone());
+        for volume in go {
+            volume.set_failed("it is not among the configured folders any more");
+            node.drop_containers(&volume).await;
+            let root = volume.paths().root().to_owned();
+            self.locks.lock().unwrap_or_else(PoisonError::into_inner).remove(&root);
+        }
+        let mut volumes = stay;
+        for root in new {
+            match self.add_volume(shard, node, &root).await {
+                Ok(volume) => volumes.push(volume),
+                Err(e) => {
+                    let cause = std::error::Error::source(&e).map(ToString::to_string).unwrap_or_default();
+                    tracing::error!(path = %root.display(), error = %e, cause, "a volume is left out");
+                }
+            }
+            node.set_volumes(volumes.clone());
+        }
+        match volumes.is_empty() {
+            true => Err(BootError::NoVolume { count: 0 }),
+            false => Ok(()),
+        }
+    }
+
+    async fn add_volume(
+        self: &Arc<Lobby>,
+        shard: &Shard,
+        node: &Arc<Node>,
+        root: &Path,
+    ) -> Result<Arc<Volume>, BootError> {
+        open::check_path(root)?;
+        let lock = open::lock(shard.disk(), &VolumePaths::lock(root), &self.holder).await?.shared();
+        // Indexes are never used again: scans and checks of a volume that went may still be under way.
+        let index = self.indexes.fetch_add(1, Relaxed);
+        let volume = self.open_volume(shard, index, root, &node.cluster).await?;
+        let failed = |e: CommandError| BootError::Load { path: root.to_owned(), why: e.why };
+        let found = load::load(shard.disk(), &volume).await.map_err(failed)?;
+        self.locks.lock().unwrap_or_else(PoisonError::into_inner).insert(root.to_owned(), lock);
+        let mut homes: Vec<Vec<Found>> = Vec::new();
+        homes.resize_with(node.mesh.shards(), Vec::new);
+        let count = found.len();
+        let by_id: BTreeMap<ContainerId, Found> = found.into_iter().map(|one| (one.file.id, one)).collect();
+        witness(&*node.witnessed, &by_id).await?;
+        for (id, one) in by_id {
+            homes[node.home_of(id).0].push(one);
+        }
+        for (n, found) in homes.into_iter().enumerate() {
+            node.mesh.ask(ShardId(n), |reply| ShardMessage::Adopt { found, reply }).await?;
+        }
+        tracing::info!(volume = %volume.version().volume, path = %root.display(), containers = count, "a volume is in use");
+        self.watch(shard, node, &volume);
+        Ok(volume)
+    }
+
+    async fn open_volume(
+        &self,
+        shard: &Shard,
+        index: usize,
+        root: &Path,
+        cluster_id: &str,
+    ) -> Result<Arc<Volume>, VolumeError> {
         let id = self.id();
+        let version = match open::read_version(shard.disk(), root).await? {
+            Some(version) => version,
+            None => {
+                let fresh = open::fresh(cluster_id, id, (self.draw)(), shard.clock().wall_ms());
+                open::format(shard.disk(), root, &fresh).await?;
+                fresh
+            }
+        };
+        let space = shard.disk().space(root).await;
+        let space = space.map_err(|source| VolumeError::Disk { path: root.to_owned(), source })?;
+        let kept = Kept {
+            reserved: self.config.reserved.on(root, space.total),
+            soft: self.config.free_min_soft.as_u64(),
+            hard: self.config.free_min_hard.as_u64(),
+        };
+        open::open(shard, index, root, version, (cluster_id, id), kept, &self.open_metadata).await
+    }
+
+    async fn open_volumes(&self, shard: &Shard, cluster_id: &str) -> Result<Vec<Arc<Volume>>, BootError> {
         let mut volumes = Vec::new();
-        for (index, root) in self.config.volumes.iter().enumerate() {
-            let opened = async {
-                let version = match open::read_version(shard.disk(), root).await? {
-                    Some(version) => version,
-                    None => {
-                        let fresh = open::fresh(cluster_id, id, (self.draw)(), shard.clock().wall_ms());
-                        open::format(shard.disk(), root, &fresh).await?;
-                        fresh
-                    }
-                };
-                let space = shard.disk().space(root).await;
-                let space = space.map_err(|source| VolumeError::Disk { path: root.to_owned(), source })?;
-                let kept = Kept {
-                    reserved: self.config.reserved.on(root, space.total),
-                    soft: self.config.free_min_soft.as_u64(),
-                    hard: self.config.free_min_hard.as_u64(),
-                };
-                open::open(shard, index, root, version, (cluster_id, id), kept, &self.open_metadata).await
-            };
-            match opened.await {
+        for root in &self.config.volumes {
+            let index = self.indexes.fetch_add(1, Relaxed);
+            match self.open_volume(shard, index, root, cluster_id).await {
                 Ok(volume) => volumes.push(volume),
                 Err(e) => {
                     let cause = std::error::Error::source(&e).map(ToString::to_string).unwrap_or_default();
@@ -329,11 +442,6 @@ async fn watch_space(shard: &Shard, node: &Node) {
         if let Either::Right(_) = select(sleep, pin!(shard.stopping())).await {
             return;
         }
-        for volume in &node.volumes {
-            match shard.disk().space(volume.paths().root()).await {
-                Ok(space) => volume.set_fs(space),
-                Err(e) => volume.suspect(&CommandError::from(e)),
-            }
-        }
+        check::look_at_space(shard, node).await;
     }
 }

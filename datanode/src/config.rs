@@ -1,6 +1,9 @@
 //! What a datanode is told when it starts.
 
+use crate::container::delete_blocks::DeletionPace;
 use crate::metadata::Durability;
+use crate::scan::ScanConfig;
+use crate::volume::check::CheckConfig;
 use crate::volume::reserved::Reserved;
 use allotrope_io::Back;
 use allotrope_proto::ops::Operators;
@@ -78,6 +81,14 @@ pub struct Config {
     pub heartbeat_every: Duration,
     /// Time between heartbeats until SCM has registered the datanode (`hdds.heartbeat.initial-interval`, 2 s).
     pub heartbeat_first: Duration,
+    /// How volumes are checked.
+    pub check: CheckConfig,
+    /// How containers are scanned.
+    pub scan: ScanConfig,
+    /// How fast blocks are deleted.
+    pub deletion: DeletionPace,
+    /// The layout version that SCM is told (`allotrope.datanode.layout-version`); a Java SCM takes only its own.
+    pub layout_version: u32,
     /// The pages for operators (`hdds.datanode.http-address`, port 9882).
     pub operators: Operators,
     /// Time between full container reports (`hdds.container.report.interval`, 60 min).
@@ -108,9 +119,13 @@ impl Config {
             free_min_soft: ByteCount::gib(20),
             free_min_hard: ByteCount::gib(20),
             recovering_idle: Duration::from_secs(20 * 60),
+            check: CheckConfig::default(),
+            scan: ScanConfig::default(),
+            deletion: DeletionPace::default(),
+            layout_version: crate::identity::LAYOUT_VERSION,
+            operators: Operators::default(),
             heartbeat_every: Duration::from_secs(30),
             heartbeat_first: Duration::from_secs(2),
-            operators: Operators::default(),
             container_report_every: Duration::from_secs(3600),
         }
     }

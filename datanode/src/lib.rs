@@ -18,6 +18,7 @@ pub mod metadata;
 pub mod metrics;
 pub mod offline;
 pub mod running;
+pub mod scan;
 pub mod server;
 pub mod store;
 pub mod volume;

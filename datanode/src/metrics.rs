@@ -4,9 +4,13 @@
 //!         when the text is made.
 //! Units   seconds and bytes. A volume's label is its folder, as configured.
 
+use crate::scan::serve::Kind;
+use crate::scan::{Damage, Finding};
 use crate::store::Node;
 use crate::volume::Volume;
+use crate::volume::check::Seen;
 use allotrope_proto::container::{Result as WireResult, Type};
+use allotrope_proto::heartbeat::scm_command_proto::Type as ScmCommand;
 use allotrope_proto::ops::metrics::{
     Counter, EncodeLabelSet, Exposition, Family, Gauge, LabelSetEncoder, Registry, Seconds, register_build,
 };
@@ -53,6 +57,13 @@ pub struct Metrics {
     bytes_sent: Counter,
     checksum_mismatches: Counter,
     heartbeats: [Counter; 2],
+    scm_commands: Family<Labels, Counter>,
+    blocks_deleted: Counter,
+    bytes_deleted: Counter,
+    scanned: Family<Labels, Counter>,
+    scanned_bytes: Family<Labels, Counter>,
+    damage: Family<Labels, Counter>,
+    disk_checks: Family<Labels, Counter>,
     volume_bytes: Family<Labels, Gauge<u64, AtomicU64>>,
     volumes: [Gauge<u64, AtomicU64>; 2],
 }
@@ -92,6 +103,44 @@ impl Metrics {
             "Heartbeats to SCMs; when ok stands still SCM will call this datanode stale",
             beats,
         );
+        let scm_commands: Family<Labels, Counter> = Family::default();
+        registry.register(
+            "datanode_scm_commands",
+            "Commands of SCM's by outcome; stale_term and late ones come after a change of leader or a pause, unknown ones from a newer SCM",
+            scm_commands.clone(),
+        );
+        let blocks_deleted = Counter::default();
+        registry.register(
+            "datanode_blocks_deleted",
+            "Blocks that were deleted as SCM asked",
+            blocks_deleted.clone(),
+        );
+        let bytes_deleted = Counter::default();
+        registry.register(
+            "datanode_deleted_bytes",
+            "Bytes of blocks that were deleted",
+            bytes_deleted.clone(),
+        );
+        let scanned: Family<Labels, Counter> = Family::default();
+        registry.register(
+            "datanode_scanned_containers",
+            "Containers that were scanned; when data stands still damage is not looked for",
+            scanned.clone(),
+        );
+        let scanned_bytes: Family<Labels, Counter> = Family::default();
+        registry.register("datanode_scanned_bytes", "Bytes that scans read", scanned_bytes.clone());
+        let damage: Family<Labels, Counter> = Family::default();
+        registry.register(
+            "datanode_damage_found",
+            "What scans found wrong; all but corrupt_tree make a replica UNHEALTHY, and SCM repairs it elsewhere",
+            damage.clone(),
+        );
+        let disk_checks: Family<Labels, Counter> = Family::default();
+        registry.register(
+            "datanode_disk_checks",
+            "Checks of volumes by what they saw; broken and slow ones come before a volume is given up",
+            disk_checks.clone(),
+        );
         let volume_bytes: Family<Labels, Gauge<u64, AtomicU64>> = Family::default();
         registry.register(
             "datanode_volume_bytes",
@@ -113,6 +162,13 @@ impl Metrics {
             bytes_sent,
             checksum_mismatches,
             heartbeats,
+            scm_commands,
+            blocks_deleted,
+            bytes_deleted,
+            scanned,
+            scanned_bytes,
+            damage,
+            disk_checks,
             volume_bytes,
             volumes,
         }
@@ -137,11 +193,57 @@ impl Metrics {
         self.heartbeats[usize::from(!answered)].inc();
     }
 
+    /// A command of SCM's of type `number` came to this end.
+    pub fn scm_command(&self, number: i32, outcome: &'static str) {
+        let command = ScmCommand::try_from(number).map_or("unknown", |kind| kind.as_str_name());
+        self.scm_commands.get_or_create(&labels([("command", command), ("outcome", outcome)])).inc();
+    }
+
+    /// Blocks of so many bytes were deleted.
+    pub fn blocks_deleted(&self, blocks: u64, bytes: u64) {
+        self.blocks_deleted.inc_by(blocks);
+        self.bytes_deleted.inc_by(bytes);
+    }
+
+    /// A scan of a container has ended.
+    pub fn scanned(&self, kind: Kind, bytes: u64, findings: &[Finding]) {
+        self.scanned.get_or_create(&labels([("scan", kind.name())])).inc();
+        self.scanned_bytes.get_or_create(&labels([("scan", kind.name())])).inc_by(bytes);
+        for finding in findings {
+            self.damage_counter(finding.damage).inc();
+        }
+    }
+
+    /// How often scans found `damage`.
+    pub fn damage_found(&self, damage: Damage) -> u64 {
+        self.damage_counter(damage).get()
+    }
+
+    /// Bytes that scans of `kind` read.
+    pub fn scanned_bytes(&self, kind: Kind) -> u64 {
+        self.scanned_bytes.get_or_create(&labels([("scan", kind.name())])).get()
+    }
+
+    fn damage_counter(&self, damage: Damage) -> Counter {
+        self.damage.get_or_create(&labels([("damage", damage.name())])).clone()
+    }
+
+    /// A volume was checked.
+    pub fn disk_check(&self, seen: &Seen) {
+        let result = match seen {
+            Seen::Good => "good",
+            Seen::Gone(_) => "gone",
+            Seen::Broken(_) => "broken",
+            Seen::Slow => "slow",
+        };
+        self.disk_checks.get_or_create(&labels([("result", result)])).inc();
+    }
+
     /// All figures; those of the volumes as they are now.
     pub fn text(&self, node: Option<&Node>) -> Exposition {
         self.volume_bytes.clear();
         let mut counts = [0, 0];
-        for volume in node.iter().flat_map(|node| &node.volumes) {
+        for volume in node.map(Node::volumes).iter().flat_map(|volumes| volumes.iter()) {
             self.volume(volume);
             counts[usize::from(volume.is_suspect())] += 1;
         }

@@ -12,7 +12,7 @@ use crate::metadata::rocks::{RocksMetadata, RocksShared};
 use crate::metadata::{Metadata, MetadataError};
 use crate::server;
 use crate::volume::open::OpenMetadata;
-use allotrope_io::{AskError, Back, NetError, ShardId, Shards, ShardsConfig, StopReport, TaskDied};
+use allotrope_io::{AskError, Back, Clock, NetError, ShardId, Shards, ShardsConfig, StopReport, TaskDied};
 use allotrope_proto::grpc::{GrpcClient, GrpcClientConfig};
 use allotrope_proto::hadoop_rpc::{ClientConfig, HadoopClient};
 use allotrope_proto::net::{Drain, Plain, Target};
@@ -20,6 +20,7 @@ use allotrope_proto::ops;
 use allotrope_proto::rpc::ClientId;
 use allotrope_types::DatanodeId;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -182,7 +183,7 @@ pub fn start_with<L: ScmLink>(
                     if let Some((listener, _)) = pages {
                         serve_pages(&controlled, listener, &drain);
                     }
-                    control::run(controlled, links(), events, stopping).await;
+                    control::run(controlled, links(), events, stopping, Clock::tokio()).await;
                     drain.finish(PAGES_DRAIN).await;
                 }),
                 Err(e) => tracing::error!(error = %e, "the control thread has no runtime; SCM hears nothing"),
@@ -212,6 +213,26 @@ impl Running {
     /// Whether its volumes are open.
     pub fn is_open(&self) -> bool {
         self.lobby.door.get().is_some()
+    }
+
+    /// Resolves once the datanode cannot go on, with the reason: too many of its volumes failed.
+    pub async fn failed(&self) -> String {
+        let mut fatal = self.lobby.fatal.subscribe();
+        let why = match fatal.wait_for(Option::is_some).await {
+            Ok(why) => why.clone(),
+            // The lobby, which this holds, has the sender.
+            Err(_) => None,
+        };
+        why.unwrap_or_default()
+    }
+
+    /// Makes `roots` the volumes in use: new ones are opened, those that are not named are let go. Blocks until done.
+    pub fn set_volumes(&self, roots: Vec<PathBuf>) -> Result<(), StartError> {
+        let lobby = self.lobby.clone();
+        let setting = self.shards.run_on(ShardId(0), "volumes", move |shard| async move {
+            lobby.set_volumes(&shard, roots).await
+        })?;
+        Ok(setting.wait()??)
     }
 
     /// Stops: no new connection, commands that were read are carried out, and what has not ended after `within` is

@@ -7,11 +7,13 @@
 use crate::block::files::OpenFiles;
 use crate::commands::{self, CommandError, Request, Response};
 use crate::config::Config;
+use crate::container::delete_blocks::{self, Pending, Transaction};
 use crate::container::{Container, Counters, delete, load::Found, seal};
 use crate::metadata::{Durability, Metadata};
 use crate::metrics::Metrics;
+use crate::scan::serve::{self as scanning, Scans};
 use crate::volume::Volume;
-use allotrope_io::{Disk, Inbox, Mesh, Reply, Shard, ShardId};
+use allotrope_io::{Class, Disk, Inbox, Mesh, Reply, Shard, ShardId};
 use allotrope_proto::container::{BlockData, Type};
 use allotrope_types::{ContainerId, DatanodeId, DatanodeResult, LocalId, ReplicaIndex, ReplicaState};
 use futures_util::future::{Either, select};
@@ -19,9 +21,9 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 /// What reads are counted in, in bytes.
 const READ_PAGE: usize = 4096;
@@ -38,8 +40,12 @@ pub struct Node {
     pub id: DatanodeId,
     /// Its settings.
     pub config: Config,
-    /// Its volumes.
-    pub volumes: Vec<Arc<Volume>>,
+    /// The cluster it belongs to.
+    pub cluster: String,
+    /// Its volumes, those that failed among them. They change when the configuration is read again.
+    pub(crate) volumes: RwLock<Arc<[Arc<Volume>]>>,
+    /// Why the datanode cannot go on, once it cannot.
+    pub fatal: watch::Sender<Option<String>>,
     /// The list of all containers it ever made.
     pub witnessed: Arc<dyn Metadata>,
     /// Where changes are told to the control thread.
@@ -51,6 +57,46 @@ pub struct Node {
 }
 
 impl Node {
+    /// Its volumes now, those that failed among them.
+    pub fn volumes(&self) -> Arc<[Arc<Volume>]> {
+        self.volumes.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_volumes(&self, volumes: Vec<Arc<Volume>>) {
+        *self.volumes.write().unwrap_or_else(PoisonError::into_inner) = volumes.into();
+    }
+
+    /// Takes a volume out of use: its containers are not here any more, and SCM is told.
+    pub async fn fail_volume(&self, volume: &Arc<Volume>, why: &str) {
+        if !volume.set_failed(why) {
+            return;
+        }
+        self.drop_containers(volume).await;
+        let volumes = self.volumes();
+        let failed = volumes.iter().filter(|one| one.is_failed()).count();
+        let tolerated =
+            self.config.check.volumes_failed_max.unwrap_or(usize::MAX).min(volumes.len().saturating_sub(1));
+        if failed > tolerated {
+            let why = format!("{failed} of {} volumes failed, the last one since {why}", volumes.len());
+            self.fatal.send_replace(Some(why));
+        }
+    }
+
+    /// Has every shard let go of the containers of a volume.
+    pub(crate) async fn drop_containers(&self, volume: &Arc<Volume>) {
+        for n in 0..self.mesh.shards() {
+            let asked =
+                self.mesh.ask(ShardId(n), |reply| ShardMessage::DropVolume { volume: volume.clone(), reply });
+            match asked.await {
+                Ok(count) => {
+                    tracing::warn!(volume = %volume.version().volume, shard = n, count, "containers are gone with their volume")
+                }
+                Err(e) => tracing::error!(shard = n, error = %e, "a shard does not let go of a volume"),
+            }
+        }
+        drop(self.events.try_send(Event::FullReport));
+    }
+
     /// The shard that owns `container`.
     pub fn home_of(&self, container: ContainerId) -> ShardId {
         home_of(self.id, container, self.mesh.shards())
@@ -87,8 +133,10 @@ pub struct ReplicaFacts {
 pub enum Event {
     /// A replica is new, changed or gone.
     Replica(ReplicaFacts),
-    /// A container should be closed: it is nearly full, or its volume is.
+    /// A container should be closed: it is nearly full, or a read of it failed.
     CloseWanted(ContainerId),
+    /// Much has changed at once: all replicas should be told.
+    FullReport,
 }
 
 /// What may cross to a shard.
@@ -105,6 +153,27 @@ pub enum ShardMessage {
         force: bool,
         /// Whether it worked.
         reply: Reply<Result<(), CommandError>>,
+    },
+    /// SCM wants blocks deleted. Those transactions that are remembered are answered.
+    DeleteBlocks {
+        /// Of containers whose home this is.
+        transactions: Vec<Transaction>,
+        /// Numbers and containers of those that are remembered.
+        reply: Reply<Vec<(i64, ContainerId)>>,
+    },
+    /// A volume is out of use: its containers are not here any more.
+    DropVolume {
+        /// Which.
+        volume: Arc<Volume>,
+        /// How many containers were let go.
+        reply: Reply<usize>,
+    },
+    /// A volume has come: its containers are here from now on.
+    Adopt {
+        /// Those whose home this is.
+        found: Vec<Found>,
+        /// How many were taken.
+        reply: Reply<usize>,
     },
     /// SCM wants a container deleted.
     Delete {
@@ -138,6 +207,8 @@ pub struct Store {
     /// Half of the shard's buffers, in pages: what reads may hold, so that readers never keep writers from theirs.
     reading: Arc<Semaphore>,
     reading_max: usize,
+    pub(crate) pending: RefCell<Pending>,
+    scans: Scans,
 }
 
 #[derive(Default)]
@@ -167,6 +238,8 @@ impl Store {
             turn: Cell::new(0),
             blocks: RefCell::default(),
             files: RefCell::default(),
+            pending: RefCell::default(),
+            scans: Scans::default(),
         })
     }
 
@@ -174,6 +247,8 @@ impl Store {
     /// runs as a task of its own that ends whether or not the asker still waits.
     pub async fn serve(self: Rc<Store>, mut inbox: Inbox<ShardMessage>) {
         drop(self.shard.spawn("expiry", self.clone().expire()));
+        drop(self.shard.spawn_in(Class::Scrub, "deletions", delete_blocks::serve(self.clone())));
+        drop(self.shard.spawn_in(Class::Scrub, "scans", scanning::serve(self.clone())));
         loop {
             let next = match self.shard.is_stopping() {
                 // Connections are being drained; what they have read is still carried out.
@@ -194,6 +269,17 @@ impl Store {
                 }),
                 ShardMessage::Close { container, force, reply } => self.shard.spawn("close", async move {
                     reply.send(store.close(container, force).await);
+                }),
+                ShardMessage::DeleteBlocks { transactions, reply } => {
+                    self.shard.spawn("mark deletions", async move {
+                        reply.send(delete_blocks::mark(&store, transactions).await);
+                    })
+                }
+                ShardMessage::DropVolume { volume, reply } => self.shard.spawn("drop volume", async move {
+                    reply.send(store.drop_volume(&volume));
+                }),
+                ShardMessage::Adopt { found, reply } => self.shard.spawn("adopt", async move {
+                    reply.send(store.adopt(found));
                 }),
                 ShardMessage::Delete { container, force, replica, reply } => {
                     self.shard.spawn("delete", async move {
@@ -228,16 +314,30 @@ impl Store {
     /// Carries a client's command out, and counts it.
     async fn command(self: &Rc<Store>, request: Request) -> Response {
         let bytes = |bulk: &[allotrope_proto::Rope]| bulk.iter().map(|rope| rope.len()).sum::<usize>();
+        let named = ContainerId::try_from(request.message.container_id).ok();
         let (kind, received) = (request.message.cmd_type, bytes(&request.bulk));
         let began = self.shard.clock().now();
         let response = commands::carry_out(self, request).await;
         let took = self.shard.clock().now().since(began);
         let (metrics, result) = (&self.node.metrics, response.message.result);
         metrics.command(kind, result, took, received, bytes(&response.bulk));
+        if result == DatanodeResult::IoException.number()
+            && let Some(container) = named.and_then(|id| self.find(id))
+        {
+            container.volume().ask_check();
+        }
         let reads = [Type::ReadChunk, Type::ReadBlock, Type::GetSmallFile];
         let mismatch = result == DatanodeResult::ChecksumMismatch.number();
-        if mismatch && reads.iter().any(|read| *read as i32 == kind) {
-            metrics.checksum_mismatch();
+        let damaged = mismatch
+            || result == DatanodeResult::IoException.number()
+            || result == DatanodeResult::UnableToFindChunk.number();
+        if damaged && reads.iter().any(|read| *read as i32 == kind) {
+            if mismatch {
+                metrics.checksum_mismatch();
+            }
+            if let Some(container) = named.and_then(|id| self.find(id)) {
+                self.suspect(&container);
+            }
         }
         response
     }
@@ -303,6 +403,46 @@ impl Store {
         let volume = container.volume();
         volume.grew(-(container.facts().bytes_used as i64));
         self.tell(Event::Replica(facts_of(container)));
+    }
+
+    /// All containers here.
+    pub fn all(&self) -> Vec<Rc<Container>> {
+        self.containers.borrow().values().cloned().collect()
+    }
+
+    pub(crate) fn scans(&self) -> &Scans {
+        &self.scans
+    }
+
+    /// Lets go of the containers of a volume that is out of use. They stay witnessed: no write brings them back.
+    fn drop_volume(&self, volume: &Arc<Volume>) -> usize {
+        let gone: Vec<_> = self.all().into_iter().filter(|one| Arc::ptr_eq(one.volume(), volume)).collect();
+        for container in &gone {
+            let mut file = container.file();
+            file.state = ReplicaState::Deleted;
+            container.set_file(file);
+            container.take_open();
+            self.forget(container);
+        }
+        gone.len()
+    }
+
+    /// Takes in the containers of a volume that has come. One that is here already stays as it is.
+    fn adopt(&self, found: Vec<Found>) -> usize {
+        let mut count = 0;
+        for one in found {
+            let id = one.file.id;
+            if self.find(id).is_some() {
+                tracing::error!(container = %id, left_out = %one.paths.dir().display(), "a container lies on two volumes");
+                continue;
+            }
+            let container = Rc::new(one.into_container());
+            self.witnessed.borrow_mut().insert(id);
+            self.containers.borrow_mut().insert(id, container.clone());
+            self.changed(&container);
+            count += 1;
+        }
+        count
     }
 
     /// Tells SCM that a container changed.

@@ -33,7 +33,7 @@ pub(crate) struct Allotrope {
 }
 
 /// Where settings come from; later ones win.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 struct ConfigArgs {
     /// Settings file: an allotrope.toml, or an ozone-site.xml as it is. May be given more than once.
     #[arg(long = "conf", value_name = "FILE", global = true)]
@@ -75,12 +75,13 @@ enum Command {
 impl Allotrope {
     /// Runs the command that was asked for.
     pub(crate) fn run(self) -> Result<ExitCode, Box<dyn Error>> {
+        let again = self.config.clone();
         let settings = self.config.load()?;
         match self.command {
             Command::Quickstart(command) => command.run(settings),
             Command::Scm(role) => role.run(&settings),
             Command::Om(role) => role.run(&settings),
-            Command::Datanode(role) => role.run(&settings),
+            Command::Datanode(role) => role.run(&settings, &|| again.clone().load()),
             Command::Admin(command) => command.run(&settings),
             Command::Debug(command) => command.run(),
             Command::S3g(role) => role.run(&settings),

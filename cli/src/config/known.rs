@@ -155,6 +155,36 @@ known! {
         "A datanode's data directories, one a disk, separated by commas.";
     "hdds.container.ipc.port": Port => "9859", "9859",
         "Port on which a datanode serves blocks and chunks.";
+    "hdds.datanode.block.deleting.service.interval": Time => "60s", "60s",
+        "How often a datanode deletes the blocks that SCM named.";
+    "hdds.datanode.block.deleting.limit.per.interval": Count => "20000", "20000",
+        "Blocks that a datanode deletes in one such interval at most.";
+    "hdds.datanode.periodic.disk.check.interval.minutes": Count => "60", "60",
+        "Minutes between checks of a datanode's volumes.";
+    "hdds.datanode.disk.check.min.gap": Time => "10m", "10m",
+        "Least time between two checks of one volume, however many errors there are.";
+    "hdds.datanode.disk.check.timeout": Time => "10m", "10m",
+        "How long a check of a volume may take before it counts as failed.";
+    "hdds.datanode.failed.data.volumes.tolerated": Text => "-1", "1",
+        "Failed volumes with which a datanode lives on; -1: as long as one is good.";
+    "hdds.container.scrub.enabled": Choice(&["true", "false"]) => "true", "true",
+        "Whether a datanode scans its containers for damage.";
+    "hdds.container.scrub.metadata.scan.interval": Time => "3h", "3h",
+        "Time between scans of all containers' metadata.";
+    "hdds.container.scrub.data.scan.interval": Time => "7d", "7d",
+        "Time between scans of a container's data.";
+    "hdds.container.scrub.volume.bytes.per.second": Size => "5MB", "5MB",
+        "What the data scan of one volume may read a second.";
+    "hdds.container.scrub.on.demand.volume.bytes.per.second": Size => "5MB", "5MB",
+        "What scans on demand of one volume may read a second.";
+    "hdds.container.scrub.min.gap": Time => "15m", "15m",
+        "Least time between two scans of one container's data.";
+    "hdds.container.report.interval": Time => "60m", "60m",
+        "Time between a datanode's reports of all its containers.";
+    "allotrope.datanode.scm-transport": Choice(&["grpc", "hadoop-rpc"]) => "grpc", "hadoop-rpc",
+        "How a datanode reaches SCM: gRPC, which ours answers, or Hadoop RPC, which Java's answers too.";
+    "allotrope.datanode.layout-version": Count => "10", "10",
+        "The layout version that a datanode tells SCM; a Java SCM takes only its own (2.2: 10).";
     "hdds.heartbeat.interval": Time => "30s", "30s",
         "Time between a datanode's heartbeats.";
     "ozone.scm.stale.node.interval": Time => "5m", "5m",

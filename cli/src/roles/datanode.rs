@@ -6,9 +6,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use allotrope_datanode::volume::reserved::Reserved;
-use allotrope_datanode::{Config, Durability, VolumeChoice};
+use allotrope_datanode::{Config, Durability, Running, ScmTransport, VolumeChoice};
 use allotrope_types::ByteCount;
 use clap::{Args, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::{DRAIN_MAX, Failure, PagesAt, scms};
 use crate::config::Settings;
@@ -17,6 +18,9 @@ use crate::config::Settings;
 /// `…min.free.space.percent` and `…hard.limit.percent`), in thousandths.
 const FREE_SHARE_SOFT: u64 = 20;
 const FREE_SHARE_HARD: u64 = 15;
+
+/// Reads the configuration again, from where it came.
+pub(crate) type Reread<'a> = dyn Fn() -> Result<Settings, Failure> + 'a;
 
 /// Arguments of `allotrope datanode`.
 #[derive(Debug, Args)]
@@ -33,7 +37,7 @@ enum Act {
 }
 
 impl Datanode {
-    pub(crate) fn run(self, settings: &Settings) -> Result<ExitCode, Failure> {
+    pub(crate) fn run(self, settings: &Settings, reread: &Reread<'_>) -> Result<ExitCode, Failure> {
         let mut config = config(settings)?;
         if let Some(Act::DrainFormat) = self.act {
             return drain_format(&config);
@@ -43,9 +47,38 @@ impl Datanode {
         config.operators = PagesAt::DATANODE.operators(settings, None, &logs)?;
         let running = allotrope_datanode::start(config)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(super::asked_to_end())?;
+        let failed = runtime.block_on(live(&running, reread))?;
         running.shutdown(DRAIN_MAX);
-        Ok(ExitCode::SUCCESS)
+        match failed {
+            None => Ok(ExitCode::SUCCESS),
+            Some(why) => Err(format!("the datanode cannot go on: {why}").into()),
+        }
+    }
+}
+
+/// Runs until the process is asked to end, or the datanode cannot go on: then, why. SIGHUP reads the configuration
+/// again: the data directories that it names from then on are those in use.
+async fn live(running: &Running, reread: &Reread<'_>) -> Result<Option<String>, Failure> {
+    let mut reload = signal(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            biased;
+            ended = super::asked_to_end() => return Ok(ended.map(|()| None)?),
+            why = running.failed() => return Ok(Some(why)),
+            _ = reload.recv() => {}
+        }
+        let read = reread().map_err(|e| e.to_string());
+        let volumes =
+            read.and_then(|settings| settings.folders("hdds.datanode.dir").map_err(|e| e.to_string()));
+        // A start refuses a wrong configuration; a server that runs goes on with the one it has.
+        // Nothing else runs on this thread meanwhile.
+        match volumes.map(|roots| running.set_volumes(roots)) {
+            Ok(Ok(())) => tracing::info!("the configuration was read again"),
+            Ok(Err(e)) => {
+                tracing::error!(error = %crate::with_causes(&e), "the data directories stay as they are")
+            }
+            Err(e) => tracing::error!(error = e, "the configuration cannot be read again"),
+        }
     }
 }
 
@@ -94,6 +127,7 @@ pub(crate) fn config(settings: &Settings) -> Result<Config, Failure> {
     config.heartbeat_every = heartbeat_every(settings)?;
     config.heartbeat_first = config.heartbeat_first.min(config.heartbeat_every);
     (config.free_min_soft, config.free_min_hard) = (soft, hard);
+    background(settings, &mut config)?;
     Ok(config)
 }
 
@@ -130,6 +164,39 @@ fn volume_choice(settings: &Settings) -> Result<VolumeChoice, Failure> {
         )
         .into()),
     }
+}
+
+/// What a datanode does besides serving clients.
+fn background(settings: &Settings, config: &mut Config) -> Result<(), Failure> {
+    config.scm_transport = match settings.text_needed("allotrope.datanode.scm-transport")? {
+        "hadoop-rpc" => ScmTransport::HadoopRpc,
+        _ => ScmTransport::Grpc,
+    };
+    let layout = "allotrope.datanode.layout-version";
+    config.layout_version =
+        u32::try_from(settings.count(layout)?).map_err(|_| format!("{layout} is too large"))?;
+    config.container_report_every = settings.time("hdds.container.report.interval")?;
+    config.deletion.every = settings.time("hdds.datanode.block.deleting.service.interval")?;
+    config.deletion.blocks_max = settings.count("hdds.datanode.block.deleting.limit.per.interval")? as u64;
+    let check = &mut config.check;
+    let minutes = settings.count("hdds.datanode.periodic.disk.check.interval.minutes")? as u64;
+    check.every = Duration::from_secs(minutes.max(1) * 60);
+    check.gap_min = settings.time("hdds.datanode.disk.check.min.gap")?;
+    check.time_max = settings.time("hdds.datanode.disk.check.timeout")?;
+    let tolerated = "hdds.datanode.failed.data.volumes.tolerated";
+    check.volumes_failed_max = match settings.text_needed(tolerated)? {
+        "-1" => None,
+        text => Some(text.parse().map_err(|_| format!("{tolerated} = {text:?}: not a count, and not -1"))?),
+    };
+    let scan = &mut config.scan;
+    scan.enabled = settings.text_needed("hdds.container.scrub.enabled")? == "true";
+    scan.metadata_every = settings.time("hdds.container.scrub.metadata.scan.interval")?;
+    scan.data_every = settings.time("hdds.container.scrub.data.scan.interval")?;
+    scan.bytes_per_second = settings.bytes("hdds.container.scrub.volume.bytes.per.second")?.as_u64();
+    let demand = "hdds.container.scrub.on.demand.volume.bytes.per.second";
+    scan.demand_bytes_per_second = settings.bytes(demand)?.as_u64();
+    scan.gap_min = settings.time("hdds.container.scrub.min.gap")?;
+    Ok(())
 }
 
 /// The address that others are told: as set, else that of this machine's name.

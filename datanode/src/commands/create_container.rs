@@ -135,8 +135,8 @@ fn check_words(pipeline: &str, metadata: &BTreeMap<String, String>) -> Result<()
 
 fn choose_volume(store: &Store) -> Result<Arc<Volume>, CommandError> {
     let node = store.node();
-    let candidates: Vec<_> = node
-        .volumes
+    let volumes = node.volumes();
+    let candidates: Vec<_> = volumes
         .iter()
         .enumerate()
         .map(|(index, volume)| Candidate {
@@ -148,7 +148,7 @@ fn choose_volume(store: &Store) -> Result<Arc<Volume>, CommandError> {
         .collect();
     let size = node.config.container_size.as_u64();
     let chosen = choose(&candidates, size, node.config.volume_choice, store.turn());
-    chosen.map(|index| node.volumes[index].clone()).ok_or_else(|| {
+    chosen.map(|index| volumes[index].clone()).ok_or_else(|| {
         let why = format!("no volume has {size} bytes left for a new container");
         CommandError::new(DiskOutOfSpace, why)
     })

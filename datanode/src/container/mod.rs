@@ -6,6 +6,7 @@
 //! Source  docs/formats/datanode-volume.md.
 
 pub mod delete;
+pub mod delete_blocks;
 pub mod load;
 pub mod seal;
 

@@ -1,104 +1,158 @@
 //! One SCM: get its version, register, then heartbeats.
 //!
-//! Shape   a state and what waits to be told. Changes and close requests are kept until a heartbeat that carried them was
-//!         answered; the other reports are made anew each time.
-//! Errors  logged; the state stays, and the next heartbeat tries again.
+//! Shape   a state and what waits to be told. Changes, close requests and outcomes of commands are kept until a heartbeat
+//!         that carried them was answered; the other reports are made anew each time.
+//! Errors  logged once while they stay; the state stays, and the next heartbeat tries again.
 
 use super::link::ScmLink;
-use super::{commands, report};
-use crate::boot::Lobby;
+use super::queue::Turned;
+use super::{GATHER, Shared, report};
 use crate::store::{Event, Node, ReplicaFacts, ShardMessage};
-use allotrope_io::{Clock, Moment, ShardId};
+use allotrope_io::{Moment, ShardId};
 use allotrope_proto::hdds::ExtendedDatanodeDetailsProto;
 use allotrope_proto::heartbeat::container_action::{Action, Reason};
 use allotrope_proto::heartbeat::{
-    CommandQueueReportProto, CommandStatusReportsProto, ContainerAction, ContainerActionsProto,
-    IncrementalContainerReportProto, PipelineReportsProto, ScmDatanodeRequest, ScmDatanodeResponse,
-    ScmHeartbeatRequestProto, ScmRegisterRequestProto, ScmVersionRequestProto, Status, Type,
+    CommandQueueReportProto, CommandStatus, CommandStatusReportsProto, ContainerAction,
+    ContainerActionsProto, IncrementalContainerReportProto, PipelineReportsProto, ScmDatanodeRequest,
+    ScmDatanodeResponse, ScmHeartbeatRequestProto, ScmHeartbeatResponseProto, ScmRegisterRequestProto,
+    ScmVersionRequestProto, Status, Type, scm_command_proto,
 };
 use allotrope_types::ContainerId;
-use std::collections::{BTreeMap, BTreeSet};
+use futures_util::future::select;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use tokio::sync::Notify;
 
 /// Close requests in one heartbeat (`hdds.container.action.max.limit`).
 const ACTIONS_MAX: usize = 20;
+/// Outcomes of commands that wait for an SCM that does not answer; the oldest go first: SCM asks again.
+const STATUSES_MAX: usize = 1000;
 /// Success in a registration's answer.
 const REGISTERED: i32 = 1;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum State {
+    #[default]
     Version,
     Register,
     Beat,
 }
 
 /// What is kept for one SCM.
-pub struct Endpoint<L> {
-    lobby: Arc<Lobby>,
+pub struct Endpoint<'a, L> {
+    shared: &'a Shared,
+    number: usize,
     link: L,
+    rung: Notify,
+    kept: RefCell<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
     state: State,
     changes: BTreeMap<ContainerId, ReplicaFacts>,
     closes: BTreeSet<ContainerId>,
-    statuses: Vec<allotrope_proto::heartbeat::CommandStatus>,
+    statuses: VecDeque<CommandStatus>,
     full_report_due: Option<Moment>,
-    /// The newest term an SCM leader has named; commands of an older one are not carried out.
-    term: i64,
     /// What was logged last, so that a trouble that stays is logged once.
     trouble: Option<String>,
 }
 
-impl<L: ScmLink> Endpoint<L> {
-    /// An SCM that has not been asked anything yet.
-    pub fn new(lobby: Arc<Lobby>, link: L) -> Endpoint<L> {
-        Endpoint {
-            lobby,
-            link,
-            state: State::Version,
-            changes: BTreeMap::new(),
-            closes: BTreeSet::new(),
-            statuses: Vec::new(),
-            full_report_due: None,
-            term: 0,
-            trouble: None,
-        }
-    }
-
-    /// Whether this SCM knows the datanode.
-    pub fn is_registered(&self) -> bool {
-        self.state == State::Beat
+impl<'a, L: ScmLink> Endpoint<'a, L> {
+    /// SCM number `number`, which has not been asked anything yet.
+    pub fn new(shared: &'a Shared, number: usize, link: L) -> Endpoint<'a, L> {
+        Endpoint { shared, number, link, rung: Notify::new(), kept: RefCell::default() }
     }
 
     /// Notes a change that this SCM shall hear of.
-    pub fn note(&mut self, event: &Event) {
+    pub fn note(&self, event: &Event) {
+        let mut kept = self.kept.borrow_mut();
         match event {
-            Event::Replica(facts) => drop(self.changes.insert(facts.container, facts.clone())),
-            Event::CloseWanted(container) => drop(self.closes.insert(*container)),
+            Event::Replica(facts) => drop(kept.changes.insert(facts.container, facts.clone())),
+            Event::CloseWanted(container) => drop(kept.closes.insert(*container)),
+            Event::FullReport => kept.full_report_due = None,
+        }
+    }
+
+    /// Notes the outcome of a command.
+    pub fn note_status(&self, status: CommandStatus) {
+        let statuses = &mut self.kept.borrow_mut().statuses;
+        statuses.push_back(status);
+        if statuses.len() > STATUSES_MAX {
+            statuses.pop_front();
+        }
+    }
+
+    /// Asks for a heartbeat soon.
+    pub fn ring(&self) {
+        self.rung.notify_one();
+    }
+
+    /// Heartbeats for ever.
+    pub async fn run(&self) {
+        let (clock, config) = (&self.shared.clock, &self.shared.lobby.config);
+        loop {
+            self.beat().await;
+            let (settled, well) = {
+                let kept = self.kept.borrow();
+                (kept.state == State::Beat, kept.trouble.is_none())
+            };
+            let wait = if settled && well { config.heartbeat_every } else { config.heartbeat_first };
+            let next = clock.now() + wait.min(config.heartbeat_every);
+            // An SCM that does not answer is not asked more often because there is more to say.
+            if well {
+                select(pin!(clock.sleep_until(next)), pin!(self.rung.notified())).await;
+                clock.sleep(GATHER.min(next.since(clock.now()))).await;
+            } else {
+                clock.sleep_until(next).await;
+            }
         }
     }
 
     /// One round: as many steps as SCM lets us take now.
-    pub async fn beat(&mut self, clock: &Clock) {
+    async fn beat(&self) {
         for _ in 0..3 {
-            let before = self.state;
-            let done = match self.state {
+            let before = self.kept.borrow().state;
+            let done = match before {
                 State::Version => self.get_version().await,
-                State::Register => self.register(clock).await,
-                State::Beat => self.heartbeat(clock).await,
+                State::Register => self.register().await,
+                State::Beat => self.heartbeat().await,
             };
-            if let Err(why) = &done
-                && self.trouble.as_ref() != Some(why)
-            {
-                tracing::warn!(scm = %self.link.name(), state = ?self.state, why, "SCM was not reached");
-            }
-            self.trouble = done.err();
-            if self.trouble.is_some() || self.state == before {
+            let after = match done {
+                Ok(after) => after,
+                Err(why) => {
+                    let mut kept = self.kept.borrow_mut();
+                    if kept.trouble.as_ref() != Some(&why) {
+                        tracing::warn!(scm = %self.link.name(), state = ?before, why, "SCM was not reached");
+                    }
+                    kept.trouble = Some(why);
+                    return;
+                }
+            };
+            self.enter(after);
+            if after == before {
                 return;
             }
-            tracing::info!(scm = %self.link.name(), state = ?self.state, "SCM took the step");
+            tracing::info!(scm = %self.link.name(), from = ?before, to = ?after, "SCM took the step");
         }
     }
 
-    async fn get_version(&mut self) -> Result<(), String> {
+    fn enter(&self, state: State) {
+        {
+            let mut kept = self.kept.borrow_mut();
+            (kept.state, kept.trouble) = (state, None);
+        }
+        let mut queue = self.shared.queue.borrow_mut();
+        queue.known_to(self.number, state == State::Beat);
+        self.shared.lobby.scms_registered.store(queue.knowing(), Relaxed);
+        drop(queue);
+        self.shared.commands.notify_one();
+    }
+
+    async fn get_version(&self) -> Result<State, String> {
         let request = ScmDatanodeRequest {
             cmd_type: Type::GetVersion.into(),
             get_version_request: Some(ScmVersionRequestProto {}),
@@ -108,31 +162,35 @@ impl<L: ScmLink> Endpoint<L> {
         let keys = response.get_version_response.ok_or("the answer holds no version")?.keys;
         let cluster = keys.iter().find(|pair| pair.key == "clusterID").and_then(|pair| pair.value.clone());
         let cluster = cluster.filter(|id| !id.is_empty()).ok_or("SCM names no clusterID")?;
-        match self.lobby.door.get() {
-            Some(node) => {
-                let here = &node.volumes[0].version().cluster_id;
-                if *here != cluster {
-                    return Err(format!("SCM is of cluster {cluster}, the volumes are of {here}"));
-                }
-            }
-            None => {
-                let lobby = self.lobby.clone();
-                let opening = self.lobby.shards.run_on(ShardId(0), "open", move |shard| async move {
-                    lobby.open(&shard, &cluster).await.map(drop).map_err(|e| e.to_string())
-                });
-                opening.map_err(|e| e.to_string())?.await.map_err(|e| e.to_string())??;
-            }
+        let lobby = &self.shared.lobby;
+        if let Some(node) = lobby.door.get() {
+            return self.same_cluster(node, &cluster).map(|()| State::Register);
         }
-        self.state = State::Register;
-        Ok(())
+        // Two SCMs may answer at once: the second finds the datanode open, and is held against the first.
+        let (entering, wanted) = (lobby.clone(), cluster.clone());
+        let opening = lobby.shards.run_on(ShardId(0), "open", move |shard| async move {
+            entering.open(&shard, &wanted).await.map(drop).map_err(|e| super::link::chain(&e))
+        });
+        let opened = opening.map_err(|e| e.to_string())?.await.map_err(|e| e.to_string())?;
+        match lobby.door.get() {
+            Some(node) => self.same_cluster(node, &cluster).map(|()| State::Register),
+            None => Err(opened.err().unwrap_or_else(|| "the volumes did not open".to_owned())),
+        }
     }
 
-    async fn register(&mut self, clock: &Clock) -> Result<(), String> {
+    fn same_cluster(&self, node: &Node, cluster: &str) -> Result<(), String> {
+        match node.cluster == cluster {
+            true => Ok(()),
+            false => Err(format!("SCM is of cluster {cluster}, the volumes are of {}", node.cluster)),
+        }
+    }
+
+    async fn register(&self) -> Result<State, String> {
         let node = self.node()?;
-        let file = self.lobby.identity();
+        let (lobby, clock) = (&self.shared.lobby, &self.shared.clock);
         let replicas = replicas(&node).await?;
         let extended_datanode_details = ExtendedDatanodeDetailsProto {
-            datanode_details: report::details(&file),
+            datanode_details: report::details(&lobby.identity()),
             version: Some(env!("CARGO_PKG_VERSION").to_owned()),
             setup_time: Some(clock.wall_ms() as i64),
             revision: None,
@@ -143,7 +201,7 @@ impl<L: ScmLink> Endpoint<L> {
             node_report: self.node_report(&node),
             container_report: report::containers(&replicas, node.id),
             pipeline_reports: PipelineReportsProto::default(),
-            data_node_layout_version: Some(report::layout()),
+            data_node_layout_version: Some(report::layout(lobby.config.layout_version)),
         };
         let request = ScmDatanodeRequest {
             cmd_type: Type::Register.into(),
@@ -158,79 +216,124 @@ impl<L: ScmLink> Endpoint<L> {
         if response.datanode_uuid != node.id.to_string() {
             return Err(format!("SCM registered {} instead of {}", response.datanode_uuid, node.id));
         }
-        self.full_report_due = Some(clock.now() + self.lobby.config.container_report_every);
-        self.state = State::Beat;
-        Ok(())
+        if !response.cluster_id.is_empty() {
+            self.same_cluster(&node, &response.cluster_id)?;
+        }
+        self.kept.borrow_mut().full_report_due = Some(clock.now() + lobby.config.container_report_every);
+        Ok(State::Beat)
     }
 
-    async fn heartbeat(&mut self, clock: &Clock) -> Result<(), String> {
+    async fn heartbeat(&self) -> Result<State, String> {
         let node = self.node()?;
-        let full = self.full_report_due.is_none_or(|due| clock.now() >= due);
-        let (changes, closes) = (std::mem::take(&mut self.changes), std::mem::take(&mut self.closes));
-        let statuses = std::mem::take(&mut self.statuses);
-        let container_report = match full {
-            true => Some(report::containers(&replicas(&node).await?, node.id)),
-            false => None,
+        let (lobby, clock) = (&self.shared.lobby, &self.shared.clock);
+        let full = self.kept.borrow().full_report_due.is_none_or(|due| clock.now() >= due);
+        // What changes while the report is gathered is told with the next heartbeat, again if the report has it.
+        let (changes, closes, statuses) = {
+            let mut kept = self.kept.borrow_mut();
+            let taken = (std::mem::take(&mut kept.changes), std::mem::take(&mut kept.closes));
+            (taken.0, taken.1, std::mem::take(&mut kept.statuses))
         };
-        let incremental = match changes.is_empty() {
-            true => Vec::new(),
-            false => vec![IncrementalContainerReportProto {
-                report: changes.values().map(|one| report::replica(one, node.id)).collect(),
-            }],
+        let asked = match full {
+            true => replicas(&node).await.map(|all| Some(report::containers(&all, node.id))),
+            false => Ok(None),
         };
+        let asked = match asked {
+            Ok(full) => {
+                let heartbeat = self.message(&node, full, &changes, &closes, &statuses);
+                let request = ScmDatanodeRequest {
+                    cmd_type: Type::SendHeartbeat.into(),
+                    send_heartbeat_request: Some(heartbeat),
+                    ..Default::default()
+                };
+                self.ask(request).await
+            }
+            Err(e) => Err(e),
+        };
+        lobby.metrics.heartbeat(asked.is_ok());
+        let mut kept = self.kept.borrow_mut();
+        let response = match asked {
+            Ok(response) => response,
+            Err(e) => {
+                // They are differences: what SCM did not hear is told again, unless something newer has come.
+                for (id, facts) in changes {
+                    kept.changes.entry(id).or_insert(facts);
+                }
+                kept.closes.extend(closes);
+                for status in statuses.into_iter().rev() {
+                    kept.statuses.push_front(status);
+                }
+                return Err(e);
+            }
+        };
+        kept.closes.extend(closes.into_iter().skip(ACTIONS_MAX));
+        if full {
+            kept.full_report_due = Some(clock.now() + lobby.config.container_report_every);
+        }
+        drop(kept);
+        let response = response.send_heartbeat_response.ok_or("the answer holds no heartbeat")?;
+        Ok(self.take_in(response))
+    }
+
+    fn message(
+        &self,
+        node: &Node,
+        container_report: Option<allotrope_proto::heartbeat::ContainerReportsProto>,
+        changes: &BTreeMap<ContainerId, ReplicaFacts>,
+        closes: &BTreeSet<ContainerId>,
+        statuses: &VecDeque<CommandStatus>,
+    ) -> ScmHeartbeatRequestProto {
+        let lobby = &self.shared.lobby;
         let actions = closes.iter().take(ACTIONS_MAX).map(|id| ContainerAction {
             container_id: id.to_wire(),
             action: Action::Close.into(),
             reason: Some(Reason::ContainerFull.into()),
         });
-        let heartbeat = ScmHeartbeatRequestProto {
-            datanode_details: report::details(&self.lobby.identity()),
-            node_report: Some(self.node_report(&node)),
+        let (command, count) = self.shared.queue.borrow().counts().into_iter().unzip();
+        ScmHeartbeatRequestProto {
+            datanode_details: report::details(&lobby.identity()),
+            node_report: Some(self.node_report(node)),
             container_report,
-            incremental_container_report: incremental,
+            incremental_container_report: match changes.is_empty() {
+                true => Vec::new(),
+                false => vec![IncrementalContainerReportProto {
+                    report: changes.values().map(|one| report::replica(one, node.id)).collect(),
+                }],
+            },
             command_status_reports: match statuses.is_empty() {
                 true => Vec::new(),
-                false => vec![CommandStatusReportsProto { cmd_status: statuses.clone() }],
+                false => vec![CommandStatusReportsProto { cmd_status: statuses.iter().cloned().collect() }],
             },
             container_actions: Some(ContainerActionsProto { container_actions: actions.collect() }),
             pipeline_actions: None,
             pipeline_reports: Some(PipelineReportsProto::default()),
-            data_node_layout_version: Some(report::layout()),
-            command_queue_report: Some(CommandQueueReportProto::default()),
-        };
-        let request = ScmDatanodeRequest {
-            cmd_type: Type::SendHeartbeat.into(),
-            send_heartbeat_request: Some(heartbeat),
-            ..Default::default()
-        };
-        let answered = self.ask(request).await;
-        self.lobby.metrics.heartbeat(answered.is_ok());
-        let Ok(response) = answered else {
-            // They are differences: what SCM did not hear is told again, unless something newer has come.
-            for (id, facts) in changes {
-                self.changes.entry(id).or_insert(facts);
-            }
-            self.closes.extend(closes);
-            self.statuses.splice(0..0, statuses);
-            return answered.map(drop);
-        };
-        self.closes.extend(closes.into_iter().skip(ACTIONS_MAX));
-        if full {
-            self.full_report_due = Some(clock.now() + self.lobby.config.container_report_every);
+            data_node_layout_version: Some(report::layout(lobby.config.layout_version)),
+            command_queue_report: Some(CommandQueueReportProto { command, count }),
         }
-        let response = response.send_heartbeat_response.ok_or("the answer holds no heartbeat")?;
-        self.term = self.term.max(response.term.unwrap_or(0));
+    }
+
+    /// Queues the commands of an answer. Registering anew is this endpoint's own business and waits for nobody.
+    fn take_in(&self, response: ScmHeartbeatResponseProto) -> State {
+        let (clock, metrics) = (&self.shared.clock, &self.shared.lobby.metrics);
+        let mut state = State::Beat;
+        let mut queue = self.shared.queue.borrow_mut();
+        queue.heard_term(response.term.unwrap_or(0));
         for command in response.commands {
-            if command.term.is_some_and(|term| term < self.term) {
-                tracing::info!(command = command.command_type, "a command of an older term is dropped");
+            let kind = command.command_type;
+            if kind == scm_command_proto::Type::ReregisterCommand as i32 {
+                state = State::Version;
                 continue;
             }
-            match commands::carry_out(&self.lobby, &node, command, clock).await {
-                commands::Outcome::Done => {}
-                commands::Outcome::Reregister => self.state = State::Version,
+            if let Err(why) = queue.push(command, clock.now(), clock.wall_ms()) {
+                metrics.scm_command(kind, why.name());
+                tracing::info!(command = kind, why = why.name(), "a command of SCM's is not carried out");
+                if why == Turned::Full {
+                    break;
+                }
             }
         }
-        Ok(())
+        drop(queue);
+        self.shared.commands.notify_one();
+        state
     }
 
     async fn ask(&self, request: ScmDatanodeRequest) -> Result<ScmDatanodeResponse, String> {
@@ -242,12 +345,17 @@ impl<L: ScmLink> Endpoint<L> {
     }
 
     fn node(&self) -> Result<Arc<Node>, String> {
-        self.lobby.door.get().cloned().ok_or_else(|| "the volumes are not open".to_owned())
+        self.shared.lobby.door.get().cloned().ok_or_else(|| "the volumes are not open".to_owned())
     }
 
     fn node_report(&self, node: &Node) -> allotrope_proto::heartbeat::NodeReportProto {
-        let dir = self.lobby.config.metadata_dir.to_string_lossy();
-        report::node(node.volumes.iter().map(|one| &**one), &dir, node.volumes.first().map(|one| &**one))
+        let dir = self.shared.lobby.config.metadata_dir.to_string_lossy();
+        let volumes = node.volumes();
+        report::node(
+            volumes.iter().map(|one| &**one),
+            &dir,
+            volumes.iter().find(|one| !one.is_failed()).map(|one| &**one),
+        )
     }
 }
 

@@ -16,7 +16,7 @@ impl Watched for Pages {
 
     fn health(&self) -> Result<(), String> {
         match self.0.door.get() {
-            Some(node) if node.volumes.iter().all(|volume| volume.is_suspect()) => {
+            Some(node) if node.volumes().iter().all(|volume| volume.is_suspect()) => {
                 Err("no volume is left that takes writes".into())
             }
             _ => Ok(()),

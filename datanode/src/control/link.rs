@@ -58,7 +58,7 @@ impl<C: RpcClient> ScmLink for RpcLink<C> {
 }
 
 /// An error and its causes in one line.
-fn chain(e: &dyn std::error::Error) -> String {
+pub(crate) fn chain(e: &dyn std::error::Error) -> String {
     let mut text = e.to_string();
     let mut cause = e.source();
     while let Some(e) = cause {

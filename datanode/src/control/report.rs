@@ -1,7 +1,7 @@
 //! What SCM is told, made from facts: pure.
 
 use crate::format::datanode_id::DatanodeIdFile;
-use crate::identity::{DATANODE_VERSION, LAYOUT_VERSION};
+use crate::identity::DATANODE_VERSION;
 use crate::store::ReplicaFacts;
 use crate::volume::Volume;
 use allotrope_proto::hdds::{
@@ -34,8 +34,8 @@ pub fn details(file: &DatanodeIdFile) -> DatanodeDetailsProto {
 }
 
 /// Which layout the datanode keeps.
-pub fn layout() -> LayoutVersionProto {
-    LayoutVersionProto { metadata_layout_version: LAYOUT_VERSION, software_layout_version: LAYOUT_VERSION }
+pub fn layout(version: u32) -> LayoutVersionProto {
+    LayoutVersionProto { metadata_layout_version: version, software_layout_version: version }
 }
 
 /// What the disks hold.

@@ -9,6 +9,7 @@ use allotrope_proto::container::{
     BlockData, BlockMerkleTree, ChunkMerkleTree, ContainerChecksumInfo, ContainerMerkleTree,
 };
 use allotrope_types::ContainerId;
+use std::collections::BTreeSet;
 
 /// The tree over `blocks`, in any order, with `deleted` blocks' sums kept from an earlier tree.
 pub fn build(
@@ -32,6 +33,16 @@ pub fn build(
             data_checksum: Some(sum),
             block_merkle_tree: trees,
         }),
+    }
+}
+
+/// Marks blocks as deleted: they keep their sums, so that the container's stays, and lose their chunks.
+pub fn mark_deleted(info: &mut ContainerChecksumInfo, gone: &BTreeSet<i64>) {
+    for tree in info.container_merkle_tree.iter_mut().flat_map(|tree| &mut tree.block_merkle_tree) {
+        if tree.block_id.is_some_and(|id| gone.contains(&id)) {
+            tree.deleted = Some(true);
+            tree.chunk_merkle_tree.clear();
+        }
     }
 }
 
@@ -125,8 +136,11 @@ mod tests {
         let gone = before.container_merkle_tree.clone().unwrap().block_merkle_tree[0].clone();
         let after =
             build(ContainerId::new(1), [block(8, &[])], [gone.clone()]).container_merkle_tree.unwrap();
-        assert_eq!(after.data_checksum, before.container_merkle_tree.unwrap().data_checksum);
+        assert_eq!(after.data_checksum, before.container_merkle_tree.as_ref().unwrap().data_checksum);
         assert_eq!(after.block_merkle_tree[0].data_checksum, gone.data_checksum);
         assert!(after.block_merkle_tree[0].chunk_merkle_tree.is_empty());
+        let mut marked = before;
+        mark_deleted(&mut marked, &BTreeSet::from([7, 9]));
+        assert_eq!(marked.container_merkle_tree, Some(after));
     }
 }

@@ -4,6 +4,7 @@
 //! Units   bytes.
 //! Errors  [`VolumeError`] at start; [`CommandError`] for a write that the volume cannot take.
 
+pub mod check;
 pub mod choose;
 pub mod open;
 pub mod reserved;
@@ -13,11 +14,13 @@ use crate::format::FormatError;
 use crate::format::layout::VolumePaths;
 use crate::format::volume_version::VolumeVersion;
 use crate::metadata::{Metadata, MetadataError};
+use crate::scan::{Budget, ScanConfig};
 use allotrope_io::{DiskError, DiskSpace};
 use allotrope_types::DatanodeResult::{DiskOutOfSpace, IoException};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+use tokio::sync::Notify;
 
 /// Why a volume is not used.
 #[derive(Debug, thiserror::Error)]
@@ -121,6 +124,10 @@ pub struct Volume {
     metadata: Arc<dyn Metadata>,
     kept: Kept,
     suspect: AtomicBool,
+    failed: AtomicBool,
+    check_asked: Notify,
+    /// Of the data scan, and of scans on demand.
+    budgets: OnceLock<[Budget; 2]>,
     fs_capacity: AtomicI64,
     fs_available: AtomicI64,
     used: AtomicI64,
@@ -143,6 +150,9 @@ impl Volume {
             metadata,
             kept,
             suspect: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
+            check_asked: Notify::new(),
+            budgets: OnceLock::new(),
             fs_capacity: AtomicI64::new(0),
             fs_available: AtomicI64::new(0),
             used: AtomicI64::new(0),
@@ -174,13 +184,47 @@ impl Volume {
     pub fn suspect(&self, why: &dyn std::fmt::Display) {
         if !self.suspect.swap(true, Relaxed) {
             tracing::error!(volume = %self.version.volume, path = %self.paths.root().display(), why = %why,
-                "the volume failed and takes no more writes");
+                "a flush failed: the volume takes no more writes");
+            self.ask_check();
         }
     }
 
-    /// Whether it failed.
+    /// Whether it takes no more writes.
     pub fn is_suspect(&self) -> bool {
-        self.suspect.load(Relaxed)
+        self.suspect.load(Relaxed) || self.is_failed()
+    }
+
+    /// Takes it out of use altogether. False if it was already.
+    pub fn set_failed(&self, why: &str) -> bool {
+        let was = self.failed.swap(true, Relaxed);
+        if !was {
+            tracing::error!(volume = %self.version.volume, path = %self.paths.root().display(), why,
+                "the volume is out of use");
+            // Whoever watches it lets go of it.
+            self.ask_check();
+        }
+        !was
+    }
+
+    /// Whether it is out of use altogether: its containers are not here any more.
+    pub fn is_failed(&self) -> bool {
+        self.failed.load(Relaxed)
+    }
+
+    /// Has the disk checked soon: something on it failed.
+    pub fn ask_check(&self) {
+        self.check_asked.notify_one();
+    }
+
+    /// Resolves once a check is asked for.
+    pub async fn check_asked(&self) {
+        self.check_asked.notified().await;
+    }
+
+    /// What scans may read a second: of the data scan, or of scans on demand.
+    pub fn budget(&self, on_demand: bool, config: &ScanConfig) -> &Budget {
+        let make = || [config.bytes_per_second, config.demand_bytes_per_second].map(Budget::new);
+        &self.budgets.get_or_init(make)[usize::from(on_demand)]
     }
 
     /// Learns what the file system holds.

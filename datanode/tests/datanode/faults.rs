@@ -110,7 +110,7 @@ fn check(world: &World, told: &mut Told) {
             );
         }
         if found == DatanodeResult::ContainerNotFound {
-            let paths = world.node().volumes[0].paths().clone();
+            let paths = world.node().volumes()[0].paths().clone();
             let left =
                 world.disk.contents(paths.container(ContainerId::new(container as u64)).container_file());
             assert!(left.is_none(), "seed {seed}: container {container} is half deleted");
@@ -296,7 +296,7 @@ fn a_flush_that_failed_is_never_turned_into_success() {
     world.put(1, 1, &data);
     let one = chunk(7, 0, &data);
     world.expect(write_chunk(&name, id(1, 7), one.clone(), data.clone()));
-    let block = world.node().volumes[0].paths().container(ContainerId::new(1)).block(LocalId::new(7));
+    let block = world.node().volumes()[0].paths().container(ContainerId::new(1)).block(LocalId::new(7));
     world.disk.fault(Act::Sync, &block, 0, SimFault::Error);
     let put = || put_block(&name, id(1, 7), vec![one.clone()], true);
     assert_eq!(world.refused(put()), DatanodeResult::IoException);
@@ -316,7 +316,7 @@ fn a_full_disk_is_said_to_be_full_and_the_block_is_as_it_was() {
     world.boot();
     let (name, data) = (world.name(), bytes(3, 20_000));
     world.put(1, 1, &data);
-    let file = world.node().volumes[0].paths().container(ContainerId::new(1)).block(LocalId::new(1));
+    let file = world.node().volumes()[0].paths().container(ContainerId::new(1)).block(LocalId::new(1));
     world.disk.fault(Act::Write, &file, 0, SimFault::NoSpace);
     let second = chunk(1, 20_000, &data);
     let write = || write_chunk(&name, id(1, 1), second.clone(), data.clone());

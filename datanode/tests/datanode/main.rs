@@ -5,6 +5,9 @@
 mod ask;
 mod bad_input;
 mod commands;
+mod control;
+mod deletion;
+mod disks;
 mod faults;
 mod growth;
 mod java;
@@ -12,6 +15,7 @@ mod kill;
 mod neighbours;
 mod offline;
 mod rules;
+mod scanning;
 mod second_reads;
 mod wire;
 mod world;

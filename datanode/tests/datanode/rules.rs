@@ -164,7 +164,7 @@ fn a_flipped_bit_on_the_disk_is_an_error_and_never_data() {
     let world = world();
     let data = bytes(9, 50_000);
     world.put(1, 7, &data);
-    let paths = world.node().volumes[0].paths().container(allotrope_types::ContainerId::new(1));
+    let paths = world.node().volumes()[0].paths().container(allotrope_types::ContainerId::new(1));
     assert!(world.disk.flip_bit(paths.block(allotrope_types::LocalId::new(7)), 20_000, 3));
     let node = world.name();
     assert_eq!(world.refused(read_chunk(&node, id(1, 7), 0, 50_000)), ChecksumMismatch);

@@ -7,14 +7,16 @@ use allotrope_datanode::config::Config;
 use allotrope_datanode::format::container_file::ContainerFile;
 use allotrope_datanode::metadata::memory::MemoryMetadata;
 use allotrope_datanode::metadata::{Batch, Durability, Family, Metadata};
-use allotrope_datanode::store::{Node, ShardMessage};
+use allotrope_datanode::store::{Event, Node, ReplicaFacts, ShardMessage};
 use allotrope_datanode::volume::open::OpenMetadata;
-use allotrope_io::{ShardId, Sim, SimConfig, SimDisk, SimRng};
+use allotrope_io::{OpenHow, Shard, ShardId, Sim, SimConfig, SimDisk, SimRng};
 use allotrope_proto::container::DatanodeBlockId;
 use allotrope_types::{ByteCount, ContainerId, DatanodeResult};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use tokio::sync::mpsc;
 
 pub(crate) const CLUSTER: &str = "CID-6d2f1b8e-3f0e-4f6e-8d2b-5f0f5f0f5f0f";
 
@@ -32,7 +34,8 @@ pub(crate) struct World {
 struct Up {
     sim: Sim,
     node: Arc<Node>,
-    _lobby: Arc<Lobby>,
+    lobby: Arc<Lobby>,
+    events: RefCell<Option<mpsc::Receiver<Event>>>,
 }
 
 pub(crate) fn config() -> Config {
@@ -80,14 +83,14 @@ impl World {
         let opened = sim.run(async move {
             let pool = shards.clone();
             let opening = shards.run_on(ShardId(0), "boot", move |shard| async move {
-                let (lobby, _events) = Lobby::enter(&shard, pool, config, open, draw, "test").await?;
+                let (lobby, events) = Lobby::enter(&shard, pool, config, open, draw, "test").await?;
                 let node = lobby.open(&shard, CLUSTER).await?;
-                Ok::<_, BootError>((lobby, node))
+                Ok::<_, BootError>((lobby, node, events))
             });
             opening.unwrap().await.unwrap()
         });
-        let (lobby, node) = opened?;
-        self.up = Some(Up { sim, node, _lobby: lobby });
+        let (lobby, node, events) = opened?;
+        self.up = Some(Up { sim, node, lobby, events: RefCell::new(Some(events)) });
         Ok(())
     }
 
@@ -120,9 +123,79 @@ impl World {
         self.stores.lock().unwrap().values().map(MemoryMetadata::bytes_committed).sum()
     }
 
+    pub(crate) fn lobby(&self) -> Arc<Lobby> {
+        self.up().lobby.clone()
+    }
+
+    /// What SCM would be told of every container.
+    pub(crate) fn replicas(&self) -> Vec<ReplicaFacts> {
+        let node = self.node();
+        let mut all = self.sim().run(async move {
+            let mut all = Vec::new();
+            for n in 0..node.mesh.shards() {
+                all.extend(node.mesh.ask(ShardId(n), ShardMessage::Replicas).await.unwrap());
+            }
+            all
+        });
+        all.sort_by_key(|one| one.container);
+        all
+    }
+
+    fn events(&self) -> Vec<Event> {
+        let mut events = self.up().events.borrow_mut();
+        std::iter::from_fn(|| events.as_mut()?.try_recv().ok()).collect()
+    }
+
+    /// Where changes are told; `told` says nothing from then on.
+    pub(crate) fn take_events(&self) -> mpsc::Receiver<Event> {
+        self.up().events.borrow_mut().take().expect("they were not taken before")
+    }
+
+    /// The replicas SCM was told of since this was asked last.
+    pub(crate) fn told(&self) -> Vec<ReplicaFacts> {
+        let facts = |event| match event {
+            Event::Replica(facts) => Some(facts),
+            _ => None,
+        };
+        self.events().into_iter().filter_map(facts).collect()
+    }
+
+    /// The containers SCM was asked to close since this was asked last.
+    pub(crate) fn close_wanted(&self) -> Vec<ContainerId> {
+        let wanted = |event| match event {
+            Event::CloseWanted(container) => Some(container),
+            _ => None,
+        };
+        self.events().into_iter().filter_map(wanted).collect()
+    }
+
+    /// Does something on the first shard.
+    pub(crate) fn on_shard<T: Send + 'static, F: Future<Output = T> + 'static>(
+        &self,
+        work: impl FnOnce(Shard) -> F + Send + 'static,
+    ) -> T {
+        let shards = self.sim().shards();
+        self.sim().run(async move { shards.run_on(ShardId(0), "test", work).unwrap().await.unwrap() })
+    }
+
+    /// Removes a file past the datanode.
+    pub(crate) fn remove(&self, path: &Path) {
+        let path = path.to_owned();
+        self.on_shard(move |shard| async move { shard.disk().remove(path).await.unwrap() });
+    }
+
+    /// Cuts a file short past the datanode.
+    pub(crate) fn truncate(&self, path: &Path, len: u64) {
+        let path = path.to_owned();
+        self.on_shard(move |shard| async move {
+            let file = shard.disk().open(path, OpenHow::write()).await.unwrap();
+            file.truncate(len).await.unwrap();
+        });
+    }
+
     /// All keys and values of one family of the volume's metadata.
     pub(crate) fn metadata(&self, family: Family) -> Vec<(bytes::Bytes, bytes::Bytes)> {
-        let metadata = self.node().volumes[0].metadata().clone();
+        let metadata = self.node().volumes()[0].metadata().clone();
         let scan = metadata.scan(family, vec![0], vec![0xff], usize::MAX);
         self.sim().run(async move { scan.await.unwrap() })
     }
@@ -170,7 +243,7 @@ impl World {
     pub(crate) fn set_metadata(&self, family: Family, key: &[u8], value: bytes::Bytes) {
         let mut batch = Batch::new();
         batch.put(family, key, value);
-        let commit = self.node().volumes[0].metadata().commit(batch, Durability::Disk);
+        let commit = self.node().volumes()[0].metadata().commit(batch, Durability::Disk);
         self.sim().run(async move { commit.await.unwrap() });
     }
 
@@ -186,7 +259,8 @@ impl World {
     /// Changes a container's file past the datanode.
     pub(crate) fn rewrite_container_file(&self, container: i64, change: impl FnOnce(&mut ContainerFile)) {
         let id = ContainerId::new(container as u64);
-        let paths = self.node().volumes.iter().map(|volume| volume.paths().container(id)).collect::<Vec<_>>();
+        let paths =
+            self.node().volumes().iter().map(|volume| volume.paths().container(id)).collect::<Vec<_>>();
         let path =
             paths.iter().map(|paths| paths.container_file()).find(|path| self.disk.contents(path).is_some());
         let path = path.unwrap();

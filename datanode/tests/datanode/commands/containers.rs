@@ -219,7 +219,7 @@ fn the_tree_of_a_sealed_container_is_answered_the_same_each_time() {
     assert_eq!(container, Some(1));
     assert_eq!(tree().1, first);
     // Without its file it is built from the metadata.
-    let path = world.node().volumes[0].paths().container(allotrope_types::ContainerId::new(1)).tree();
+    let path = world.node().volumes()[0].paths().container(allotrope_types::ContainerId::new(1)).tree();
     world.on_disk(move |disk| async move { disk.remove(path).await.unwrap() });
     assert_eq!(tree().1, first);
     world.kill();
