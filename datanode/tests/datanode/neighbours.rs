@@ -8,7 +8,7 @@ use allotrope_types::{ContainerId, DatanodeResult, LocalId};
 use std::path::PathBuf;
 
 fn block_file(world: &World, local: u64) -> PathBuf {
-    world.node().volumes[0].paths().container(ContainerId::new(1)).block(LocalId::new(local))
+    world.node().volumes()[0].paths().container(ContainerId::new(1)).block(LocalId::new(local))
 }
 
 #[test]

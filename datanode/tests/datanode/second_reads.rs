@@ -8,7 +8,7 @@ use allotrope_types::{ContainerId, DatanodeResult, LocalId};
 
 /// Whether an open of the block's file would be noticed now: the next one is made to fail.
 fn opens_to_read(world: &World, container: i64, local: i64, data: &[u8]) -> bool {
-    let paths = world.node().volumes[0].paths().container(ContainerId::new(container as u64));
+    let paths = world.node().volumes()[0].paths().container(ContainerId::new(container as u64));
     world.disk.fault(Act::Open, paths.block(LocalId::new(local as u64)), 0, SimFault::Error);
     let len = data.len() as u64;
     let answer = world.ask(read_chunk(&world.name(), id(container, local), 0, len));
