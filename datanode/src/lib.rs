@@ -16,6 +16,7 @@ pub mod format;
 pub mod identity;
 pub mod metadata;
 pub mod metrics;
+pub mod node;
 pub mod offline;
 pub mod running;
 pub mod scan;

@@ -6,24 +6,23 @@
 
 use crate::block::files::OpenFiles;
 use crate::commands::{self, CommandError, Request, Response};
-use crate::config::Config;
 use crate::container::delete_blocks::{self, Pending, Transaction};
 use crate::container::{Container, Counters, delete, load::Found, seal};
-use crate::metadata::{Durability, Metadata};
-use crate::metrics::Metrics;
+use crate::metadata::Durability;
+pub use crate::node::{Node, home_of};
 use crate::scan::serve::{self as scanning, Scans};
 use crate::volume::Volume;
-use allotrope_io::{Class, Disk, Inbox, Mesh, Reply, Shard, ShardId};
+use allotrope_io::{Class, Disk, Inbox, Reply, Shard};
 use allotrope_proto::container::{BlockData, Type};
-use allotrope_types::{ContainerId, DatanodeId, DatanodeResult, LocalId, ReplicaIndex, ReplicaState};
+use allotrope_types::{ContainerId, DatanodeResult, LocalId, ReplicaIndex, ReplicaState};
 use futures_util::future::{Either, select};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 
 /// What reads are counted in, in bytes.
 const READ_PAGE: usize = 4096;
@@ -33,85 +32,6 @@ const WINDOWS: usize = 32 << 10;
 const DRAIN: Duration = Duration::from_secs(1);
 /// Blocks whose chunk lists a shard keeps in memory for reads.
 const BLOCKS_CACHED_MAX: usize = 1024;
-
-/// What all shards of a datanode share.
-pub struct Node {
-    /// Its name.
-    pub id: DatanodeId,
-    /// Its settings.
-    pub config: Config,
-    /// The cluster it belongs to.
-    pub cluster: String,
-    /// Its volumes, those that failed among them. They change when the configuration is read again.
-    pub(crate) volumes: RwLock<Arc<[Arc<Volume>]>>,
-    /// Why the datanode cannot go on, once it cannot.
-    pub fatal: watch::Sender<Option<String>>,
-    /// The list of all containers it ever made.
-    pub witnessed: Arc<dyn Metadata>,
-    /// Where changes are told to the control thread.
-    pub events: mpsc::Sender<Event>,
-    /// What it counts.
-    pub metrics: Arc<Metrics>,
-    /// The way to each shard.
-    pub mesh: Mesh<ShardMessage>,
-}
-
-impl Node {
-    /// Its volumes now, those that failed among them.
-    pub fn volumes(&self) -> Arc<[Arc<Volume>]> {
-        self.volumes.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    pub(crate) fn set_volumes(&self, volumes: Vec<Arc<Volume>>) {
-        *self.volumes.write().unwrap_or_else(PoisonError::into_inner) = volumes.into();
-    }
-
-    /// Takes a volume out of use: its containers are not here any more, and SCM is told.
-    pub async fn fail_volume(&self, volume: &Arc<Volume>, why: &str) {
-        if !volume.set_failed(why) {
-            return;
-        }
-        self.drop_containers(volume).await;
-        let volumes = self.volumes();
-        let failed = volumes.iter().filter(|one| one.is_failed()).count();
-        let tolerated =
-            self.config.check.volumes_failed_max.unwrap_or(usize::MAX).min(volumes.len().saturating_sub(1));
-        if failed > tolerated {
-            let why = format!("{failed} of {} volumes failed, the last one since {why}", volumes.len());
-            self.fatal.send_replace(Some(why));
-        }
-    }
-
-    /// Has every shard let go of the containers of a volume.
-    pub(crate) async fn drop_containers(&self, volume: &Arc<Volume>) {
-        for n in 0..self.mesh.shards() {
-            let asked =
-                self.mesh.ask(ShardId(n), |reply| ShardMessage::DropVolume { volume: volume.clone(), reply });
-            match asked.await {
-                Ok(count) => {
-                    tracing::warn!(volume = %volume.version().volume, shard = n, count, "containers are gone with their volume")
-                }
-                Err(e) => tracing::error!(shard = n, error = %e, "a shard does not let go of a volume"),
-            }
-        }
-        drop(self.events.try_send(Event::FullReport));
-    }
-
-    /// The shard that owns `container`.
-    pub fn home_of(&self, container: ContainerId) -> ShardId {
-        home_of(self.id, container, self.mesh.shards())
-    }
-}
-
-/// The shard, of `shards`, that owns `container` on `datanode`. Several datanodes of one process spread differently.
-pub fn home_of(datanode: DatanodeId, container: ContainerId, shards: usize) -> ShardId {
-    let (most, least) = datanode.to_halves();
-    // SplitMix64's finalizer: neighbouring ids, as SCM hands them out, go to different shards evenly.
-    let mut x = container.as_u64() ^ (most ^ least) as u64;
-    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    ShardId(((x ^ (x >> 31)) % shards.max(1) as u64) as usize)
-}
 
 /// What SCM is told of a replica.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -279,7 +199,7 @@ impl Store {
                     reply.send(store.drop_volume(&volume));
                 }),
                 ShardMessage::Adopt { found, reply } => self.shard.spawn("adopt", async move {
-                    reply.send(store.adopt(found));
+                    reply.send(store.adopt(found).await);
                 }),
                 ShardMessage::Delete { container, force, replica, reply } => {
                     self.shard.spawn("delete", async move {
@@ -428,7 +348,7 @@ impl Store {
     }
 
     /// Takes in the containers of a volume that has come. One that is here already stays as it is.
-    fn adopt(&self, found: Vec<Found>) -> usize {
+    async fn adopt(&self, found: Vec<Found>) -> usize {
         let mut count = 0;
         for one in found {
             let id = one.file.id;
@@ -437,6 +357,7 @@ impl Store {
                 continue;
             }
             let container = Rc::new(one.into_container());
+            delete_blocks::welcome(self, &container).await;
             self.witnessed.borrow_mut().insert(id);
             self.containers.borrow_mut().insert(id, container.clone());
             self.changed(&container);
@@ -555,22 +476,5 @@ fn facts_of(container: &Container) -> ReplicaFacts {
         replica: file.replica,
         counters: container.facts(),
         origin_node: file.origin_node,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn containers_spread_evenly_and_stay_where_they_are() {
-        let node: DatanodeId = "fc916013-b295-4015-b775-b132a520dc7e".parse().unwrap();
-        let mut counts = [0; 7];
-        for id in 1..=7000 {
-            let home = home_of(node, ContainerId::new(id), 7);
-            assert_eq!(home, home_of(node, ContainerId::new(id), 7));
-            counts[home.0] += 1;
-        }
-        assert!(counts.iter().all(|count| (850..1150).contains(count)), "{counts:?}");
     }
 }

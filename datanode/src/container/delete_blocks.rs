@@ -12,7 +12,7 @@
 use super::Container;
 use crate::commands::CommandError;
 use crate::format::{keys, tree};
-use crate::metadata::{Batch, Family, MetadataError};
+use crate::metadata::{Batch, Family, Metadata, MetadataError};
 use crate::store::Store;
 use crate::volume::Volume;
 use allotrope_io::{Class, DiskError};
@@ -210,13 +210,26 @@ async fn load_from(
     volume: &Volume,
     found: &mut BTreeMap<ContainerId, u64>,
 ) -> Result<(), MetadataError> {
-    let mut from = Vec::new();
+    let count = |key: &[u8], row: DeletedBlocksTransaction| {
+        if let Some((id, _)) = keys::split(key).filter(|(id, _)| store.find(*id).is_some()) {
+            *found.entry(id).or_default() += row.local_id.len() as u64;
+        }
+    };
+    each_row(&**volume.metadata(), Vec::new(), vec![0xff; 10], count).await
+}
+
+/// Visits remembered transactions, those that can be read.
+async fn each_row(
+    metadata: &dyn Metadata,
+    mut from: Vec<u8>,
+    to: Vec<u8>,
+    mut visit: impl FnMut(&[u8], DeletedBlocksTransaction),
+) -> Result<(), MetadataError> {
     loop {
-        let page = volume.metadata().scan(Family::DeleteTransactions, from, vec![0xff; 10], PAGE).await?;
+        let page = metadata.scan(Family::DeleteTransactions, from, to.clone(), PAGE).await?;
         for (key, value) in &page {
-            let Some((id, _)) = keys::split(key) else { continue };
-            if let (Some(_), Ok(row)) = (store.find(id), DeletedBlocksTransaction::decode(value.clone())) {
-                *found.entry(id).or_default() += row.local_id.len() as u64;
+            if let Ok(row) = DeletedBlocksTransaction::decode(value.clone()) {
+                visit(key, row);
             }
         }
         match page.last() {
@@ -229,27 +242,26 @@ async fn load_from(
     }
 }
 
+/// Counts the blocks that wait in a container that has come with its volume, before anybody else sees it.
+pub async fn welcome(store: &Store, container: &Container) {
+    let (id, mut blocks) = (container.id(), 0);
+    let (from, to) = (keys::prefix(id).to_vec(), keys::prefix_end(id).to_vec());
+    let counting =
+        each_row(&**container.volume().metadata(), from, to, |_, row| blocks += row.local_id.len());
+    if let Err(e) = counting.await {
+        tracing::error!(container = %id, error = %e, "remembered deletions cannot be read");
+    }
+    if blocks > 0 && store.pending.borrow().loaded {
+        add_pending(store, id, blocks as i64);
+    }
+}
+
 /// Whether SCM has asked for the block's deletion. Rows that cannot be read doom nobody.
 pub async fn is_doomed(container: &Container, local: LocalId) -> bool {
-    let (mut from, to) = (keys::prefix(container.id()).to_vec(), keys::prefix_end(container.id()).to_vec());
-    loop {
-        let scan = container.volume().metadata().scan(Family::DeleteTransactions, from, to.clone(), PAGE);
-        let Ok(page) = scan.await else { return false };
-        let names = |row: &bytes::Bytes| {
-            let row = DeletedBlocksTransaction::decode(row.clone());
-            row.is_ok_and(|row| row.local_id.contains(&local.to_wire()))
-        };
-        if page.iter().any(|(_, row)| names(row)) {
-            return true;
-        }
-        match page.last() {
-            Some((key, _)) if page.len() == PAGE => {
-                from = key.to_vec();
-                from.push(0);
-            }
-            _ => return false,
-        }
-    }
+    let (id, mut doomed) = (container.id(), false);
+    let (from, to) = (keys::prefix(id).to_vec(), keys::prefix_end(id).to_vec());
+    let visit = |_: &[u8], row: DeletedBlocksTransaction| doomed |= row.local_id.contains(&local.to_wire());
+    each_row(&**container.volume().metadata(), from, to, visit).await.is_ok() && doomed
 }
 
 /// Carries marked transactions out, round after round, until the shard stops.
