@@ -35,7 +35,7 @@ pub enum Turned {
     StaleTerm,
     /// Its deadline has passed.
     Late,
-    /// It was taken before.
+    /// It was taken before, or, if it closes a container, waits already.
     Repeated,
     /// Too many wait.
     Full,
@@ -112,13 +112,18 @@ impl Queue {
     /// Takes a command in, at `now` on the clock that does not jump and `wall_ms` on the one that may.
     pub fn push(&mut self, command: ScmCommandProto, now: Moment, wall_ms: u64) -> Result<(), Turned> {
         self.term = self.term.max(command.term.unwrap_or(0));
+        let closes = command.close_container_command_proto.is_some();
         let id = cmd_id(&command).map(|id| (command.term.unwrap_or(0), command.command_type, id));
+        // Ozone numbers a closing by its container, so that one that is sent again later looks the same.
+        let id = id.filter(|_| !closes);
         let expires = match deadline_ms(&command) {
             None => None,
             Some(deadline) if deadline <= wall_ms => return Err(self.turn(Turned::Late)),
             Some(deadline) => Some(now + Duration::from_millis(deadline - wall_ms)),
         };
-        if id.is_some_and(|id| self.seen.contains(&id)) {
+        let key = key_of(&command);
+        let waits = closes && self.waiting.iter().any(|one| one.key == key && one.command == command);
+        if waits || id.is_some_and(|id| self.seen.contains(&id)) {
             return Err(self.turn(Turned::Repeated));
         }
         if self.waiting.len() >= WAITING_MAX {
@@ -127,7 +132,6 @@ impl Queue {
         if let Some(id) = id {
             self.remember(id);
         }
-        let key = key_of(&command);
         self.waiting.push_back(Waiting { command, key, expires });
         Ok(())
     }

@@ -422,8 +422,8 @@ fn a_command_that_waited_past_its_deadline_is_refused_even_if_the_wall_clock_wen
     assert_eq!(queue.next(at(121), 5_000_000), None);
     assert_eq!(queue.push(deadline(100_000, 3), at(121), 100_000), Err(Turned::Late));
     // Once heard of, a newer term turns away what waits of an older one; a repeated number runs once.
-    queue.push(close(1, 4, 1), at(121), 0).unwrap();
-    assert_eq!(queue.push(close(1, 4, 1), at(121), 0), Err(Turned::Repeated));
+    queue.push(delete(1, 4, 1), at(121), 0).unwrap();
+    assert_eq!(queue.push(delete(1, 4, 1), at(121), 0), Err(Turned::Repeated));
     queue.heard_term(2);
     assert_eq!(queue.next(at(121), 0), None);
     assert_eq!((queue.turned(Turned::StaleTerm), queue.turned(Turned::Repeated)), (1, 1));
@@ -439,6 +439,14 @@ fn a_command_that_waited_past_its_deadline_is_refused_even_if_the_wall_clock_wen
     queue.done(first);
     assert!(queue.next(at(122), 0).is_some());
     queue.done(second);
+    // A closing's number is its container's: once it has ended it may come again.
+    queue.push(close(3, 3, 2), at(122), 0).unwrap();
+    assert_eq!(queue.push(close(3, 3, 2), at(122), 0), Err(Turned::Repeated));
+    let third = std::iter::from_fn(|| queue.next(at(122), 0)).map(|(key, _)| key).last().unwrap();
+    queue.done(third);
+    queue.push(close(3, 3, 2), at(122), 0).unwrap();
+    assert!(queue.next(at(122), 0).is_some());
+    queue.done(third);
     for n in 0..6000 {
         let pushed = queue.push(close(n, 100 + n, 2), at(122), 0);
         assert_eq!(pushed.is_ok(), n < 5000, "{n}");
