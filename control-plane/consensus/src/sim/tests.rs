@@ -288,6 +288,45 @@ fn a_follower_far_behind_gets_a_snapshot_and_catches_up() {
 }
 
 #[test]
+fn a_snapshot_whose_sender_dies_is_sent_again_whole_by_the_next_leader() {
+    under_seed(31, async || {
+        let short = |config: &mut crate::ReplicaConfig| (config.purge_every, config.entries_kept) = (20, 2);
+        let mut world = World::founded(31, 3, short).await;
+        let leader = world.leader().await;
+        let behind = *world.running.keys().find(|id| **id != leader).unwrap();
+        world.add(leader, "a", 1).await.unwrap();
+        world.settled().await;
+        world.crash(behind).await;
+        for _ in 0..200 {
+            world.add(leader, "a", 1).await.unwrap();
+        }
+        world.network.set_weather(0, 0, 100);
+        world.start(behind).await.unwrap();
+        let root = world.member_dir(behind).join("state");
+        let arriving = || {
+            let folders = crate::files::folders(&root).unwrap();
+            folders.iter().any(|dir| dir.file_name().unwrap().to_string_lossy().starts_with("incoming-"))
+        };
+        for _ in 0..1000 {
+            if arriving() {
+                break;
+            }
+            pause(Duration::from_millis(10)).await;
+        }
+        assert!(arriving(), "no snapshot is under way");
+        let has = |world: &World| {
+            world.running[&behind].read_local(|view| super::SUMS.get(view, &"a".to_owned()).unwrap())
+        };
+        assert!(has(&world).is_none_or(|sum| sum == 1), "half a snapshot is installed: {:?}", has(&world));
+        world.crash(leader).await;
+        world.network.set_weather(0, 0, 5);
+        world.start(leader).await.unwrap();
+        assert!(world.settled().await.iter().all(|sums| sums["a"] == 201));
+        assert_eq!(crate::files::folders(&root).unwrap().len(), 1, "what was half sent is removed");
+    });
+}
+
+#[test]
 fn commands_that_wait_share_an_entry_and_a_sync() {
     under_seed(32, async || {
         let world = World::founded(32, 1, |_| ()).await;
