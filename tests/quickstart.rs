@@ -2,9 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 #![allow(clippy::disallowed_methods, reason = "tests of real processes use real files, clocks and sleeps")]
 
+use allotrope_io::Back;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use rustix::process::{Pid, Signal};
@@ -12,6 +13,8 @@ use rustix::process::{Pid, Signal};
 /// A quickstart that said it is ready; killed when it is dropped before it was stopped.
 struct Quickstart {
     child: Child,
+    /// What it printed after its first line.
+    said: Vec<String>,
 }
 
 impl Drop for Quickstart {
@@ -48,6 +51,15 @@ impl Ports {
         Ports(names.iter().enumerate().map(setting).collect())
     }
 
+    /// The setting of OM's gRPC port.
+    fn om_grpc(&self) -> &str {
+        self.0
+            .iter()
+            .filter_map(|setting| setting.strip_prefix("--set="))
+            .find(|setting| setting.starts_with("ozone.om.grpc.port="))
+            .unwrap()
+    }
+
     /// Where the service of an address setting is.
     fn address(&self, name: &str) -> &str {
         let prefix = format!("--set={name}=");
@@ -70,9 +82,14 @@ fn start(ports: &Ports, data: &Path) -> Quickstart {
     let first = lines.next().expect("it says something").unwrap();
     assert!(first.starts_with("ready in "), "{first}");
     assert!(first.ends_with("6 datanodes; keys are kept as rs-3-2-1024k"), "{first}");
+    let said: Vec<_> =
+        lines.by_ref().map(Result::unwrap).take_while(|line| line != "Ctrl-C stops it.").collect();
+    // Where the probe finds io_uring usable, a cluster that runs on anything else has failed.
+    let io = format!("io        {}", Back::of_this_machine());
+    assert!(said.contains(&io), "{said:?}");
     // The rest of what it prints is read too, so that it never waits for a full pipe.
     std::thread::spawn(move || lines.for_each(drop));
-    Quickstart { child }
+    Quickstart { child, said }
 }
 
 /// A page of a role's, headers and all.
@@ -125,6 +142,153 @@ fn sh(ports: &Ports, args: &[&str]) -> Output {
 fn sh_ok(ports: &Ports, args: &[&str]) {
     let output = sh(ports, args);
     assert!(output.status.success(), "sh {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// `allotrope quickstart ACT… --data DATA`: what it prints, on stdout if it worked and on stderr if not.
+fn act(ports: &Ports, data: &Path, act: &[&str]) -> Result<String, String> {
+    let output = allotrope(ports).arg("quickstart").args(act).arg("--data").arg(data).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+}
+
+#[test]
+fn a_datanode_that_lost_its_power_is_missed_by_no_reader_and_comes_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, ports) = (dir.path().join("data"), Ports::pick());
+    let (source, back) = (env!("CARGO_BIN_EXE_allotrope"), dir.path().join("back"));
+    let same = |back: &Path| std::fs::read(source).unwrap() == std::fs::read(back).unwrap();
+    assert!(act(&ports, &data, &["kill", "1"]).unwrap_err().contains("no quickstart runs on"));
+
+    let running = start(&ports, &data);
+    sh_ok(&ports, &["volume", "create", "/vol1"]);
+    sh_ok(&ports, &["bucket", "create", "/vol1/bucket1", "--layout", "OBJECT_STORE"]);
+    sh_ok(&ports, &["key", "put", "/vol1/bucket1/binary", source]);
+
+    // Two of six: rs-3-2 holds a key on five, so at least one of its cells is gone.
+    let gone = act(&ports, &data, &["kill", "1"]).unwrap();
+    assert!(gone.starts_with("datanode 1 (127.0.0.1:") && gone.contains("as by a power cut"), "{gone}");
+    act(&ports, &data, &["kill", "3"]).unwrap();
+    assert!(act(&ports, &data, &["kill", "1"]).unwrap_err().contains("datanode 1 is down"));
+    assert!(act(&ports, &data, &["kill", "7"]).unwrap_err().contains("try: one of 1 to 6"));
+    assert!(act(&ports, &data, &["start", "2"]).unwrap_err().contains("datanode 2 runs"));
+    let address = gone.split(['(', ')']).nth(1).unwrap();
+    assert!(TcpStream::connect(address).is_err(), "its port is closed");
+    assert!(TcpStream::connect(ports.address("hdds.datanode.http-address")).is_err(), "its pages are too");
+    sh_ok(&ports, &["key", "get", "/vol1/bucket1/binary", back.to_str().unwrap()]);
+    assert!(same(&back), "the file came back changed, with two datanodes gone");
+
+    assert!(act(&ports, &data, &["start", "1"]).unwrap().contains("runs again"));
+    act(&ports, &data, &["start", "3"]).unwrap();
+    let figures = page(&ports, "hdds.datanode.http-address", "/prom");
+    assert!(figures.contains(&format!("io_back=\"{}\"", Back::of_this_machine())), "{figures}");
+    // With two others gone, those that came back must serve their cells.
+    act(&ports, &data, &["kill", "5"]).unwrap();
+    act(&ports, &data, &["kill", "6"]).unwrap();
+    std::fs::remove_file(&back).unwrap();
+    sh_ok(&ports, &["key", "get", "/vol1/bucket1/binary", back.to_str().unwrap()]);
+    assert!(same(&back), "the file came back changed, from datanodes that were killed before");
+    assert_eq!(stop(running), Some(0));
+    assert!(act(&ports, &data, &["kill", "1"]).unwrap_err().contains("no quickstart runs on"));
+}
+
+#[test]
+fn the_door_of_a_quickstart_opens_to_its_token_alone_and_its_own_power_cut_loses_nothing() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let (data, ports) = (dir.path().join("data"), Ports::pick());
+    let (source, back) = (env!("CARGO_BIN_EXE_allotrope"), dir.path().join("back"));
+    let running = start(&ports, &data);
+    let file = data.join("admin");
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let text = std::fs::read_to_string(&file).unwrap();
+    let (address, token) = text.trim().split_once(' ').unwrap();
+    let say = |words: &[u8]| {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(words).unwrap();
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+        let mut answer = String::new();
+        let _ = stream.read_to_string(&mut answer);
+        answer
+    };
+    assert!(say(b"0123456789abcdef0123456789abcdef kill 1\n").starts_with("error\nthe token is not"));
+    assert!(say(b"kill 1\n").starts_with("error\n"));
+    assert!(say(format!("{token} kill all\n").as_bytes()).starts_with("error\nthis is no request"));
+    assert!(!say(&[0xff; 4096]).starts_with("ok"));
+    assert!(say(b"").starts_with("error\nno request came"));
+    assert!(TcpStream::connect(ports.address("hdds.datanode.http-address")).is_ok(), "nobody was killed");
+
+    sh_ok(&ports, &["volume", "create", "/vol1"]);
+    sh_ok(&ports, &["bucket", "create", "/vol1/bucket1", "--layout", "OBJECT_STORE"]);
+    sh_ok(&ports, &["key", "put", "/vol1/bucket1/binary", source]);
+    // SIGKILL, for the whole of it.
+    drop(running);
+    let _running = start(&ports, &data);
+    sh_ok(&ports, &["key", "get", "/vol1/bucket1/binary", back.to_str().unwrap()]);
+    assert!(std::fs::read(source).unwrap() == std::fs::read(back).unwrap(), "the file came back changed");
+}
+
+/// Runs the lines of `script` in a shell, in `dir`, with `allotrope` and aws CLI at hand; it ends at the first that fails.
+fn shell(dir: &Path, script: &str) -> String {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache"))).unwrap();
+    let clients = cache.join("allotrope/s3-clients/bin");
+    assert!(clients.join("aws").exists(), "{} has no aws CLI: run ./dev setup", clients.display());
+    let own = Path::new(env!("CARGO_BIN_EXE_allotrope")).parent().unwrap();
+    let path = format!("{}:{}:{}", own.display(), clients.display(), std::env::var("PATH").unwrap());
+    let mut command = Command::new("sh");
+    command.args(["-e", "-c", script]).current_dir(dir).env("PATH", path).stdin(Stdio::null());
+    let output = command.output().unwrap();
+    let told = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{script}\n{}{}", told(&output.stdout), told(&output.stderr));
+    told(&output.stdout)
+}
+
+/// README's sequence: the lines that the start prints to be pasted, a folder by aws CLI, a datanode that loses its power, the
+/// folder and a file of 1 GiB read back, and all of it again after the whole cluster lost its power.
+#[test]
+fn readmes_sequence_works_with_real_files() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let (data, ports) = (dir.path().join("data"), Ports::pick());
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    std::fs::copy(repository.join("README.md"), dir.path().join("README.md")).unwrap();
+    let running = start(&ports, &data);
+    // All but the line for a stock Java client, which tests/interop_shell.rs tries.
+    let said = running.said.clone();
+    let pasted: Vec<_> = said.iter().filter_map(|line| line.strip_prefix("    ")).collect();
+    let pasted: Vec<_> = pasted.into_iter().filter(|line| !line.starts_with("ozone ")).collect();
+    let exports: Vec<_> = pasted.iter().copied().filter(|line| line.starts_with("export ")).collect();
+    assert!(pasted.len() > 6 && exports.len() == 2, "{pasted:?}");
+    let lines = pasted.join("\n").replace("/tmp/readme", "readme-back");
+    let listed = shell(dir.path(), &format!("{lines}\ncmp README.md readme-back"));
+    assert!(listed.contains(" README.md"), "{listed}");
+
+    let with_keys = |script: &str| shell(dir.path(), &format!("{}\n{script}", exports.join("\n")));
+    let sources = repository.join("io");
+    with_keys(&format!("aws s3 sync --only-show-errors {} s3://bucket2/sources", sources.display()));
+    let listed = with_keys("aws s3 ls --recursive s3://bucket2/sources/ | wc -l");
+    let count = shell(dir.path(), &format!("find {} -type f | wc -l", sources.display()));
+    assert_eq!(listed.trim(), count.trim());
+    let at =
+        format!("--set ozone.om.address={} --set {}", ports.address("ozone.om.address"), ports.om_grpc());
+    let large = "head -c 1073741824 /dev/urandom > large";
+    with_keys(&format!("{large}\nallotrope sh {at} key put /vol1/bucket1/large large"));
+
+    act(&ports, &data, &["kill", "2"]).unwrap();
+    let back = format!(
+        "aws s3 sync --only-show-errors s3://bucket2/sources back\ndiff -r {} back",
+        sources.display()
+    );
+    with_keys(&back);
+    let get = format!(
+        "allotrope sh {at} key get /vol1/bucket1/large large-back\ncmp large large-back\nrm -r back large-back"
+    );
+    with_keys(&get);
+
+    // SIGKILL.
+    drop(running);
+    let _running = start(&ports, &data);
+    with_keys(&back);
+    with_keys(&get);
 }
 
 #[test]

@@ -52,7 +52,8 @@ pub struct Config {
     pub ip_address: String,
     /// How many shards (`allotrope.datanode.shards`).
     pub shards: usize,
-    /// What runs them; `None` takes io_uring and falls back to the portable one where the kernel refuses it.
+    /// What runs them: this back and no other. `None` takes what the probe of the machine finds, and the portable one where
+    /// io_uring fails all the same.
     pub back: Option<Back>,
     /// Buffers of each shard (`allotrope.datanode.memory` divided by the shards).
     pub memory_per_shard: ByteCount,

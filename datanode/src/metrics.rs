@@ -9,12 +9,14 @@ use crate::scan::{Damage, Finding};
 use crate::store::Node;
 use crate::volume::Volume;
 use crate::volume::check::Seen;
+use allotrope_io::{ShardId, Shards};
 use allotrope_proto::container::{Result as WireResult, Type};
 use allotrope_proto::heartbeat::scm_command_proto::Type as ScmCommand;
 use allotrope_proto::ops::metrics::{
     Counter, EncodeLabelSet, Exposition, Family, Gauge, LabelSetEncoder, Registry, Seconds, register_build,
 };
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// A label and its value, both fixed or, for a volume's folder, from the configuration.
@@ -66,6 +68,10 @@ pub struct Metrics {
     disk_checks: Family<Labels, Counter>,
     volume_bytes: Family<Labels, Gauge<u64, AtomicU64>>,
     volumes: [Gauge<u64, AtomicU64>; 2],
+    /// All shards' buffers: all, free, held by the kernel.
+    buffers: [Gauge<u64, AtomicU64>; 3],
+    /// What the shards counted: stalls, panics, flushes of a whole file system; and how much of it these have.
+    counted: Mutex<[(Counter, u64); 3]>,
 }
 
 impl Metrics {
@@ -155,7 +161,27 @@ impl Metrics {
             "Volumes in use, and volumes that failed and wait to be replaced",
             states,
         );
+        let bytes: Family<Labels, Gauge<u64, AtomicU64>> = Family::default();
+        let buffers = ["total", "free", "registered"]
+            .map(|kind| bytes.get_or_create(&labels([("kind", kind)])).clone());
+        registry.register(
+            "datanode_buffer_bytes",
+            "The shards' buffers: with none free requests wait; those not registered with the kernel cost it CPU (allotrope doctor)",
+            bytes,
+        );
+        let counted = [
+            ("datanode_shard_stalls", "Times a task held its shard for more than 5 ms; the log names each"),
+            ("datanode_task_panics", "Tasks that ended by a fault of ours; the log names each"),
+            ("datanode_whole_flushes", "Rounds of flushes that were one flush of the whole file system"),
+        ]
+        .map(|(name, help)| {
+            let counter = Counter::default();
+            registry.register(name, help, counter.clone());
+            (counter, 0)
+        });
         Metrics {
+            buffers,
+            counted: Mutex::new(counted),
             registry,
             commands,
             bytes_received,
@@ -239,8 +265,9 @@ impl Metrics {
         self.disk_checks.get_or_create(&labels([("result", result)])).inc();
     }
 
-    /// All figures; those of the volumes as they are now.
-    pub fn text(&self, node: Option<&Node>) -> Exposition {
+    /// All figures; those of the volumes and of the shards as they are now.
+    pub fn text(&self, node: Option<&Node>, shards: Option<&Shards>) -> Exposition {
+        shards.into_iter().for_each(|shards| self.shards(shards));
         self.volume_bytes.clear();
         let mut counts = [0, 0];
         for volume in node.map(Node::volumes).iter().flat_map(|volumes| volumes.iter()) {
@@ -251,6 +278,24 @@ impl Metrics {
             gauge.set(count);
         }
         Exposition::of(&self.registry)
+    }
+
+    fn shards(&self, shards: &Shards) {
+        let sum = |of: fn(&Shards, ShardId) -> u64| shards.ids().map(|id| of(shards, id)).sum::<u64>();
+        let [total, free, registered] = &self.buffers;
+        total.set(sum(|shards, id| shards.buffers(id).bytes_total() as u64));
+        free.set(sum(|shards, id| shards.buffers(id).bytes_free() as u64));
+        registered.set(sum(|shards, id| shards.counters(id).bytes_registered.load(Relaxed)));
+        let now = [
+            sum(|shards, id| shards.counters(id).stalls.load(Relaxed)),
+            sum(|shards, id| shards.counters(id).tasks_panicked.load(Relaxed)),
+            sum(|shards, id| shards.counters(id).flushes_whole.load(Relaxed)),
+        ];
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        for ((counter, seen), now) in counted.iter_mut().zip(now) {
+            counter.inc_by(now.saturating_sub(*seen));
+            *seen = now;
+        }
     }
 
     fn volume(&self, volume: &Volume) {
@@ -271,6 +316,7 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use allotrope_io::ShardsConfig;
 
     #[test]
     fn a_command_counts_under_its_kind_and_its_result() {
@@ -280,7 +326,7 @@ mod tests {
         metrics.command(Type::ReadChunk.into(), ok, Duration::from_millis(1), 0, 1024);
         metrics.command(-7, busy, Duration::ZERO, 0, 0);
         metrics.heartbeat(false);
-        let Exposition::OpenMetrics(text) = metrics.text(None) else { panic!("it is OpenMetrics") };
+        let Exposition::OpenMetrics(text) = metrics.text(None, None) else { panic!("it is OpenMetrics") };
         for line in [
             "datanode_command_seconds_count{command=\"write_chunk\",result=\"ok\"} 1",
             "datanode_command_seconds_count{command=\"other\",result=\"refused\"} 1",
@@ -293,5 +339,31 @@ mod tests {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
         }
         assert!(text.contains("io_back=\"sim\""));
+    }
+
+    #[test]
+    fn what_the_shards_have_and_count_is_said_once_however_often_it_is_asked_for() {
+        let metrics = Metrics::new(&[]);
+        let small =
+            ShardsConfig { memory_per_shard: 1 << 20, buffer_max: 1 << 18, ..ShardsConfig::portable(2) };
+        let config = ShardsConfig { pin: false, ..small };
+        let shards = Shards::start(config).unwrap();
+        let died = shards.run_on(ShardId(1), "faulty", |_| async { panic!("on purpose") });
+        let _: Result<(), _> = died.unwrap().wait();
+        // The panic is counted once it has passed the task.
+        assert!(shards.stop(Duration::from_secs(5)).is_clean());
+        for _ in 0..2 {
+            let Exposition::OpenMetrics(text) = metrics.text(None, Some(&shards)) else {
+                panic!("it is OpenMetrics")
+            };
+            for line in [
+                "datanode_buffer_bytes{kind=\"total\"} 2097152",
+                "datanode_buffer_bytes{kind=\"free\"} 2097152",
+                "datanode_buffer_bytes{kind=\"registered\"} 0",
+                "datanode_task_panics_total 1",
+            ] {
+                assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+            }
+        }
     }
 }

@@ -12,7 +12,9 @@ use crate::metadata::rocks::{RocksMetadata, RocksShared};
 use crate::metadata::{Metadata, MetadataError};
 use crate::server;
 use crate::volume::open::OpenMetadata;
-use allotrope_io::{AskError, Back, Clock, NetError, ShardId, Shards, ShardsConfig, StopReport, TaskDied};
+use allotrope_io::{
+    AskError, Back, Clock, NetError, Probe, Severity, ShardId, Shards, ShardsConfig, StopReport, TaskDied,
+};
 use allotrope_proto::grpc::{GrpcClient, GrpcClientConfig};
 use allotrope_proto::hadoop_rpc::{ClientConfig, HadoopClient};
 use allotrope_proto::net::{Drain, Plain, Target};
@@ -205,6 +207,11 @@ impl Running {
         self.pages
     }
 
+    /// What runs its shards.
+    pub fn back(&self) -> Back {
+        self.shards.back()
+    }
+
     /// The datanode's name.
     pub fn id(&self) -> DatanodeId {
         self.lobby.id()
@@ -235,16 +242,30 @@ impl Running {
         Ok(setting.wait()??)
     }
 
+    /// Ends it as a power cut would, for drills: connections are closed, what was read of requests is not carried out further,
+    /// and SCM hears nothing of it. When this returns its tasks are gone, its buffers are free and its files are closed.
+    /// Blocks the calling thread.
+    pub fn kill(mut self) -> StopReport {
+        self.stop.send_replace(true);
+        let report = self.shards.stop(Duration::ZERO);
+        self.join_control();
+        report
+    }
+
     /// Stops: no new connection, commands that were read are carried out, and what has not ended after `within` is
     /// dropped. Acknowledged bytes are stable whatever happens here.
     pub fn shutdown(mut self, within: Duration) -> StopReport {
         self.stop.send_replace(true);
+        self.join_control();
+        self.shards.stop(within)
+    }
+
+    fn join_control(&mut self) {
         if let Some(control) = self.control.take()
             && control.join().is_err()
         {
             tracing::error!("the control thread panicked");
         }
-        self.shards.stop(within)
     }
 }
 
@@ -282,19 +303,26 @@ fn start_shards(config: &Config) -> Result<Shards, StartError> {
     let make = |back| ShardsConfig {
         back,
         name: "datanode".into(),
+        // A shard a core has that core; fewer are left to the kernel, as others may run here.
+        pin: std::thread::available_parallelism().is_ok_and(|cores| shards >= cores.get()),
         memory_per_shard,
         buffer_max: BUFFER_MAX,
         ..ShardsConfig::portable(shards)
     };
-    match config.back {
-        Some(back) => Ok(Shards::start(make(back))?),
-        None => match Shards::start(make(Back::Uring)) {
+    let probe = Probe::run(&config.volumes, shards, memory_per_shard);
+    tracing::info!("{}", probe.summary());
+    for line in probe.lines().iter().filter(|line| line.severity > Severity::Fine) {
+        tracing::warn!(advice = line.advice, "{}", line.text);
+    }
+    match config.back.unwrap_or_else(|| probe.back()) {
+        Back::Uring if config.back.is_none() => match Shards::start(make(Back::Uring)) {
             Ok(shards) => Ok(shards),
             Err(e) => {
                 tracing::warn!(error = %e, "io_uring cannot be used; the portable back serves (see allotrope doctor)");
                 Ok(Shards::start(make(Back::Portable))?)
             }
         },
+        back => Ok(Shards::start(make(back))?),
     }
 }
 

@@ -367,3 +367,14 @@ fn lock_call(fd: BorrowedFd<'_>, act: libc::c_int, shared: bool) -> io::Result<l
     let done = unsafe { libc::fcntl(fd.as_raw_fd(), act, &raw mut lock) };
     if done == -1 { Err(io::Error::last_os_error()) } else { Ok(lock) }
 }
+
+/// Whether a time service keeps this machine's clock, as the kernel knows it.
+pub fn clock_is_kept() -> io::Result<bool> {
+    // SAFETY: all zeroes are a value of this plain struct of integers: `modes` 0, which only asks.
+    let mut asked: libc::timex = unsafe { std::mem::zeroed() };
+    // SAFETY: the kernel reads and writes the one struct that is passed, which outlives the call.
+    match unsafe { libc::adjtimex(&raw mut asked) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(asked.status & libc::STA_UNSYNC == 0),
+    }
+}

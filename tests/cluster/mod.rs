@@ -5,6 +5,7 @@
 //! Errors  a process that does not come up, or a command that hangs, fails the test with that process's log.
 #![allow(dead_code, reason = "each test file uses its own part of the vocabulary")]
 
+use allotrope_io::Back;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -360,6 +361,8 @@ impl Cluster {
                 settings.push(format!("--set=hdds.container.ipc.port={}", p.datanodes[number]));
                 settings.push("--set=allotrope.datanode.address=127.0.0.1".to_owned());
                 settings.push("--set=allotrope.datanode.shards=1".to_owned());
+                // Where the probe finds io_uring usable it is used, or the start fails.
+                settings.push(format!("--set=allotrope.datanode.io={}", Back::of_this_machine()));
                 settings.push("--set=allotrope.datanode.memory=32MB".to_owned());
                 settings.push("--set=hdds.datanode.volume.min.free.space=16MB".to_owned());
             }

@@ -6,12 +6,14 @@
 mod admin;
 mod completions;
 mod debug;
+mod doctor;
 mod genconf;
 mod getconf;
 mod om_admin;
 mod quickstart;
 mod s3;
 mod sh;
+mod version;
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -60,6 +62,10 @@ enum Command {
     Debug(debug::Debug),
     /// Run an S3 gateway.
     S3g(roles::s3g::S3g),
+    /// Look at what this machine lets a datanode do, and say what to change.
+    Doctor(doctor::Doctor),
+    /// Print the version, and what is used on this machine.
+    Version,
     /// Print settings as they would take effect, with where each comes from.
     Getconf(getconf::Getconf),
     /// Print a settings file with every setting, its default and its meaning.
@@ -85,6 +91,8 @@ impl Allotrope {
             Command::Admin(command) => command.run(&settings),
             Command::Debug(command) => command.run(),
             Command::S3g(role) => role.run(&settings),
+            Command::Doctor(command) => command.run(&settings),
+            Command::Version => version::run(),
             Command::Getconf(command) => command.run(&settings),
             Command::Genconf => genconf::run(),
             Command::Completions(command) => command.run(),

@@ -197,6 +197,8 @@ known! {
         "Shards of a datanode, one a core; 0 takes all cores.";
     "allotrope.datanode.memory": Size => "256MB", "1GB",
         "Aligned buffers of a datanode, all shards together.";
+    "allotrope.datanode.io": Choice(&["auto", "uring", "portable"]) => "auto", "uring",
+        "What runs a datanode's shards: io_uring, or the portable back; auto takes io_uring where it works (allotrope doctor).";
     "allotrope.datanode.durability": Choice(&["disk", "page-cache"]) => "disk", "page-cache",
         "What a PutBlock's answer means: bytes on stable storage (disk), or in the page cache as Ozone's does.";
     "allotrope.datanode.verify-reads": Choice(&["true", "false"]) => "true", "false",

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use allotrope_datanode::volume::reserved::Reserved;
 use allotrope_datanode::{Config, Durability, Running, ScmTransport, VolumeChoice};
+use allotrope_io::Back;
 use allotrope_types::ByteCount;
 use clap::{Args, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
@@ -113,6 +114,11 @@ pub(crate) fn config(settings: &Settings) -> Result<Config, Failure> {
     if settings.count("allotrope.datanode.shards")? > 0 {
         config.shards = settings.count("allotrope.datanode.shards")?;
     }
+    config.back = match settings.text_needed("allotrope.datanode.io")? {
+        "uring" => Some(Back::Uring),
+        "portable" => Some(Back::Portable),
+        _ => None,
+    };
     let memory = settings.bytes("allotrope.datanode.memory")?.as_u64();
     config.memory_per_shard = ByteCount::new(memory / config.shards.max(1) as u64);
     config.durability = match settings.text_needed("allotrope.datanode.durability")? {

@@ -11,7 +11,7 @@ pub struct Pages(pub Arc<Lobby>);
 
 impl Watched for Pages {
     fn figures(&self) -> Exposition {
-        self.0.metrics.text(self.0.door.get().map(|node| &**node))
+        self.0.metrics.text(self.0.door.get().map(|node| &**node), Some(&self.0.shards))
     }
 
     fn health(&self) -> Result<(), String> {

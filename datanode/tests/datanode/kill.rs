@@ -19,9 +19,7 @@ const FOLDER: &str = "ALLOTROPE_TEST_DATANODE_FOLDER";
 fn child_of_the_kill_test() {
     let Ok(folder) = std::env::var(FOLDER) else { return };
     let root = PathBuf::from(folder);
-    // io_uring where the machine allows it; the tests on the wire run on the portable back.
-    let config = allotrope_datanode::Config { back: None, ..config(&root) };
-    let running = start_with(config, || vec![Scm::default()]).unwrap();
+    let running = start_with(config(&root), || vec![Scm::default()]).unwrap();
     wait_until("the volumes to open", || running.is_open());
     let text = format!("{} {}", running.address(), running.id());
     std::fs::write(root.join("address.new"), text).unwrap();

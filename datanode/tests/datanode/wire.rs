@@ -88,7 +88,8 @@ pub(crate) fn config(root: &Path) -> Config {
     let mut config = Config::new(vec![root.join("disk1"), root.join("disk2")], root.join("meta"), Vec::new());
     config.listen = SocketAddr::from(([127, 0, 0, 1], 0));
     config.shards = 2;
-    config.back = Some(Back::Portable);
+    // Where the probe finds io_uring usable it is used, or the start fails.
+    config.back = Some(Back::of_this_machine());
     config.memory_per_shard = ByteCount::mib(32);
     config.container_size = ByteCount::mib(256);
     (config.free_min_soft, config.free_min_hard) = (ByteCount::mib(1), ByteCount::mib(1));
@@ -119,7 +120,8 @@ impl Body for Once {
 
 impl Client {
     pub(crate) fn of(address: SocketAddr) -> Client {
-        let config = ShardsConfig { memory_per_shard: 8 << 20, pin: false, ..ShardsConfig::portable(1) };
+        let back = Back::of_this_machine();
+        let config = ShardsConfig { back, memory_per_shard: 8 << 20, pin: false, ..ShardsConfig::uring(1) };
         Client { shards: Shards::start(config).unwrap(), address }
     }
 
@@ -206,6 +208,7 @@ pub(crate) fn running(root: &Path) -> (Running, Client, Scm) {
     let scm = Scm::default();
     let link = scm.clone();
     let running = start_with(config(root), move || vec![link]).unwrap();
+    assert_eq!(running.back(), Back::of_this_machine());
     wait_until("the volumes to open", || running.is_open());
     let client = Client::of(running.address());
     (running, client, scm)

@@ -2,11 +2,15 @@
 //!
 //! Shape   one SCM, one OM, some datanodes and an S3 gateway, each as its role would run it, with its folder under one data folder that a next
 //!         start finds again. Settings that were given win over those chosen here.
+//!         [`admin`] is the door for `quickstart kill` and `quickstart start`, [`datanodes`] what they act on.
 //! Errors  a folder that another quickstart holds is refused with that one's process id; a port in use is named.
+
+mod admin;
+mod datanodes;
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, Write};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -14,27 +18,28 @@ use std::time::{Duration, Instant};
 
 use allotrope_client::Client;
 use allotrope_consensus::RocksShared;
-use allotrope_datanode::Running as Datanode;
+use allotrope_io::Back;
 use allotrope_proto::net::Drain;
 use allotrope_proto::ops::LogLevels;
 use allotrope_scm::clock::SystemClock;
-use allotrope_types::ByteCount;
-use clap::Args;
+use clap::{Args, Subcommand};
 
+use self::admin::{Door, Request};
+use self::datanodes::Datanodes;
 use crate::config::{Origin, Settings};
 use crate::roles::{self, DRAIN_MAX, Failure, PagesAt};
 
 /// How long the cluster may take to leave safe mode.
 const READY_WAIT_MAX: Duration = Duration::from_secs(60);
-/// Buffers of all datanodes together, in bytes.
-const BUFFERS_LEN: u64 = 64 << 20;
 /// The fewest datanodes that rs-3-2 can be written to.
 const CODED_DATANODES_MIN: usize = 5;
 
 #[derive(Debug, Args)]
 pub(super) struct Quickstart {
+    #[command(subcommand)]
+    act: Option<Act>,
     /// Folder that keeps the cluster's data; your data folder when left out.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", global = true)]
     data: Option<PathBuf>,
     /// Datanodes to run. Six are one more than rs-3-2 needs.
     #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u16).range(1..=32))]
@@ -42,6 +47,32 @@ pub(super) struct Quickstart {
     /// Keep the data in a temporary folder and remove it at the end.
     #[arg(long, conflicts_with = "data")]
     ephemeral: bool,
+}
+
+/// What a second command does to a quickstart that runs.
+#[derive(Debug, Subcommand)]
+enum Act {
+    /// End a datanode as a power cut would: its connections are closed, nothing is drained, nobody is told.
+    Kill {
+        /// Which: 1 is the first.
+        datanode: usize,
+    },
+    /// Start a datanode again that was killed.
+    Start {
+        /// Which: 1 is the first.
+        datanode: usize,
+    },
+}
+
+impl Act {
+    fn run(&self, dir: &Path) -> Result<ExitCode, Failure> {
+        let request = match *self {
+            Act::Kill { datanode } => Request::Kill(datanode),
+            Act::Start { datanode } => Request::Start(datanode),
+        };
+        println!("{}", admin::ask(dir, request)?);
+        Ok(ExitCode::SUCCESS)
+    }
 }
 
 impl Quickstart {
@@ -53,6 +84,9 @@ impl Quickstart {
             (None, Some(dir)) => std::path::absolute(dir)?,
             (None, None) => data_folder()?,
         };
+        if let Some(act) = self.act {
+            return act.run(&dir);
+        }
         roles::make_folder(&dir)?;
         let _held = hold(&dir)?;
         choose(&mut settings, &dir, count);
@@ -157,12 +191,9 @@ async fn run(
     om_config.operators = roles::om::operators(settings, logs)?;
     roles::make_folder(&om_config.dir)?;
     let om = allotrope_om::start(om_config, roles::om::world(rocks)).await?;
-    let mut datanodes: Vec<Datanode> = Vec::with_capacity(count);
-    for number in 0..count {
-        datanodes.push(start_datanode(settings, dir, number, count, logs).await?);
-    }
+    let mut datanodes = Datanodes::start(settings, dir, count, logs).await?;
     let waiting = tokio::time::timeout(READY_WAIT_MAX, async {
-        while scm.in_safe_mode() || !datanodes.iter().all(Datanode::is_open) {
+        while scm.in_safe_mode() || !datanodes.are_open() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     });
@@ -172,16 +203,27 @@ async fn run(
     let s3 = roles::s3g::start(roles::s3g::config(settings)?, client).await?;
     let s3_pages = Drain::new();
     roles::s3g::serve_pages(PagesAt::S3G.operators(settings, None, logs)?, &s3, &s3_pages)?;
-    greet(settings, dir, count, began.elapsed(), (om.rpc, om.grpc));
+    let mut door = Door::open(dir).await?;
+    greet(settings, dir, count, datanodes.back(), began.elapsed(), (om.rpc, om.grpc));
     greet_s3(settings, s3.address, &key);
-    roles::asked_to_end().await?;
+    let ended = roles::asked_to_end();
+    tokio::pin!(ended);
+    loop {
+        tokio::select! {
+            biased;
+            ended = &mut ended => break ended?,
+            Some(asked) = door.asked.recv() => {
+                let answer = datanodes.carry_out(asked.request).await;
+                // Whoever asked may have left; it is done all the same.
+                let _ = asked.answer.send(answer);
+            }
+        }
+    }
+    drop(door);
     eprintln!("stopping");
     s3.shutdown(DRAIN_MAX).await;
     s3_pages.finish(roles::s3g::PAGES_DRAIN).await;
-    let stopping = datanodes.into_iter().map(|each| tokio::task::spawn_blocking(|| each.shutdown(DRAIN_MAX)));
-    for stopped in stopping.collect::<Vec<_>>() {
-        stopped.await?;
-    }
+    datanodes.shutdown().await?;
     om.shutdown(DRAIN_MAX).await;
     scm.shutdown(DRAIN_MAX).await;
     Ok(ExitCode::SUCCESS)
@@ -203,33 +245,11 @@ async fn s3_key(client: &Client) -> Result<S3Key, Failure> {
     Ok(S3Key { id, secret })
 }
 
-/// Starts datanode `number` of `count` in its own folders. The first has the ports of the settings, the others any.
-async fn start_datanode(
-    settings: &Settings,
-    dir: &Path,
-    number: usize,
-    count: usize,
-    logs: &Arc<dyn LogLevels>,
-) -> Result<Datanode, Failure> {
-    let own = dir.join(format!("datanode{}", number + 1));
-    let mut config = roles::datanode::config(settings)?;
-    (config.volumes, config.metadata_dir) = (vec![own.join("disk1")], own.join("meta"));
-    config.operators = PagesAt::DATANODE.operators(settings, None, logs)?;
-    if number > 0 {
-        config.operators.listen = config.operators.listen.map(|_| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
-        config.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    }
-    config.memory_per_shard = ByteCount::new(BUFFERS_LEN / (count * config.shards.max(1)) as u64);
-    roles::make_folder(&config.metadata_dir)?;
-    config.volumes.iter().try_for_each(|volume| roles::make_folder(volume))?;
-    // It waits for its shards and its port, on a thread that may block.
-    Ok(tokio::task::spawn_blocking(move || allotrope_datanode::start(config)).await??)
-}
-
 fn greet(
     settings: &Settings,
     dir: &Path,
     count: usize,
+    back: Back,
     took: Duration,
     (rpc, grpc): (SocketAddr, SocketAddr),
 ) {
@@ -242,6 +262,7 @@ fn greet(
     println!(
         "ready in {:.1} s: 1 SCM, 1 OM, {count} datanodes; keys are kept as {replication}\n\
          data      {}\n\
+         io        {back}\n\
          OM        {rpc} (Hadoop RPC), {grpc} (gRPC)\n\
          \n\
          try, in another terminal:\n\

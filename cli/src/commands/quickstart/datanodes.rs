@@ -1,0 +1,158 @@
+//! The datanodes of a quickstart: started, killed and started again.
+//!
+//! Shape   one slot a datanode, with what runs there or where it listened; datanodes count from 1 for people.
+//! Errors  a number that is none, a datanode that is down already or runs already: each said as it is.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use allotrope_datanode::Running;
+use allotrope_io::{Back, StopReport};
+use allotrope_proto::ops::LogLevels;
+use allotrope_types::ByteCount;
+
+use super::admin::Request;
+use crate::config::Settings;
+use crate::roles::{self, DRAIN_MAX, Failure, PagesAt};
+
+/// Buffers of all datanodes together, in bytes.
+const BUFFERS_LEN: u64 = 64 << 20;
+
+/// All datanodes of one quickstart.
+pub(super) struct Datanodes {
+    settings: Settings,
+    dir: PathBuf,
+    logs: Arc<dyn LogLevels>,
+    slots: Vec<Slot>,
+}
+
+enum Slot {
+    Up(Running),
+    /// Killed; where it listened.
+    Down(At),
+}
+
+/// Where a datanode listens.
+#[derive(Clone, Copy)]
+struct At {
+    /// For clients.
+    blocks: SocketAddr,
+    /// For operators.
+    pages: SocketAddr,
+}
+
+impl Datanodes {
+    /// Starts `count` of them, each in its own folders under `dir`.
+    pub(super) async fn start(
+        settings: &Settings,
+        dir: &Path,
+        count: usize,
+        logs: &Arc<dyn LogLevels>,
+    ) -> Result<Datanodes, Failure> {
+        let (settings, dir, slots) = (settings.clone(), dir.to_owned(), Vec::with_capacity(count));
+        let mut all = Datanodes { settings, dir, logs: logs.clone(), slots };
+        for number in 1..=count {
+            // The first has the ports of the settings, the others any.
+            let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+            let at = (number > 1).then_some(At { blocks: any, pages: any });
+            let running = all.start_one(number, count, at).await?;
+            all.slots.push(Slot::Up(running));
+        }
+        Ok(all)
+    }
+
+    async fn start_one(&self, number: usize, count: usize, at: Option<At>) -> Result<Running, Failure> {
+        let own = self.dir.join(format!("datanode{number}"));
+        let mut config = roles::datanode::config(&self.settings)?;
+        (config.volumes, config.metadata_dir) = (vec![own.join("disk1")], own.join("meta"));
+        config.operators = PagesAt::DATANODE.operators(&self.settings, None, &self.logs)?;
+        if let Some(at) = at {
+            config.listen = at.blocks;
+            config.operators.listen = config.operators.listen.map(|_| at.pages);
+        }
+        config.memory_per_shard = ByteCount::new(BUFFERS_LEN / (count * config.shards.max(1)) as u64);
+        // Where the probe finds io_uring usable the cluster runs on it, or says why it does not.
+        config.back = config.back.or_else(|| Some(Back::of_this_machine()));
+        roles::make_folder(&config.metadata_dir)?;
+        config.volumes.iter().try_for_each(|volume| roles::make_folder(volume))?;
+        // It waits for its shards and its port, on a thread that may block.
+        Ok(tokio::task::spawn_blocking(move || allotrope_datanode::start(config)).await??)
+    }
+
+    /// Whether every datanode's volumes are open.
+    pub(super) fn are_open(&self) -> bool {
+        self.slots.iter().all(|slot| matches!(slot, Slot::Up(running) if running.is_open()))
+    }
+
+    /// What runs their shards.
+    pub(super) fn back(&self) -> Back {
+        let back = |slot: &Slot| match slot {
+            Slot::Up(running) => Some(running.back()),
+            Slot::Down(_) => None,
+        };
+        self.slots.iter().find_map(back).unwrap_or_else(Back::of_this_machine)
+    }
+
+    /// Carries out what a second command asked; the text for people.
+    pub(super) async fn carry_out(&mut self, request: Request) -> Result<String, String> {
+        match request {
+            Request::Kill(number) => self.kill(number).await,
+            Request::Start(number) => self.start_again(number).await,
+        }
+    }
+
+    fn slot(&mut self, number: usize) -> Result<&mut Slot, String> {
+        let count = self.slots.len();
+        let slot = number.checked_sub(1).and_then(|n| self.slots.get_mut(n));
+        slot.ok_or_else(|| format!("there is no datanode {number}\n  try: one of 1 to {count}"))
+    }
+
+    async fn kill(&mut self, number: usize) -> Result<String, String> {
+        let slot = self.slot(number)?;
+        let Slot::Up(running) = slot else {
+            return Err(format!("datanode {number} is down\n  try: allotrope quickstart start {number}"));
+        };
+        let blocks = running.address();
+        let pages = running.pages().unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+        let Slot::Up(running) = std::mem::replace(slot, Slot::Down(At { blocks, pages })) else {
+            unreachable!("it was up")
+        };
+        let report: StopReport = tokio::task::spawn_blocking(|| running.kill())
+            .await
+            .map_err(|e| format!("datanode {number} could not be killed: {e}"))?;
+        let dropped: u64 = report.tasks_dropped.iter().map(|(_, tasks)| tasks).sum();
+        match report.stuck.is_empty() {
+            true => Ok(format!(
+                "datanode {number} ({blocks}) is gone, as by a power cut; {dropped} tasks were dropped"
+            )),
+            false => Err(format!("datanode {number} has a shard that does not end; its log names the task")),
+        }
+    }
+
+    async fn start_again(&mut self, number: usize) -> Result<String, String> {
+        let count = self.slots.len();
+        let Slot::Down(at) = *self.slot(number)? else {
+            return Err(format!("datanode {number} runs\n  try: allotrope quickstart kill {number}"));
+        };
+        let started = self.start_one(number, count, Some(at)).await;
+        let running =
+            started.map_err(|e| format!("datanode {number} does not start: {}", crate::with_causes(&*e)))?;
+        *self.slot(number)? = Slot::Up(running);
+        Ok(format!("datanode {number} ({}) runs again", at.blocks))
+    }
+
+    /// Stops them all, each within [`DRAIN_MAX`].
+    pub(super) async fn shutdown(self) -> Result<(), Failure> {
+        let running = self.slots.into_iter().filter_map(|slot| match slot {
+            Slot::Up(running) => Some(running),
+            Slot::Down(_) => None,
+        });
+        let stopping: Vec<_> =
+            running.map(|running| tokio::task::spawn_blocking(move || running.shutdown(DRAIN_MAX))).collect();
+        for stopped in stopping {
+            stopped.await?;
+        }
+        Ok(())
+    }
+}
