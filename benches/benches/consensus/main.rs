@@ -30,6 +30,10 @@ use allotrope_consensus::{
     network::memory::MemoryNetwork,
 };
 
+/// The allocator of the binary, so that the figures are its.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const COMMAND_LEN: usize = 200;
 const PROPOSERS: [usize; 3] = [1, 64, 512];
 const VALUES: Table<Raw, Raw> = Table::new("valueTable");

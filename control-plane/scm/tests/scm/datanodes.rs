@@ -1,4 +1,5 @@
 //! The datanodes' protocol: version, registration, heartbeats, commands.
+#![allow(clippy::disallowed_methods, reason = "the test waits for a real server and writes a real script")]
 
 use crate::support::{CLUSTER, Datanode, World, config, init, replica};
 use allotrope_proto::heartbeat::{
@@ -6,6 +7,11 @@ use allotrope_proto::heartbeat::{
     scm_command_proto::Type,
 };
 use allotrope_proto::rpc::CallError;
+use allotrope_scm::clock::{Clock, SystemClock};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_datanode_learns_the_cluster_registers_and_is_heard() {
@@ -76,6 +82,65 @@ async fn impossible_entries_of_a_report_are_dropped_and_counted_while_the_rest_s
     let metrics = world.running.metrics();
     assert!(metrics.contains("scm_report_entries_dropped_total 2\n"), "{metrics}");
     assert!(metrics.contains("scm_replicas 1\n"), "{metrics}");
+    world.stop().await;
+}
+
+/// The machine's clock, with a wall clock that somebody moves.
+struct Moved {
+    machine: SystemClock,
+    by_ms: AtomicI64,
+}
+
+impl Clock for Moved {
+    fn monotonic_ms(&self) -> u64 {
+        self.machine.monotonic_ms()
+    }
+    fn unix_ms(&self) -> u64 {
+        self.machine.unix_ms().saturating_add_signed(self.by_ms.load(Ordering::Relaxed))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wall_clock_that_jumps_a_day_kills_nobody_and_gives_no_id_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    init(dir.path());
+    let clock = Arc::new(Moved { machine: SystemClock::new(), by_ms: AtomicI64::new(0) });
+    let mut settings = config(dir.path());
+    let ms = Duration::from_millis;
+    settings.nodes = allotrope_scm::node::Thresholds { check: ms(20), stale: ms(60_000), dead: ms(120_000) };
+    let mut world = World::start_by(settings, Arc::clone(&clock) as Arc<dyn Clock>).await;
+    world.until("SCM leads", async || world.running.leads()).await;
+    world.join(Datanode::new(0)).await;
+    let mut ids = BTreeSet::new();
+    let day = 86_400_000;
+    for moved in [0, day, -day, 0] {
+        clock.by_ms.store(moved, Ordering::Relaxed);
+        tokio::time::sleep(ms(100)).await;
+        // More than one batch of ids, so that the sequence is asked again.
+        for _ in 0..30 {
+            for block in world.allocate("STANDALONE/ONE", 50).await {
+                let id = block.container_block_id.unwrap();
+                assert!(ids.insert((id.container_id, id.local_id)), "{id:?} was given twice");
+            }
+        }
+        let commands = world.heartbeat(0, |_| {}).await.commands;
+        let asked: Vec<_> = commands.iter().map(|command| command.command_type).collect();
+        assert!(!asked.contains(&(Type::ReregisterCommand as i32)), "it was given up at {moved} ms");
+    }
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_script_says_which_rack_a_datanode_is_in() {
+    let dir = tempfile::tempdir().unwrap();
+    init(dir.path());
+    let script = dir.path().join("rack-of");
+    std::fs::write(&script, "#!/bin/sh\necho /dc1/of-$1\n").unwrap();
+    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let settings = allotrope_scm::Config { rack_script: Some(script), ..config(dir.path()) };
+    let world = World::start(settings).await;
+    let answer = world.register(&Datanode::new(0)).await;
+    assert_eq!(answer.network_location.as_deref(), Some("/dc1/of-127.0.0.1"));
     world.stop().await;
 }
 
