@@ -20,6 +20,7 @@ pub mod node;
 pub mod offline;
 pub mod running;
 pub mod scan;
+mod seldom;
 pub mod server;
 pub mod store;
 pub mod volume;

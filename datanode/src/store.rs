@@ -11,6 +11,7 @@ use crate::container::{Container, Counters, delete, load::Found, seal};
 use crate::metadata::Durability;
 pub use crate::node::{Node, home_of};
 use crate::scan::serve::{self as scanning, Scans};
+use crate::seldom::Seldom;
 use crate::volume::Volume;
 use allotrope_io::{Class, Disk, Inbox, Reply, Shard};
 use allotrope_proto::container::{BlockData, Type};
@@ -124,6 +125,7 @@ pub struct Store {
     turn: Cell<u64>,
     blocks: RefCell<BlockCache>,
     pub(crate) files: RefCell<OpenFiles>,
+    pub(crate) damage_said: Seldom,
     /// Half of the shard's buffers, in pages: what reads may hold, so that readers never keep writers from theirs.
     reading: Arc<Semaphore>,
     reading_max: usize,
@@ -160,6 +162,7 @@ impl Store {
             files: RefCell::default(),
             pending: RefCell::default(),
             scans: Scans::default(),
+            damage_said: Seldom::default(),
         })
     }
 

@@ -11,6 +11,7 @@ use super::ranges::Ranges;
 use super::{Tail, checksums, read};
 use crate::commands::CommandError;
 use crate::container::Container;
+use crate::store::Store;
 use allotrope_io::{AlignedBuf, Around, File, PAGE};
 use allotrope_proto::container::ChunkInfo;
 use std::ops::Range;
@@ -19,6 +20,7 @@ const P: u64 = PAGE as u64;
 
 /// What a write of `data` into `file`, past the page cache, has to know of its first and last page and memory does not hold.
 pub(super) async fn around(
+    store: &Store,
     container: &Container,
     file: &File,
     tail: &mut Tail,
@@ -27,17 +29,18 @@ pub(super) async fn around(
     let (first, last) = (data.start - data.start % P, data.end - data.end % P);
     let mut around = Around::default();
     if first < data.start && !file.holds_page(first) {
-        around.before = verified(container, file, tail, first..data.start).await?;
+        around.before = verified(store, container, file, tail, first..data.start).await?;
     }
     let behind = data.end..data.end.next_multiple_of(P).min(tail.end);
     if !behind.is_empty() && !file.holds_page(last) {
-        around.after = verified(container, file, tail, behind).await?;
+        around.after = verified(store, container, file, tail, behind).await?;
     }
     Ok(around)
 }
 
 /// The block's bytes in `wanted`, a part of a page, as far as they were put and checksummed.
 async fn verified(
+    store: &Store,
     container: &Container,
     file: &File,
     tail: &mut Tail,
@@ -54,7 +57,7 @@ async fn verified(
         if shared.is_empty() {
             continue;
         }
-        let Some((at, windows)) = windows(container, file, chunk, &shared).await? else { continue };
+        let Some((at, windows)) = windows(store, container, file, chunk, &shared).await? else { continue };
         bytes[place(&shared, wanted.start)].copy_from_slice(&windows[place(&shared, at)]);
         unknown.remove(shared.start, shared.end);
     }
@@ -68,6 +71,7 @@ async fn verified(
 /// The checksum windows of `chunk` that `shared` lies in, verified, and where in the block they start. `None` if the chunk
 /// has no checksums.
 async fn windows(
+    store: &Store,
     container: &Container,
     file: &File,
     chunk: &ChunkInfo,
@@ -82,7 +86,7 @@ async fn windows(
     let last = (shared.end - chunk.offset).div_ceil(window).saturating_mul(window).min(chunk.len);
     let at = chunk.offset + first;
     let bytes = from_disk(file, &(at..chunk.offset + last)).await?;
-    sums.verify_part(first, &bytes).map_err(|e| read::mismatch(container, file, chunk, at, &e))?;
+    sums.verify_part(first, &bytes).map_err(|e| read::mismatch(store, container, file, chunk, at, &e))?;
     Ok(Some((at, bytes)))
 }
 

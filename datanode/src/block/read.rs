@@ -97,7 +97,7 @@ async fn read_chunk(
         if window != 0
             && let Err(e) = sums.verify_part(at, &buf)
         {
-            return Err(mismatch(container, file, chunk, file_at, &e));
+            return Err(mismatch(store, container, file, chunk, file_at, &e));
         }
         let cut_from = from.saturating_sub(file_at).min(len as u64) as usize;
         let cut_to = (to.saturating_sub(file_at)).min(len as u64) as usize;
@@ -128,14 +128,17 @@ pub(super) fn failed(file: &File, end: u64, e: DiskError) -> CommandError {
 
 /// Tells of bytes at `at` of a block that are not those that were put.
 pub(super) fn mismatch(
+    store: &Store,
     container: &Container,
     file: &File,
     chunk: &ChunkInfo,
     at: u64,
     e: &ChecksumError,
 ) -> CommandError {
-    tracing::error!(container = %container.id(), replica = ?container.replica(), chunk = %chunk.chunk_name,
-        path = %file.path().display(), at, error = %e, "bytes on the disk are not those that were written");
+    if let Some(left_out) = store.damage_said.may(store.shard().clock().now()) {
+        tracing::error!(container = %container.id(), replica = ?container.replica(), chunk = %chunk.chunk_name,
+            path = %file.path().display(), at, error = %e, left_out, "bytes on the disk are not those that were written");
+    }
     let why = format!("chunk {} of container {}: {e}", chunk.chunk_name, container.id());
     CommandError::new(ChecksumMismatch, why)
 }
@@ -173,7 +176,8 @@ pub async fn prove(
     while at < chunk.len {
         let len = piece.min(chunk.len - at) as usize;
         let bytes = read_piece(store, file, chunk.offset + at, len).await?;
-        sums.verify_part(at, &bytes).map_err(|e| mismatch(container, file, chunk, chunk.offset + at, &e))?;
+        sums.verify_part(at, &bytes)
+            .map_err(|e| mismatch(store, container, file, chunk, chunk.offset + at, &e))?;
         at += len as u64;
     }
     Ok(())

@@ -85,7 +85,7 @@ pub async fn write_chunk(
         return Err(CommandError::new(ChunkFileInconsistency, why));
     }
     let file = open_file(store, container, local, &mut tail).await?;
-    let mut around = around(container, &file, &mut tail, chunk.offset..end).await?;
+    let mut around = around(store, container, &file, &mut tail, chunk.offset..end).await?;
     tail.dirty = true;
     let mut rest = data;
     let mut at = chunk.offset;

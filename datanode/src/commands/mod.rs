@@ -32,6 +32,7 @@ use allotrope_proto::container::{
 use allotrope_types::DatanodeResult::{self, *};
 use allotrope_types::{ContainerId, LocalId, ReplicaIndex};
 use std::rc::Rc;
+use tracing::{Instrument, Span};
 
 /// A command as it was received, with its bulk bytes apart.
 pub type Request = Bulky<ContainerCommandRequestProto>;
@@ -81,7 +82,12 @@ impl From<crate::metadata::MetadataError> for CommandError {
 pub async fn carry_out(store: &Rc<Store>, request: Request) -> Response {
     let (cmd_type, trace_id) = (request.message.cmd_type, request.message.trace_id.clone());
     let container = request.message.container_id;
-    match dispatch(store, request).await {
+    // What is logged on the way carries the trace that the client sent.
+    let span = match trace_id.as_deref() {
+        None | Some("") => Span::none(),
+        Some(trace) => tracing::info_span!("command", trace),
+    };
+    match dispatch(store, request).instrument(span).await {
         Ok(mut response) => {
             response.message.cmd_type = cmd_type;
             response.message.trace_id = trace_id;

@@ -10,6 +10,7 @@ mod outgoing;
 mod stream;
 
 use crate::commands::{CommandError, Request, Response, refused};
+use crate::seldom::Seldom;
 use crate::store::{Node, ShardMessage};
 use allotrope_io::{Refused, Reply, Shard, ShardTimer, TcpListener, TcpStream};
 use allotrope_types::{ContainerId, DatanodeResult};
@@ -49,6 +50,7 @@ pub type Door = Arc<OnceLock<Arc<Node>>>;
 /// Accepts connections until the shard stops.
 pub async fn serve(shard: Shard, listener: TcpListener, door: Door) {
     let open = Rc::new(Cell::new(0usize));
+    let (full_said, failed_said) = (Seldom::default(), Seldom::default());
     let mut stopping = pin!(shard.stopping());
     loop {
         let accepted = match select(&mut stopping, pin!(listener.accept())).await {
@@ -57,7 +59,13 @@ pub async fn serve(shard: Shard, listener: TcpListener, door: Door) {
         };
         match accepted {
             Ok(_) if open.get() >= CONNECTIONS_MAX => {
-                tracing::warn!(connections = open.get(), "a connection is refused: the shard has too many");
+                if let Some(left_out) = full_said.may(shard.clock().now()) {
+                    tracing::warn!(
+                        connections = open.get(),
+                        left_out,
+                        "a connection is refused: the shard has too many"
+                    );
+                }
             }
             Ok(stream) => {
                 open.set(open.get() + 1);
@@ -69,7 +77,9 @@ pub async fn serve(shard: Shard, listener: TcpListener, door: Door) {
             }
             Err(e) => {
                 // Out of descriptors, most likely: others may be closed meanwhile.
-                tracing::warn!(error = %e, "a connection was not accepted");
+                if let Some(left_out) = failed_said.may(shard.clock().now()) {
+                    tracing::warn!(error = %e, left_out, "a connection was not accepted");
+                }
                 shard.clock().sleep(Duration::from_millis(20)).await;
             }
         }

@@ -12,6 +12,7 @@ mod faults;
 mod growth;
 mod java;
 mod kill;
+mod logs;
 mod neighbours;
 mod offline;
 mod rules;
