@@ -36,6 +36,7 @@ impl Ports {
             "ozone.om.address",
             "ozone.om.grpc.port",
             "hdds.container.ipc.port",
+            "hdds.datanode.replication.port",
             "ozone.s3g.http-address",
             "ozone.scm.http-address",
             "hdds.datanode.http-address",

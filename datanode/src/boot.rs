@@ -11,6 +11,8 @@ use crate::format::layout::VolumePaths;
 use crate::identity::{self, IdentityError};
 use crate::metadata::{Batch, Durability, Family, MetadataError};
 use crate::metrics::Metrics;
+use crate::replication::stream::Budget;
+use crate::replication::supervisor::Supervisor;
 use crate::server::Door;
 use crate::store::{Event, Node, ShardMessage, Store};
 use crate::volume::open::OpenMetadata;
@@ -226,8 +228,13 @@ impl Lobby {
             witnessed,
             events: self.events.clone(),
             metrics: self.metrics.clone(),
+            imports: Arc::new(crate::replication::Imports::new(self.config.replication.streams)),
+            transfers: Default::default(),
+            budget: Budget::new(self.config.replication.bandwidth),
+            supervisor: Supervisor::new(&self.config.replication),
             mesh: self.mesh.clone(),
         });
+        node.supervisor.set_leaving(&self.identity().operational_state);
         self.start_stores(&node, found, seen)?;
         drop(self.door.set(node.clone()));
         for volume in node.volumes().iter() {

@@ -2,6 +2,7 @@
 
 use crate::container::delete_blocks::DeletionPace;
 use crate::metadata::Durability;
+use crate::replication::ReplicationConfig;
 use crate::scan::ScanConfig;
 use crate::volume::check::CheckConfig;
 use crate::volume::reserved::Reserved;
@@ -78,6 +79,8 @@ pub struct Config {
     pub free_min_hard: ByteCount,
     /// Time after which a RECOVERING container that nobody writes to is removed (`ozone.recovering.container.timeout`).
     pub recovering_idle: Duration,
+    /// Copies and reconstruction.
+    pub replication: ReplicationConfig,
     /// Time between heartbeats (`hdds.heartbeat.interval`, 30 s).
     pub heartbeat_every: Duration,
     /// Time between heartbeats until SCM has registered the datanode (`hdds.heartbeat.initial-interval`, 2 s).
@@ -125,6 +128,7 @@ impl Config {
             deletion: DeletionPace::default(),
             layout_version: crate::identity::LAYOUT_VERSION,
             operators: Operators::default(),
+            replication: ReplicationConfig::default(),
             heartbeat_every: Duration::from_secs(30),
             heartbeat_first: Duration::from_secs(2),
             container_report_every: Duration::from_secs(3600),

@@ -16,6 +16,8 @@ pub const DATANODE_VERSION: i32 = 3;
 pub const LAYOUT_VERSION: u32 = 10;
 /// The port name of 9859.
 pub const PORT_STANDALONE: &str = "STANDALONE";
+/// The port name of 9886.
+pub const PORT_REPLICATION: &str = "REPLICATION";
 
 /// The port name of 9882.
 pub const PORT_HTTP: &str = "HTTP";
@@ -69,13 +71,17 @@ pub fn announced(
     mut file: DatanodeIdFile,
     config: &Config,
     address: SocketAddr,
+    replication: SocketAddr,
     pages: Option<SocketAddr>,
 ) -> (DatanodeIdFile, bool) {
     let before = file.clone();
     file.ip_address = config.ip_address.clone();
     file.host_name = config.host_name.clone();
     // A port that is not served is not announced.
-    file.ports = BTreeMap::from([(PORT_STANDALONE.to_owned(), address.port())]);
+    file.ports = BTreeMap::from([
+        (PORT_STANDALONE.to_owned(), address.port()),
+        (PORT_REPLICATION.to_owned(), replication.port()),
+    ]);
     file.ports.extend(pages.map(|pages| (PORT_HTTP.to_owned(), pages.port())));
     file.current_version = DATANODE_VERSION;
     let new = file != before;

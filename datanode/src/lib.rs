@@ -18,6 +18,7 @@ pub mod metadata;
 pub mod metrics;
 pub mod node;
 pub mod offline;
+pub mod replication;
 pub mod running;
 pub mod scan;
 mod seldom;

@@ -5,6 +5,9 @@
 use crate::config::Config;
 use crate::metadata::Metadata;
 use crate::metrics::Metrics;
+use crate::replication::Imports;
+use crate::replication::stream::{Budget, Sessions};
+use crate::replication::supervisor::Supervisor;
 use crate::store::{Event, ShardMessage};
 use crate::volume::Volume;
 use allotrope_io::{Mesh, ShardId};
@@ -30,6 +33,14 @@ pub struct Node {
     pub events: mpsc::Sender<Event>,
     /// What it counts.
     pub metrics: Arc<Metrics>,
+    /// The containers that are on their way here.
+    pub imports: Arc<Imports>,
+    /// Transfers from other datanodes, while they wait for their senders.
+    pub transfers: Sessions,
+    /// How fast copies leave.
+    pub budget: Budget,
+    /// SCM's copy and reconstruction commands.
+    pub supervisor: Supervisor,
     /// The way to each shard.
     pub mesh: Mesh<ShardMessage>,
 }

@@ -10,10 +10,12 @@ use crate::control::link::{RpcLink, ScmLink};
 use crate::identity::{self, IdentityError};
 use crate::metadata::rocks::{RocksMetadata, RocksShared};
 use crate::metadata::{Metadata, MetadataError};
-use crate::server;
+use crate::replication;
+use crate::server::{self, Door};
 use crate::volume::open::OpenMetadata;
 use allotrope_io::{
-    AskError, Back, Clock, NetError, Probe, Severity, ShardId, Shards, ShardsConfig, StopReport, TaskDied,
+    AskError, Back, Clock, NetError, Probe, Severity, Shard, ShardId, Shards, ShardsConfig, StopReport,
+    TaskDied, TcpListener,
 };
 use allotrope_proto::grpc::{GrpcClient, GrpcClientConfig};
 use allotrope_proto::hadoop_rpc::{ClientConfig, HadoopClient};
@@ -78,6 +80,7 @@ pub enum StartError {
 pub struct Running {
     address: SocketAddr,
     pages: Option<SocketAddr>,
+    copies: SocketAddr,
     lobby: Arc<Lobby>,
     shards: Shards,
     stop: watch::Sender<bool>,
@@ -149,26 +152,32 @@ pub fn start_with<L: ScmLink>(
         let (lobby, events) = entered?;
         let listener = shard.listen(listen)?;
         let address = listener.local_addr();
-        let (file, new) = identity::announced(lobby.identity(), &lobby.config, address, pages_address);
+        let replication = shard.listen(lobby.config.replication.listen)?;
+        let copies = replication.local_addr();
+        let (file, new) =
+            identity::announced(lobby.identity(), &lobby.config, address, copies, pages_address);
         if new {
             identity::save(shard.disk(), &lobby.config, &file).await?;
             *lobby.identity.lock().unwrap_or_else(PoisonError::into_inner) = file;
         }
         let (task, door) = (shard.clone(), lobby.door.clone());
         drop(shard.spawn("accept", async move { server::serve(task, listener, door).await }));
+        serve_copies(&shard, replication, &lobby.door);
         // A datanode whose disks know their cluster serves before SCM is there.
         if let Some(cluster) = lobby.cluster_on_disk(&shard).await? {
             lobby.open(&shard, &cluster).await?;
         }
-        Ok::<_, StartError>((lobby, events, address))
+        Ok::<_, StartError>((lobby, events, address, copies))
     })?;
-    let (lobby, events, address) = entered.wait()??;
+    let (lobby, events, address, copies) = entered.wait()??;
     for n in 1..shards.count() {
         let door = lobby.door.clone();
         let listening = shards.run_on(ShardId(n), "accept", move |shard| async move {
             let listener = shard.listen_along(address)?;
             let task = shard.clone();
-            drop(shard.spawn("accept", async move { server::serve(task, listener, door).await }));
+            let served = door.clone();
+            drop(shard.spawn("accept", async move { server::serve(task, listener, served).await }));
+            serve_copies(&shard, shard.listen_along(copies)?, &door);
             Ok::<_, NetError>(())
         })?;
         listening.wait()??;
@@ -193,7 +202,7 @@ pub fn start_with<L: ScmLink>(
         })
         .map_err(StartError::Control)?;
     tracing::info!(datanode = %lobby.id(), %address, shards = shards.count(), back = %shards.back(), "the datanode runs");
-    Ok(Running { address, pages: pages_address, lobby, shards, stop, control: Some(control) })
+    Ok(Running { address, copies, pages: pages_address, lobby, shards, stop, control: Some(control) })
 }
 
 impl Running {
@@ -210,6 +219,11 @@ impl Running {
     /// What runs its shards.
     pub fn back(&self) -> Back {
         self.shards.back()
+    }
+
+    /// Where other datanodes are served.
+    pub fn replication_address(&self) -> SocketAddr {
+        self.copies
     }
 
     /// The datanode's name.
@@ -285,6 +299,11 @@ fn serve_pages(lobby: &Arc<Lobby>, listener: std::net::TcpListener, drain: &Drai
     let (operators, pages, drain) =
         (lobby.config.operators.clone(), Arc::new(Pages(lobby.clone())), drain.clone());
     tokio::spawn(async move { ops::serve(listener, Plain, operators, pages, &drain).await });
+}
+
+fn serve_copies(shard: &Shard, listener: TcpListener, door: &Door) {
+    let (task, door) = (shard.clone(), door.clone());
+    drop(shard.spawn("accept copies", async move { replication::server::serve(task, listener, door).await }));
 }
 
 fn check(config: &Config) -> Result<(), StartError> {

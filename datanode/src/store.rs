@@ -15,6 +15,7 @@ use crate::seldom::Seldom;
 use crate::volume::Volume;
 use allotrope_io::{Class, Disk, Inbox, Reply, Shard};
 use allotrope_proto::container::{BlockData, Type};
+use allotrope_proto::heartbeat::CommandStatus;
 use allotrope_types::{ContainerId, DatanodeResult, LocalId, ReplicaIndex, ReplicaState};
 use futures_util::future::{Either, select};
 use std::cell::{Cell, RefCell};
@@ -50,7 +51,7 @@ pub struct ReplicaFacts {
 }
 
 /// A change that SCM should hear of soon.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// A replica is new, changed or gone.
     Replica(ReplicaFacts),
@@ -58,6 +59,8 @@ pub enum Event {
     CloseWanted(ContainerId),
     /// Much has changed at once: all replicas should be told.
     FullReport,
+    /// A command of SCM's that took its time has ended.
+    CommandEnded(CommandStatus),
 }
 
 /// What may cross to a shard.
@@ -66,6 +69,8 @@ pub enum ShardMessage {
     Command(Box<Request>, Reply<Response>),
     /// What SCM is told of every container here.
     Replicas(Reply<Vec<ReplicaFacts>>),
+    /// A container is on its way from here or to here.
+    Copy(crate::replication::Ask),
     /// SCM wants a container closed.
     Close {
         /// Which.
@@ -122,6 +127,8 @@ pub struct Store {
     witnessed: RefCell<BTreeSet<ContainerId>>,
     /// Held while a container is made: two writers that need the same one make it once.
     pub(crate) creating: Mutex<()>,
+    /// What is remembered of copies.
+    pub(crate) copies: crate::replication::Copies,
     turn: Cell<u64>,
     blocks: RefCell<BlockCache>,
     pub(crate) files: RefCell<OpenFiles>,
@@ -157,6 +164,7 @@ impl Store {
             containers: RefCell::new(containers),
             witnessed: RefCell::new(witnessed),
             creating: Mutex::new(()),
+            copies: Default::default(),
             turn: Cell::new(0),
             blocks: RefCell::default(),
             files: RefCell::default(),
@@ -190,6 +198,7 @@ impl Store {
                 ShardMessage::Replicas(reply) => self.shard.spawn("report", async move {
                     reply.send(store.replicas());
                 }),
+                ShardMessage::Copy(ask) => crate::replication::answer(store, ask),
                 ShardMessage::Close { container, force, reply } => self.shard.spawn("close", async move {
                     reply.send(store.close(container, force).await);
                 }),
@@ -311,6 +320,15 @@ impl Store {
         self.witnessed.borrow_mut().insert(id);
         self.containers.borrow_mut().insert(id, container.clone());
         self.turn.set(self.turn.get() + 1);
+        self.changed(&container);
+    }
+
+    /// Publishes a container that came from another datanode, and tells SCM.
+    pub(crate) fn take_in(&self, container: Rc<Container>) {
+        let id = container.id();
+        container.volume().grew(container.facts().bytes_used as i64);
+        self.witnessed.borrow_mut().insert(id);
+        self.containers.borrow_mut().insert(id, container.clone());
         self.changed(&container);
     }
 

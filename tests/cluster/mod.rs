@@ -359,6 +359,7 @@ impl Cluster {
                 settings.push(folder("ozone.metadata.dirs", &self.path(&format!("datanode{number}/meta"))));
                 settings.push(folder("hdds.datanode.dir", &self.data_dir(number)));
                 settings.push(format!("--set=hdds.container.ipc.port={}", p.datanodes[number]));
+                settings.push("--set=hdds.datanode.replication.port=0".to_owned());
                 settings.push("--set=allotrope.datanode.address=127.0.0.1".to_owned());
                 settings.push("--set=allotrope.datanode.shards=1".to_owned());
                 // Where the probe finds io_uring usable it is used, or the start fails.

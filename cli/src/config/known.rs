@@ -185,6 +185,14 @@ known! {
         "How a datanode reaches SCM: gRPC, which ours answers, or Hadoop RPC, which Java's answers too.";
     "allotrope.datanode.layout-version": Count => "10", "10",
         "The layout version that a datanode tells SCM; a Java SCM takes only its own (2.2: 10).";
+    "hdds.datanode.replication.port": Port => "9886", "9886",
+        "Port on which a datanode takes containers from other datanodes and gives them.";
+    "hdds.datanode.replication.streams.limit": Count => "10", "4",
+        "Containers that a datanode sends or rebuilds at once, and as many that it receives.";
+    "hdds.datanode.replication.queue.limit": Count => "4096", "4096",
+        "SCM's copy and reconstruction commands that may wait at a datanode.";
+    "hdds.container.replication.compression": Choice(&["NO_COMPRESSION", "GZIP", "SNAPPY", "LZ4", "ZSTD"]) => "NO_COMPRESSION", "ZSTD",
+        "How a container's archive is compressed on its way to another datanode.";
     "hdds.heartbeat.interval": Time => "30s", "30s",
         "Time between a datanode's heartbeats.";
     "ozone.scm.stale.node.interval": Time => "5m", "5m",
@@ -201,6 +209,8 @@ known! {
         "What runs a datanode's shards: io_uring, or the portable back; auto takes io_uring where it works (allotrope doctor).";
     "allotrope.datanode.durability": Choice(&["disk", "page-cache"]) => "disk", "page-cache",
         "What a PutBlock's answer means: bytes on stable storage (disk), or in the page cache as Ozone's does.";
+    "allotrope.datanode.replication.bandwidth": Size => "0B", "500MB",
+        "Bytes a second that containers may leave a datanode with, all copies together; 0 is no limit.";
     "allotrope.datanode.verify-reads": Choice(&["true", "false"]) => "true", "false",
         "Whether bytes from the disk are verified before they leave a datanode; false leaves that to clients.";
     "hdds.datanode.volume.choosing.policy": Text => "org.apache.hadoop.ozone.container.common.volume.CapacityVolumeChoosingPolicy", "org.apache.hadoop.ozone.container.common.volume.RoundRobinVolumeChoosingPolicy",

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use allotrope_datanode::replication::Compression;
 use allotrope_datanode::volume::reserved::Reserved;
 use allotrope_datanode::{Config, Durability, Running, ScmTransport, VolumeChoice};
 use allotrope_io::Back;
@@ -109,6 +110,12 @@ pub(crate) fn config(settings: &Settings) -> Result<Config, Failure> {
     let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
     let listen = if address.is_loopback() { address } else { any };
     config.listen = SocketAddr::new(listen, settings.port("hdds.container.ipc.port")?);
+    config.replication.listen = SocketAddr::new(listen, settings.port("hdds.datanode.replication.port")?);
+    config.replication.streams = settings.count("hdds.datanode.replication.streams.limit")?;
+    config.replication.waiting_max = settings.count("hdds.datanode.replication.queue.limit")?;
+    config.replication.compression = compression(settings)?;
+    config.replication.bandwidth = settings.bytes("allotrope.datanode.replication.bandwidth")?;
+    config.replication.size_unknown = settings.bytes("ozone.scm.container.size")?;
     config.host_name = settings.text("hdds.datanode.hostname").map_or_else(super::host_name, str::to_owned);
     config.ip_address = address.to_string();
     if settings.count("allotrope.datanode.shards")? > 0 {
@@ -156,6 +163,12 @@ fn heartbeat_every(settings: &Settings) -> Result<Duration, Failure> {
         true => Ok(Duration::from_secs(1)),
         false => Ok(settings.time(name)?),
     }
+}
+
+fn compression(settings: &Settings) -> Result<Compression, Failure> {
+    let name = "hdds.container.replication.compression";
+    let text = settings.text_needed(name)?;
+    Compression::from_str_name(text).ok_or_else(|| format!("{name} is {text}, which is not known").into())
 }
 
 /// Ozone names its Java classes here.

@@ -77,15 +77,11 @@ pub(crate) async fn create(
     metadata: BTreeMap<String, String>,
 ) -> Result<Rc<Container>, CommandError> {
     check_words(pipeline, &metadata)?;
-    let volume = loop {
-        let volume = choose_volume(store)?;
-        // A folder whose disk is gone must not grow a tree of its own.
-        match store.disk().stat(VolumePaths::version(volume.paths().root())).await {
-            Ok(Some(_)) => break volume,
-            Ok(None) => volume.suspect(&"its VERSION is gone: the disk was pulled or emptied"),
-            Err(e) => volume.suspect(&e),
-        }
-    };
+    if store.node().imports.has(id) {
+        let why = format!("container {id} is on its way here from another datanode");
+        return Err(CommandError::new(ContainerAlreadyExists, why));
+    }
+    let volume = volume_for(store, store.node().config.container_size.as_u64()).await?;
     let paths = volume.paths().container(id);
     let path_text = |path: std::path::PathBuf| path.to_string_lossy().into_owned();
     let file = ContainerFile {
@@ -133,7 +129,20 @@ fn check_words(pipeline: &str, metadata: &BTreeMap<String, String>) -> Result<()
     }
 }
 
-fn choose_volume(store: &Store) -> Result<Arc<Volume>, CommandError> {
+/// A volume with room for `size` bytes that no container has claimed yet.
+pub(crate) async fn volume_for(store: &Store, size: u64) -> Result<Arc<Volume>, CommandError> {
+    loop {
+        let volume = choose_volume(store, size)?;
+        // A folder whose disk is gone must not grow a tree of its own.
+        match store.disk().stat(VolumePaths::version(volume.paths().root())).await {
+            Ok(Some(_)) => return Ok(volume),
+            Ok(None) => volume.suspect(&"its VERSION is gone: the disk was pulled or emptied"),
+            Err(e) => volume.suspect(&e),
+        }
+    }
+}
+
+fn choose_volume(store: &Store, size: u64) -> Result<Arc<Volume>, CommandError> {
     let node = store.node();
     let volumes = node.volumes();
     let candidates: Vec<_> = volumes
@@ -146,10 +155,9 @@ fn choose_volume(store: &Store) -> Result<Arc<Volume>, CommandError> {
             suspect: volume.is_suspect(),
         })
         .collect();
-    let size = node.config.container_size.as_u64();
     let chosen = choose(&candidates, size, node.config.volume_choice, store.turn());
     chosen.map(|index| volumes[index].clone()).ok_or_else(|| {
-        let why = format!("no volume has {size} bytes left for a new container");
+        let why = format!("no volume has {size} bytes left for a container");
         CommandError::new(DiskOutOfSpace, why)
     })
 }

@@ -8,7 +8,7 @@
 mod checksum_info;
 mod close_container;
 mod committed_length;
-mod create_container;
+pub(crate) mod create_container;
 mod delete_container;
 mod echo;
 mod finalize_block;

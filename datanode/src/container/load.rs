@@ -8,6 +8,7 @@ use crate::format::container_file::ContainerFile;
 use crate::format::keys;
 use crate::format::layout::ContainerPaths;
 use crate::metadata::Family;
+use crate::replication::import;
 use crate::volume::Volume;
 use allotrope_io::{Disk, DiskError};
 use allotrope_types::{ContainerId, ReplicaState};
@@ -45,6 +46,7 @@ impl Found {
 /// All containers of a volume, after half-done deletions were finished and half-made containers removed.
 pub async fn load(disk: &Disk, volume: &Arc<Volume>) -> Result<Vec<Found>, CommandError> {
     finish_deletions(disk, volume).await?;
+    import::clear(disk, volume).await?;
     let counters = all_counters(volume).await?;
     let mut ids = Vec::new();
     for folder in list_or_nothing(disk, &volume.paths().current()).await? {
@@ -62,21 +64,42 @@ pub async fn load(disk: &Disk, volume: &Arc<Volume>) -> Result<Vec<Found>, Comma
             }
         }
     }
-    let mut found: Vec<_> = stream::iter(ids)
+    let found: Vec<_> = stream::iter(ids)
         .map(|id| load_one(disk, volume, id, counters.get(&id).copied().unwrap_or_default()))
         .buffer_unordered(AT_ONCE)
         .filter_map(|one| async move { one })
         .collect()
         .await;
-    found.sort_by_key(|one| one.file.id);
+    let found = remove_unfinished(disk, volume, found).await;
     for one in &found {
         volume.found(one.counters.bytes_used);
-        if one.file.state == ReplicaState::Open || one.file.state == ReplicaState::Recovering {
+        if one.file.state == ReplicaState::Open {
             let room = one.file.size_max.as_u64().saturating_sub(one.counters.bytes_used);
             volume.commit(i64::try_from(room).unwrap_or(i64::MAX));
         }
     }
     Ok(found)
+}
+
+/// Removes replicas that were being copied or rebuilt when the process ended: they are no replica yet, SCM was never told of
+/// them, and what they were made of is elsewhere. The rest, in order.
+async fn remove_unfinished(disk: &Disk, volume: &Volume, found: Vec<Found>) -> Vec<Found> {
+    let (unfinished, mut found): (Vec<_>, Vec<_>) =
+        found.into_iter().partition(|one| one.file.state == ReplicaState::Recovering);
+    for one in unfinished {
+        let (id, away) = (one.file.id, volume.paths().deleted(one.file.id));
+        tracing::info!(container = %id, "a replica that was not finished is removed");
+        let removed = async {
+            disk.create_dir_all(away.parent().unwrap_or(&away)).await?;
+            disk.rename(one.paths.dir(), &away).await?;
+            delete::finish(disk, volume, id).await
+        };
+        if let Err(e) = removed.await {
+            tracing::error!(container = %id, error = %e, "it is left out, and to the next start");
+        }
+    }
+    found.sort_by_key(|one| one.file.id);
+    found
 }
 
 async fn load_one(disk: &Disk, volume: &Arc<Volume>, id: ContainerId, counters: Counters) -> Option<Found> {

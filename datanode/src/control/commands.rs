@@ -1,7 +1,7 @@
 //! SCM's commands, carried out.
 //!
 //! Shape   one function a type; what SCM is told of the outcome is a [`CommandStatus`], or nothing where the next report
-//!         says it all.
+//!         says it all. Copies and reconstructions go to the [`Supervisor`], which tells their end as an event.
 //! Errors  logged with the container; SCM sees the outcome in the next report and asks again if it wants to.
 //! Source  wire facts: scm.md 1.7.
 
@@ -10,6 +10,7 @@ use super::queue::cmd_id;
 use crate::boot::Lobby;
 use crate::container::delete_blocks::Transaction;
 use crate::identity;
+use crate::replication::supervisor::Supervisor;
 use crate::store::{Node, ShardMessage};
 use crate::volume::check;
 use allotrope_io::ShardId;
@@ -78,6 +79,7 @@ pub async fn carry_out(shared: &Shared, command: ScmCommandProto) -> Option<Comm
         Type::SetNodeOperationalStateCommand => {
             let Some(set) = command.set_node_operational_state_command_proto else { return failed(BARE) };
             set_state(lobby, set.node_operational_state, set.state_expiry_epoch_seconds).await;
+            node.supervisor.set_leaving(&lobby.identity().operational_state);
         }
         Type::RefreshVolumeUsageInfo => check::refresh_space(lobby, node).await,
         // The layout is the newest this release has from the first start on: there is nothing to finalize.
@@ -86,9 +88,13 @@ pub async fn carry_out(shared: &Shared, command: ScmCommandProto) -> Option<Comm
         Type::ClosePipelineCommand => {}
         Type::ReregisterCommand => {}
         Type::CreatePipelineCommand => return failed("this release hosts no Raft pipelines"),
-        Type::ReplicateContainerCommand => return failed("this release does not copy containers yet"),
-        Type::ReconstructEcContainersCommand => {
-            return failed("this release does not rebuild containers yet");
+        // These take their time, in a queue of their own; their end comes as an event.
+        Type::ReplicateContainerCommand | Type::ReconstructEcContainersCommand => {
+            if id.is_none() {
+                return failed(BARE);
+            }
+            Supervisor::offer(node, command, &shared.clock);
+            return None;
         }
         Type::ReconcileContainerCommand => return failed("this release does not reconcile containers yet"),
         Type::UnknownScmCommand => return failed("the command says of itself that its type is unknown"),

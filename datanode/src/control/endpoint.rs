@@ -61,6 +61,15 @@ struct Kept {
     trouble: Option<String>,
 }
 
+impl Kept {
+    fn note_status(&mut self, status: CommandStatus) {
+        self.statuses.push_back(status);
+        if self.statuses.len() > STATUSES_MAX {
+            self.statuses.pop_front();
+        }
+    }
+}
+
 impl<'a, L: ScmLink> Endpoint<'a, L> {
     /// SCM number `number`, which has not been asked anything yet.
     pub fn new(shared: &'a Shared, number: usize, link: L) -> Endpoint<'a, L> {
@@ -74,16 +83,13 @@ impl<'a, L: ScmLink> Endpoint<'a, L> {
             Event::Replica(facts) => drop(kept.changes.insert(facts.container, facts.clone())),
             Event::CloseWanted(container) => drop(kept.closes.insert(*container)),
             Event::FullReport => kept.full_report_due = None,
+            Event::CommandEnded(status) => kept.note_status(status.clone()),
         }
     }
 
     /// Notes the outcome of a command.
     pub fn note_status(&self, status: CommandStatus) {
-        let statuses = &mut self.kept.borrow_mut().statuses;
-        statuses.push_back(status);
-        if statuses.len() > STATUSES_MAX {
-            statuses.pop_front();
-        }
+        self.kept.borrow_mut().note_status(status);
     }
 
     /// Asks for a heartbeat soon.
@@ -288,7 +294,11 @@ impl<'a, L: ScmLink> Endpoint<'a, L> {
             action: Action::Close.into(),
             reason: Some(Reason::ContainerFull.into()),
         });
-        let (command, count) = self.shared.queue.borrow().counts().into_iter().unzip();
+        let mut counts = self.shared.queue.borrow().counts();
+        for (kind, count) in node.supervisor.counts() {
+            *counts.entry(kind).or_default() += count;
+        }
+        let (command, count) = counts.into_iter().unzip();
         ScmHeartbeatRequestProto {
             datanode_details: report::details(&lobby.identity()),
             node_report: Some(self.node_report(node)),

@@ -1,7 +1,7 @@
 //! The control thread: what SCM is told, and what SCM says.
 //!
-//! Owns    one [`endpoint::Endpoint`] an SCM, the [`queue::Queue`] of SCM's commands, their carrying out, the pages for
-//!         operators.
+//! Owns    one [`endpoint::Endpoint`] an SCM, the [`queue::Queue`] of SCM's commands, their carrying out, copies and
+//!         reconstructions, the pages for operators.
 //! Shape   all on one thread: the SCMs' heartbeats, the changes to tell and the commands run beside each other, so that
 //!         neither an SCM that is slow nor a disk that is slow delays another's heartbeat.
 //! Errors  logged; an SCM that does not answer is asked again at the next heartbeat.
@@ -15,6 +15,7 @@ pub mod queue;
 pub mod report;
 
 use crate::boot::Lobby;
+use crate::replication::supervisor;
 use crate::store::Event;
 use allotrope_io::Clock;
 use allotrope_proto::heartbeat::CommandStatus;
@@ -61,7 +62,8 @@ pub async fn run<L: ScmLink>(
     let beats = join_all(endpoints.iter().map(Endpoint::run));
     let telling = tell(events, &endpoints);
     let obeying = obey(&shared, &endpoints);
-    let working = pin!(async { futures_util::join!(beats, telling, obeying) });
+    let copying = copy(&shared);
+    let working = pin!(async { futures_util::join!(beats, telling, obeying, copying) });
     // An error: the datanode was dropped without a shutdown.
     let stopping = pin!(async { while !*stop.borrow() && stop.changed().await.is_ok() {} });
     select(working, stopping).await;
@@ -109,6 +111,17 @@ async fn obey<L: ScmLink>(shared: &Shared, endpoints: &[Endpoint<'_, L>]) {
             }
         }
     }
+}
+
+/// Carries copies and reconstructions out, once the volumes are open. It never ends by itself.
+async fn copy(shared: &Shared) {
+    let node = loop {
+        match shared.lobby.door.get() {
+            Some(node) => break node,
+            None => shared.clock.sleep(LOOK).await,
+        }
+    };
+    supervisor::work(node, &shared.clock).await;
 }
 
 fn report_status<L: ScmLink>(endpoints: &[Endpoint<'_, L>], status: &CommandStatus) {

@@ -51,6 +51,11 @@ impl VolumePaths {
         self.cluster.join("tmp")
     }
 
+    /// Where containers lie that are on their way between datanodes; a start empties it. Below the root, as Ozone has it.
+    pub fn copies(&self) -> PathBuf {
+        self.root.join("tmp").join("container-copy")
+    }
+
     /// Where a container goes before it is unlinked.
     pub fn deleted(&self, container: ContainerId) -> PathBuf {
         self.tmp().join("deleted-containers").join(container.to_string())

@@ -5,6 +5,7 @@
 //! Errors  [`FormatError`] names the file's kind, the place and what was expected; a newer version is refused by name.
 //! Source  docs/formats/datanode-volume.md, container-file.md, schema-v3.md, container-tree.md, datanode-id.md.
 
+pub mod archive;
 pub mod container_file;
 pub mod datanode_id;
 pub mod keys;

@@ -4,6 +4,8 @@
 //!
 //! On a crash every synced batch stays and, as the test decides, a prefix of the unsynced ones.
 
+mod rows;
+
 use super::{Batch, Change, Durability, Entry, Family, Metadata, MetadataError, Pending};
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
@@ -190,6 +192,10 @@ impl Metadata for MemoryMetadata {
             state.copies.insert(to, copy);
             Ok(())
         })
+    }
+
+    fn row_files(&self) -> &dyn super::rows::RowFiles {
+        &rows::PlainFiles
     }
 }
 

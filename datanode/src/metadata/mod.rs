@@ -6,6 +6,7 @@
 
 pub mod memory;
 pub mod rocks;
+pub mod rows;
 
 #[cfg(test)]
 pub(crate) mod conformance;
@@ -178,4 +179,7 @@ pub trait Metadata: Send + Sync {
 
     /// Writes a copy of the present state that opens as a store of its own, to a folder that does not exist yet.
     fn checkpoint(&self, to: PathBuf) -> Pending<()>;
+
+    /// The form that this store's rows have in files of their own.
+    fn row_files(&self) -> &dyn rows::RowFiles;
 }

@@ -6,6 +6,8 @@
 //! Errors  [`MetadataError`]; a failed write is RocksDB's background error, after which it takes no writes.
 //! Source  DESIGN.md, 'Threads': only options and families that Ozone's RocksDB 7.7.3 opens.
 
+mod rows;
+
 use super::{Batch, Change, Durability, Entry, Family, Metadata, MetadataError, Pending};
 use bytes::Bytes;
 use rocksdb::{
@@ -221,6 +223,10 @@ impl Metadata for RocksMetadata {
                 .map_err(|e| store_error("copy to", &to, e))
         })
     }
+
+    fn row_files(&self) -> &dyn super::rows::RowFiles {
+        &rows::SstFiles
+    }
 }
 
 fn options(shared: &RocksShared) -> Options {
@@ -321,11 +327,7 @@ fn read_all(db: &DB, at: &Path, queue: &Mutex<Receiver<Read>>) {
 /// Writes entries, in order of their keys, as an SST file that RocksDB takes in or reads by itself. Blocks.
 pub fn write_sst(to: &Path, entries: &[Entry]) -> Result<(), MetadataError> {
     let failed = |e| store_error("write", to, e);
-    let mut table = BlockBasedOptions::default();
-    table.set_format_version(5);
-    let mut options = Options::default();
-    options.set_block_based_table_factory(&table);
-    options.set_compression_type(DBCompressionType::None);
+    let options = rows::sst_options();
     let mut writer = rocksdb::SstFileWriter::create(&options);
     writer.open(to).map_err(failed)?;
     for (key, value) in entries {

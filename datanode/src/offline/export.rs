@@ -6,6 +6,7 @@
 use super::place::Place;
 use super::{OfflineError, on_shard};
 use crate::block::records;
+use crate::format::archive::{END_LEN, Entry as Part, FAMILIES, header, padding};
 use crate::format::keys;
 use crate::format::layout::ContainerPaths;
 use crate::metadata::rocks::write_sst;
@@ -17,16 +18,7 @@ use bytes::Bytes;
 use prost::Message;
 use std::path::{Path, PathBuf};
 
-/// Bytes of a tar file's unit.
-const BLOCK: u64 = 512;
 const PIECE: u64 = 1 << 20;
-/// The families of a container's tar file, with their files' names.
-const FAMILIES: [(Family, &str); 4] = [
-    (Family::Counters, "db/metadata.data"),
-    (Family::BlockData, "db/block_data.data"),
-    (Family::LastChunk, "db/last_chunk_info.data"),
-    (Family::DeleteTransactions, "db/delete_txns.data"),
-];
 
 /// What was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,28 +59,33 @@ async fn one(
     tar: &mut Tar,
 ) -> Result<(ContainerId, usize), OfflineError> {
     let (id, disk) = (paths.id(), place.disk());
-    tar.file("container.yaml", disk, &paths.container_file()).await?;
+    tar.file(Part::Descriptor, disk, &paths.container_file()).await?;
     if disk.stat(paths.tree()).await?.is_some() {
-        tar.file(&format!("{id}.tree"), disk, &paths.tree()).await?;
+        tar.file(Part::Tree(id), disk, &paths.tree()).await?;
     }
-    tar.head("db/", 0, true).await?;
-    for (family, name) in FAMILIES {
+    tar.head(Part::DB, 0).await?;
+    for family in FAMILIES {
         let entries = entries(place, id, family).await?;
         if entries.is_empty() {
-            tar.head(name, 0, false).await?;
+            tar.head(Part::Rows(family), 0).await?;
             continue;
         }
         sst(place, scratch.to_owned(), entries).await?;
-        tar.file(name, disk, scratch).await?;
+        tar.file(Part::Rows(family), disk, scratch).await?;
         disk.remove(scratch).await?;
     }
-    tar.head("chunks/", 0, true).await?;
+    tar.head(Part::CHUNKS, 0).await?;
     let files = place.list(&paths.chunks()).await?;
+    let mut count = 0;
     for file in &files {
         let name = file.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        tar.file(&format!("chunks/{name}"), disk, &file.path).await?;
+        // Nothing else may stand in an archive.
+        if let Some(local) = name.strip_suffix(".block").and_then(|id| id.parse().ok()) {
+            tar.file(Part::Block(local), disk, &file.path).await?;
+            count += 1;
+        }
     }
-    Ok((id, files.len()))
+    Ok((id, count))
 }
 
 /// A family's entries of the container, in order of their keys.
@@ -123,11 +120,11 @@ struct Tar {
 }
 
 impl Tar {
-    /// Adds a file's bytes under `name`.
-    async fn file(&mut self, name: &str, disk: &Disk, path: &Path) -> Result<(), DiskError> {
+    /// Adds a file's bytes as `part`.
+    async fn file(&mut self, part: Part, disk: &Disk, path: &Path) -> Result<(), DiskError> {
         let file = disk.open(path, OpenHow::read()).await?;
         let len = file.len().await?;
-        self.head(name, len, false).await?;
+        self.head(part, len).await?;
         let (mut at, mut buf) = (0, AlignedBuf::copy_of(&[0; PIECE as usize]));
         while at < len {
             let part = PIECE.min(len - at) as usize;
@@ -140,14 +137,14 @@ impl Tar {
         self.pad().await
     }
 
-    async fn head(&mut self, name: &str, len: u64, folder: bool) -> Result<(), DiskError> {
-        let head = header(name, len, folder);
+    async fn head(&mut self, part: Part, len: u64) -> Result<(), DiskError> {
+        let head = header(part, len);
         self.add(AlignedBuf::copy_of(&head)).await?;
         Ok(())
     }
 
     async fn pad(&mut self) -> Result<(), DiskError> {
-        let short = self.at.next_multiple_of(BLOCK) - self.at;
+        let short = padding(self.at);
         if short > 0 {
             self.add(AlignedBuf::copy_of(&vec![0; short as usize])).await?;
         }
@@ -156,7 +153,7 @@ impl Tar {
 
     /// Two empty blocks end a tar file.
     async fn end(&mut self) -> Result<(), DiskError> {
-        self.add(AlignedBuf::copy_of(&[0; 2 * BLOCK as usize])).await?;
+        self.add(AlignedBuf::copy_of(&[0; END_LEN as usize])).await?;
         self.file.sync().await
     }
 
@@ -167,27 +164,4 @@ impl Tar {
         self.at += len;
         Ok(buf)
     }
-}
-
-/// A header of the ustar format; a length of 8 GiB or more is written in base 256, as GNU tar and Ozone's reader have it.
-fn header(name: &str, len: u64, folder: bool) -> [u8; BLOCK as usize] {
-    let mut head = [0; BLOCK as usize];
-    let mut put = |at: usize, bytes: &[u8]| head[at..at + bytes.len()].copy_from_slice(bytes);
-    put(0, &name.as_bytes()[..name.len().min(100)]);
-    put(100, if folder { b"0000755\0" } else { b"0000644\0" });
-    put(108, b"0000000\0");
-    put(116, b"0000000\0");
-    if len < 1 << 33 {
-        put(124, format!("{len:011o}\0").as_bytes());
-    } else {
-        put(124, &[0x80, 0, 0, 0]);
-        put(128, &len.to_be_bytes());
-    }
-    put(136, b"00000000000\0");
-    put(148, b"        ");
-    put(156, if folder { b"5" } else { b"0" });
-    put(257, b"ustar\x0000");
-    let sum: u32 = head.iter().map(|byte| u32::from(*byte)).sum();
-    head[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-    head
 }

@@ -19,21 +19,21 @@ const FRAMES_MAX: usize = 8;
 type Frames = mpsc::Receiver<Frame<Bytes>>;
 
 /// An answer's body.
-pub(super) struct Answer(Option<Frames>);
+pub(crate) struct Answer(Option<Frames>);
 
 /// The way into it.
-pub(super) struct Sender {
+pub(crate) struct Sender {
     frames: mpsc::Sender<Frame<Bytes>>,
     outgoing: Arc<Outgoing>,
 }
 
 /// The reader went away.
 #[derive(Debug)]
-pub(super) struct Gone;
+pub(crate) struct Gone;
 
 impl Answer {
     /// An answer without a message.
-    pub(super) fn status_only(status: u8, message: &str) -> hyper::Response<Answer> {
+    pub(crate) fn status_only(status: u8, message: &str) -> hyper::Response<Answer> {
         let mut response = hyper::Response::new(Answer(None));
         let headers = response.headers_mut();
         headers.insert("content-type", HeaderValue::from_static("application/grpc"));
@@ -42,7 +42,7 @@ impl Answer {
     }
 
     /// An answer whose messages follow.
-    pub(super) fn streamed(outgoing: Arc<Outgoing>) -> (hyper::Response<Answer>, Sender) {
+    pub(crate) fn streamed(outgoing: Arc<Outgoing>) -> (hyper::Response<Answer>, Sender) {
         let (send, receive) = mpsc::channel(FRAMES_MAX);
         let mut response = hyper::Response::new(Answer(Some(receive)));
         response.headers_mut().insert("content-type", HeaderValue::from_static("application/grpc"));
@@ -53,7 +53,7 @@ impl Answer {
 impl Sender {
     /// Sends one message, framed already. Waits for the reader to take it; one that never does is cut off with its
     /// whole connection.
-    pub(super) async fn message(&self, framed: Rope) -> Result<(), Gone> {
+    pub(crate) async fn message(&self, framed: Rope) -> Result<(), Gone> {
         for piece in framed {
             let piece = self.outgoing.count(piece);
             self.frames.send(Frame::data(piece)).await.map_err(|_| Gone)?;
@@ -62,12 +62,12 @@ impl Sender {
     }
 
     /// Ends the answer.
-    pub(super) async fn end(self, status: u8, message: &str) -> Result<(), Gone> {
+    pub(crate) async fn end(self, status: u8, message: &str) -> Result<(), Gone> {
         self.frames.send(Frame::trailers(trailers(status, message))).await.map_err(|_| Gone)
     }
 
     /// Whether nobody reads any more.
-    pub(super) fn is_gone(&self) -> bool {
+    pub(crate) fn is_gone(&self) -> bool {
         self.frames.is_closed()
     }
 }

@@ -5,8 +5,8 @@
 //! Errors  what goes wrong with a command is in its answer; gRPC's status tells only of the transport.
 //! Source  docs/formats/datanode-commands.md.
 
-mod body;
-mod outgoing;
+pub(crate) mod body;
+pub(crate) mod outgoing;
 mod stream;
 
 use crate::commands::{CommandError, Request, Response, refused};

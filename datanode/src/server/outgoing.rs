@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// Counts a connection's pieces.
 #[derive(Debug, Default)]
-pub(super) struct Outgoing {
+pub(crate) struct Outgoing {
     given: AtomicU64,
     sent: AtomicU64,
 }
@@ -37,13 +37,13 @@ impl Drop for Piece {
 
 impl Outgoing {
     /// The same bytes, counted.
-    pub(super) fn count(self: &Arc<Outgoing>, bytes: Bytes) -> Bytes {
+    pub(crate) fn count(self: &Arc<Outgoing>, bytes: Bytes) -> Bytes {
         self.given.fetch_add(1, Relaxed);
         Bytes::from_owner(Piece { bytes, of: self.clone() })
     }
 
     /// Ends when the connection has held pieces and let go of none for `wait`.
-    pub(super) async fn stuck(&self, shard: &Shard, wait: Duration) {
+    pub(crate) async fn stuck(&self, shard: &Shard, wait: Duration) {
         const TICKS: u32 = 4;
         let (mut last, mut idle) = (0, 0);
         while idle < TICKS {

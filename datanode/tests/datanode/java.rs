@@ -61,6 +61,36 @@ fn ozones_grpc_client_writes_and_reads_blocks() {
 }
 
 #[test]
+fn ozones_stubs_move_a_container_and_its_rocksdb_reads_the_archive() {
+    use crate::replication::processes::{check, fill};
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let ((source, client, _), (target, copy, _)) = (running(here.path()), running(there.path()));
+    let blocks = fill(&client, &source.id().to_string(), 7);
+    let ports = [source.replication_address().port(), target.replication_address().port()]
+        .map(|port| port.to_string());
+    let folder = tempfile::tempdir().unwrap();
+    let steps = said(java("ReplicationPeer", &[&ports[0], &ports[1], "7", folder.path().to_str().unwrap()]));
+    let rows = format!("db/block_data.data: {} rows", blocks.len());
+    let count = format!("blocks: {}", blocks.len());
+    assert_eq!(
+        steps,
+        [
+            "download: whole",
+            &count,
+            "db/metadata.data: read",
+            &rows,
+            "upload: ok",
+            "again: ALREADY_EXISTS",
+            "cut: INTERNAL",
+            "done: ok",
+        ]
+    );
+    check(&copy, &target.id().to_string(), 7, &blocks);
+    source.shutdown(Duration::from_secs(5));
+    target.shutdown(Duration::from_secs(5));
+}
+
+#[test]
 fn javas_locks_and_ours_exclude_each_other_and_ozones_rocksdb_opens_a_folded_volume() {
     let root = tempfile::tempdir().unwrap();
     let one_disk = || {

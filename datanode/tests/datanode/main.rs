@@ -15,6 +15,7 @@ mod kill;
 mod logs;
 mod neighbours;
 mod offline;
+mod replication;
 mod rules;
 mod scanning;
 mod second_reads;

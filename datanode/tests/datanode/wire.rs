@@ -10,7 +10,7 @@ use allotrope_proto::bulk::{Bulky, GrpcMessages, SplitLimits, grpc_message, spli
 use allotrope_proto::container::*;
 use allotrope_proto::hdds::KeyValue as Pair;
 use allotrope_proto::heartbeat::{
-    CloseContainerCommandProto, ContainerReplicaProto, ScmCommandProto, ScmDatanodeRequest,
+    CloseContainerCommandProto, CommandStatus, ContainerReplicaProto, ScmCommandProto, ScmDatanodeRequest,
     ScmDatanodeResponse, ScmHeartbeatResponseProto, ScmRegisteredResponseProto, ScmVersionResponseProto,
     Status, scm_command_proto,
 };
@@ -37,6 +37,7 @@ pub(crate) struct Told {
     pub(crate) registered: u64,
     pub(crate) reported: Vec<ContainerReplicaProto>,
     pub(crate) commands: Vec<ScmCommandProto>,
+    pub(crate) statuses: Vec<CommandStatus>,
 }
 
 impl Scm {
@@ -73,6 +74,7 @@ impl ScmLink for Scm {
             });
         }
         if let Some(beat) = request.send_heartbeat_request {
+            told.statuses.extend(beat.command_status_reports.into_iter().flat_map(|one| one.cmd_status));
             told.reported.extend(beat.incremental_container_report.into_iter().flat_map(|one| one.report));
             response.send_heartbeat_response = Some(ScmHeartbeatResponseProto {
                 datanode_uuid: beat.datanode_details.uuid.unwrap(),
@@ -87,6 +89,8 @@ impl ScmLink for Scm {
 pub(crate) fn config(root: &Path) -> Config {
     let mut config = Config::new(vec![root.join("disk1"), root.join("disk2")], root.join("meta"), Vec::new());
     config.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    config.replication.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    config.replication.size_unknown = ByteCount::mib(256);
     config.shards = 2;
     // Where the probe finds io_uring usable it is used, or the start fails.
     config.back = Some(Back::of_this_machine());

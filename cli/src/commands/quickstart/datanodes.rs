@@ -40,6 +40,8 @@ struct At {
     blocks: SocketAddr,
     /// For operators.
     pages: SocketAddr,
+    /// For other datanodes.
+    copies: SocketAddr,
 }
 
 impl Datanodes {
@@ -55,7 +57,7 @@ impl Datanodes {
         for number in 1..=count {
             // The first has the ports of the settings, the others any.
             let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-            let at = (number > 1).then_some(At { blocks: any, pages: any });
+            let at = (number > 1).then_some(At { blocks: any, pages: any, copies: any });
             let running = all.start_one(number, count, at).await?;
             all.slots.push(Slot::Up(running));
         }
@@ -69,6 +71,7 @@ impl Datanodes {
         config.operators = PagesAt::DATANODE.operators(&self.settings, None, &self.logs)?;
         if let Some(at) = at {
             config.listen = at.blocks;
+            config.replication.listen = at.copies;
             config.operators.listen = config.operators.listen.map(|_| at.pages);
         }
         config.memory_per_shard = ByteCount::new(BUFFERS_LEN / (count * config.shards.max(1)) as u64);
@@ -115,7 +118,8 @@ impl Datanodes {
         };
         let blocks = running.address();
         let pages = running.pages().unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
-        let Slot::Up(running) = std::mem::replace(slot, Slot::Down(At { blocks, pages })) else {
+        let copies = running.replication_address();
+        let Slot::Up(running) = std::mem::replace(slot, Slot::Down(At { blocks, pages, copies })) else {
             unreachable!("it was up")
         };
         let report: StopReport = tokio::task::spawn_blocking(|| running.kill())

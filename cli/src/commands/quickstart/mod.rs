@@ -162,7 +162,7 @@ fn hint(error: Failure) -> Failure {
         let taken = next.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == ErrorKind::AddrInUse);
         if taken {
             let ports = "ozone.scm.{client,datanode,block.client}.address, ozone.om.address, ozone.om.grpc.port, \
-                         ozone.s3g.http-address, hdds.container.ipc.port, \
+                         ozone.s3g.http-address, hdds.container.ipc.port, hdds.datanode.replication.port, \
                          {ozone.scm,ozone.om,ozone.s3g.webadmin,hdds.datanode}.http-address";
             return format!(
                 "{}\n  try: another port with --set NAME=VALUE; the ports are {ports}",

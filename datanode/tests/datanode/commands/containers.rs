@@ -112,10 +112,16 @@ fn each_state_lets_in_what_it_should() {
         (ReplicaState::Invalid, Some(InvalidContainerState), InvalidContainerState),
     ];
     for (n, (state, write, close)) in (1..).zip(rows) {
-        world.put(n, 7, &data);
-        world.rewrite_container_file(n, |file| file.state = state);
-        world.kill();
-        world.boot();
+        if state == ReplicaState::Recovering {
+            // A start would remove it.
+            world.expect(create_container(&node, n, Some(State::Recovering)));
+            world.put(n, 7, &data);
+        } else {
+            world.put(n, 7, &data);
+            world.rewrite_container_file(n, |file| file.state = state);
+            world.kill();
+            world.boot();
+        }
         for (kind, request) in block_writes(&node, id(n, 8)) {
             let answer = world.refused(request);
             assert_eq!(answer, write.unwrap_or(Success), "{kind:?} on {state}");

@@ -1,0 +1,106 @@
+//! One import of a container at a time, and room for it.
+
+use crate::commands::{CommandError, create_container};
+use crate::store::Store;
+use crate::volume::Volume;
+use allotrope_types::DatanodeResult::ContainerExists;
+use allotrope_types::{ByteCount, ContainerId};
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// The containers that are on their way to this datanode. Home shards add to it, and whichever shard an import ends on takes
+/// away: a set of few ids that is touched twice an import.
+#[derive(Debug)]
+pub struct Imports {
+    ids: Mutex<BTreeSet<ContainerId>>,
+    streams: Arc<Semaphore>,
+}
+
+impl Imports {
+    /// None on its way; at most `streams` at once are let in.
+    pub fn new(streams: usize) -> Imports {
+        Imports { ids: Mutex::default(), streams: Arc::new(Semaphore::new(streams.max(1))) }
+    }
+
+    /// Waits until one more may come.
+    pub(in crate::replication) async fn enter(&self) -> Option<OwnedSemaphorePermit> {
+        self.streams.clone().acquire_owned().await.ok()
+    }
+
+    /// Whether the container is on its way here.
+    pub fn has(&self, container: ContainerId) -> bool {
+        self.lock().contains(&container)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<ContainerId>> {
+        self.ids.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The right to bring a container here, with the volume and the room for it. Dropping it gives both back.
+pub struct Claim {
+    container: ContainerId,
+    volume: Arc<Volume>,
+    room: u64,
+    imports: Arc<Imports>,
+    rows: AtomicBool,
+}
+
+impl Claim {
+    /// The container.
+    pub fn container(&self) -> ContainerId {
+        self.container
+    }
+
+    /// Where it will lie.
+    pub fn volume(&self) -> &Arc<Volume> {
+        &self.volume
+    }
+
+    /// Bytes that are kept for it, archive and all.
+    pub(super) fn room(&self) -> u64 {
+        self.room
+    }
+
+    /// Notes that its rows may be in the volume's metadata.
+    pub(super) fn set_rows(&self) {
+        self.rows.store(true, Relaxed);
+    }
+
+    pub(super) fn has_rows(&self) -> bool {
+        self.rows.load(Relaxed)
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.volume.commit(-(self.room as i64));
+        self.imports.lock().remove(&self.container);
+    }
+}
+
+/// Claims a container of `size` bytes on its home shard.
+pub(in crate::replication) async fn claim(
+    store: &Rc<Store>,
+    container: ContainerId,
+    size: ByteCount,
+) -> Result<Arc<Claim>, CommandError> {
+    let exists = |why: String| Err(CommandError::new(ContainerExists, why));
+    // No writer makes it meanwhile.
+    let _making = store.creating.lock().await;
+    if store.find(container).is_some() {
+        return exists(format!("container {container} is on this datanode already"));
+    }
+    let imports = store.node().imports.clone();
+    if imports.has(container) {
+        return exists(format!("container {container} is on its way to this datanode already"));
+    }
+    let room = size.as_u64().saturating_mul(2).min(i64::MAX as u64);
+    let volume = create_container::volume_for(store, room).await?;
+    imports.lock().insert(container);
+    volume.commit(room as i64);
+    Ok(Arc::new(Claim { container, volume, room, imports, rows: AtomicBool::new(false) }))
+}

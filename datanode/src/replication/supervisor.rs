@@ -1,0 +1,238 @@
+//! SCM's copy and reconstruction commands, carried out as the queue hands them over.
+//!
+//! Shape   on the control thread; the work itself runs on the container's home shard. SCM is told of each command's end
+//!         beside its next heartbeat; of a container that has come it hears at once.
+//! Errors  logged with the container and told to SCM, which asks again, perhaps elsewhere.
+
+use super::queue::{Next, Priority, Queue, Turned, Wanted};
+use super::rebuild::{Rebuild, Replica};
+use super::serve::{Ask, Peer};
+use super::{Compression, ReplicationConfig, import};
+use crate::commands::CommandError;
+use crate::store::{Event, Node};
+use allotrope_io::Clock;
+use allotrope_proto::edge::hdds::{DatanodeDetails, PortName};
+use allotrope_proto::hdds::DatanodeDetailsProto;
+use allotrope_proto::heartbeat::command_status::Status;
+use allotrope_proto::heartbeat::scm_command_proto::Type;
+use allotrope_proto::heartbeat::{
+    CommandStatus, ReconstructEcContainersCommandProto, ReplicateContainerCommandProto,
+    ReplicationCommandPriority, ScmCommandProto,
+};
+use allotrope_types::DatanodeResult::MalformedRequest;
+use allotrope_types::{ContainerId, EcCodec, EcConfig, ReplicaIndex};
+use futures_util::future::select;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
+
+/// Where Ozone's datanodes take copies if they do not say.
+const PORT_DEFAULT: u16 = 9886;
+
+/// The commands of one datanode.
+#[derive(Debug)]
+pub struct Supervisor {
+    queue: Mutex<Queue>,
+    streams: usize,
+    out_of_service_tenths: usize,
+    compression: Compression,
+    /// Rings when a command has come, or more may run.
+    rung: Notify,
+}
+
+impl Supervisor {
+    /// No commands yet.
+    pub fn new(config: &ReplicationConfig) -> Supervisor {
+        Supervisor {
+            queue: Mutex::new(Queue::new(config.waiting_max, config.streams)),
+            streams: config.streams,
+            // Ozone takes no factor outside of 1 to 10.
+            out_of_service_tenths: config.out_of_service_tenths.clamp(10, 100),
+            compression: config.compression,
+            rung: Notify::new(),
+        }
+    }
+
+    /// Takes note of the operational state: one that goes out of service is written to by nobody, and gives away faster.
+    pub fn set_leaving(&self, state: &str) {
+        let tenths = if state == "IN_SERVICE" { 10 } else { self.out_of_service_tenths };
+        self.queue().set_running_max(self.streams * tenths / 10);
+        self.rung.notify_one();
+    }
+
+    /// How many commands wait, and how many run.
+    pub fn len(&self) -> (usize, usize) {
+        self.queue().len()
+    }
+
+    /// Whether no command waits or runs.
+    pub fn is_empty(&self) -> bool {
+        self.queue().is_empty()
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many commands of each type wait or run.
+    pub fn counts(&self) -> BTreeMap<i32, u32> {
+        self.queue().counts()
+    }
+
+    /// Takes a command of SCM's in; [`work`] carries it out. Returns at once.
+    pub fn offer(node: &Arc<Node>, command: ScmCommandProto, clock: &Clock) {
+        let wanted = match wanted(&command) {
+            Ok(wanted) => wanted,
+            Err(e) => {
+                tracing::warn!(command = command.command_type, error = %e, "a command makes no sense");
+                return tell(node, &command, Err(e.why));
+            }
+        };
+        let container = wanted.container;
+        let taken = node.supervisor.queue().offer(wanted, clock.now(), clock.wall_ms());
+        match taken {
+            Ok(()) => node.supervisor.rung.notify_one(),
+            Err(why) => {
+                tracing::info!(%container, %why, "a command of SCM's is not taken");
+                tell(node, &command, Err(why.to_string()));
+            }
+        }
+    }
+}
+
+/// Carries commands out as the queue hands them over, on the control thread. It never ends by itself.
+pub async fn work(node: &Arc<Node>, clock: &Clock) {
+    let mut running = FuturesUnordered::new();
+    loop {
+        let next = node.supervisor.queue().next(clock.now(), clock.wall_ms());
+        match next {
+            Some(Next::Dropped(wanted, why)) => dropped(node, &wanted, why),
+            Some(Next::Run(wanted)) => running.push(run(node, wanted)),
+            None if running.is_empty() => node.supervisor.rung.notified().await,
+            None => {
+                select(running.next(), pin!(node.supervisor.rung.notified())).await;
+            }
+        }
+    }
+}
+
+async fn run(node: &Arc<Node>, wanted: Wanted) {
+    let done = carry_out(node, &wanted).await;
+    let container = wanted.container;
+    if let Err(e) = &done {
+        tracing::warn!(%container, error = %e, "a command of SCM's has failed");
+    }
+    tell(node, &wanted.command, done.map_err(|e| e.to_string()));
+    node.supervisor.queue().done(container);
+}
+
+fn dropped(node: &Arc<Node>, wanted: &Wanted, why: Turned) {
+    tracing::info!(container = %wanted.container, %why, "a command of SCM's is dropped");
+    tell(node, &wanted.command, Err(why.to_string()));
+}
+
+/// Tells SCM how a command has ended.
+fn tell(node: &Node, command: &ScmCommandProto, done: Result<(), String>) {
+    let replicate = command.replicate_container_command_proto.as_ref().map(|one| one.cmd_id);
+    let rebuild = command.reconstruct_ec_containers_command_proto.as_ref().map(|one| one.cmd_id);
+    let Some(cmd_id) = replicate.or(rebuild) else { return };
+    let status = if done.is_ok() { Status::Executed } else { Status::Failed };
+    let event = Event::CommandEnded(CommandStatus {
+        cmd_id,
+        status: status.into(),
+        r#type: command.command_type,
+        msg: done.err(),
+        block_deletion_ack: None,
+    });
+    // SCM's own deadline tells it as well.
+    drop(node.events.try_send(event));
+}
+
+fn malformed(why: impl std::fmt::Display) -> CommandError {
+    CommandError::new(MalformedRequest, why.to_string())
+}
+
+fn wanted(command: &ScmCommandProto) -> Result<Wanted, CommandError> {
+    let (id, priority) = match Type::try_from(command.command_type) {
+        Ok(Type::ReplicateContainerCommand) => {
+            let replicate = replicate(command)?;
+            let low = replicate.priority == Some(ReplicationCommandPriority::Low.into());
+            (replicate.container_id, if low { Priority::Low } else { Priority::Normal })
+        }
+        Ok(Type::ReconstructEcContainersCommand) => (reconstruct(command)?.container_id, Priority::Normal),
+        _ => return Err(malformed("the command is no copy")),
+    };
+    let container = ContainerId::try_from(id).map_err(malformed)?;
+    Ok(Wanted { container, priority, command: command.clone() })
+}
+
+fn replicate(command: &ScmCommandProto) -> Result<&ReplicateContainerCommandProto, CommandError> {
+    let payload = command.replicate_container_command_proto.as_ref();
+    payload.ok_or_else(|| malformed("a replicateContainerCommand comes without its payload"))
+}
+
+fn reconstruct(command: &ScmCommandProto) -> Result<&ReconstructEcContainersCommandProto, CommandError> {
+    let payload = command.reconstruct_ec_containers_command_proto.as_ref();
+    payload.ok_or_else(|| malformed("a reconstructECContainersCommand comes without its payload"))
+}
+
+/// What shall be rebuilt: the missing indexes are those of the targets, in their order.
+fn rebuild(
+    container: ContainerId,
+    wire: &ReconstructEcContainersCommandProto,
+) -> Result<Rebuild, CommandError> {
+    let ec = wire.ec_replication_config.clone();
+    let codec: EcCodec = ec.codec.parse().map_err(malformed)?;
+    let config = EcConfig::new(codec, ec.data, ec.parity, ec.ec_chunk_size).map_err(malformed)?;
+    let replica = |index: i32, details: &DatanodeDetailsProto| {
+        let index = ReplicaIndex::from_wire(index).map_err(malformed)?;
+        let index = index.ok_or_else(|| malformed("replica index 0 names no replica"))?;
+        Ok::<_, CommandError>(Replica { index, peer: peer(details, &PortName::Standalone, 9859)? })
+    };
+    if wire.targets.len() != wire.missing_container_indexes.len() {
+        let (targets, missing) = (wire.targets.len(), wire.missing_container_indexes.len());
+        return Err(malformed(format!("{targets} targets are named for {missing} missing replicas")));
+    }
+    let sources = wire.sources.iter().map(|one| replica(one.replica_index, &one.datanode_details));
+    let missing = wire.missing_container_indexes.iter().map(|index| i32::from(*index));
+    let targets = missing.zip(&wire.targets).map(|(index, details)| replica(index, details));
+    Ok(Rebuild {
+        container,
+        config,
+        sources: sources.collect::<Result<_, _>>()?,
+        targets: targets.collect::<Result<_, _>>()?,
+    })
+}
+
+async fn carry_out(node: &Arc<Node>, wanted: &Wanted) -> Result<(), CommandError> {
+    let (container, compression) = (wanted.container, node.supervisor.compression);
+    if wanted.command.reconstruct_ec_containers_command_proto.is_some() {
+        let rebuild = Box::new(rebuild(container, reconstruct(&wanted.command)?)?);
+        return import::ask(node, container, |reply| Ask::Rebuild { rebuild, reply }).await?;
+    }
+    let replicate = replicate(&wanted.command)?;
+    if let Some(target) = &replicate.target {
+        let target = peer(target, &PortName::Replication, PORT_DEFAULT)?;
+        let push = |reply| Ask::Push { container, target, compression, reply };
+        return import::ask(node, container, push).await?;
+    }
+    let source = |one| peer(one, &PortName::Replication, PORT_DEFAULT);
+    let sources: Vec<Peer> = replicate.sources.iter().map(source).collect::<Result<_, _>>()?;
+    if sources.is_empty() {
+        return Err(malformed("the command names neither a target nor a source"));
+    }
+    import::ask(node, container, |reply| Ask::Pull { container, sources, compression, reply }).await?
+}
+
+/// Another datanode's port of that name.
+fn peer(wire: &DatanodeDetailsProto, port: &PortName, default: u16) -> Result<Peer, CommandError> {
+    let details = DatanodeDetails::try_from(wire.clone()).map_err(malformed)?;
+    let port = details.port(port).unwrap_or(default);
+    let ip = details.ip_address.parse().map_err(|_| {
+        malformed(format!("datanode {} has the address {:?}", details.id, details.ip_address))
+    })?;
+    Ok(Peer { id: details.id, address: SocketAddr::new(ip, port) })
+}
