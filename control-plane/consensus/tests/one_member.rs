@@ -170,7 +170,16 @@ async fn a_log_of_a_newer_version_is_refused_by_name() {
         let log = dir.path().join("log");
         let options = rocksdb::Options::default();
         let names = rocksdb::DB::list_cf(&options, &log).unwrap();
-        let db = rocksdb::DB::open_cf(&options, &log, names).unwrap();
+        // The last task that holds the database may end a moment after the handle.
+        let mut tries = 0;
+        let db = loop {
+            match rocksdb::DB::open_cf(&options, &log, &names) {
+                Ok(db) => break db,
+                Err(error) if tries == 500 => panic!("{error}"),
+                Err(_) => tries += 1,
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        };
         db.put_cf(db.cf_handle("head").unwrap(), "head", br#"{"version":2,"news":true}"#).unwrap();
     }
     let refused = start(config(dir.path())).await.err().unwrap().to_string();
