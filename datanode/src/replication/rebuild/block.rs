@@ -175,8 +175,10 @@ async fn read_run(
     let chunks = list.map(|list| list.chunks.as_slice()).unwrap_or_default();
     let mut parts = Vec::new();
     let mut at = start;
-    for chunk in chunks.iter().filter(|chunk| chunk.offset < end && chunk.offset + chunk.len > start) {
-        let (from, to) = (start.max(chunk.offset), end.min(chunk.offset + chunk.len));
+    // What a source lists is taken as it says it, however far its chunks reach.
+    let end_of = |chunk: &ChunkInfo| chunk.offset.saturating_add(chunk.len);
+    for chunk in chunks.iter().filter(|chunk| chunk.offset < end && end_of(chunk) > start) {
+        let (from, to) = (start.max(chunk.offset), end.min(end_of(chunk)));
         if from != at {
             break;
         }
@@ -226,7 +228,8 @@ async fn read_part(
 fn stripe_sums(lists: &Lists, at: u64) -> Result<(ChecksumSpec, Vec<Bytes>), CommandError> {
     let (mut spec, mut joined) = (None, Vec::new());
     for list in lists.values() {
-        for chunk in list.chunks.iter().filter(|chunk| chunk.offset <= at && at < chunk.offset + chunk.len) {
+        let here = |chunk: &&ChunkInfo| chunk.offset <= at && at - chunk.offset < chunk.len;
+        for chunk in list.chunks.iter().filter(here) {
             spec = spec.or(Some(checksums::of_chunk(chunk)?.spec()));
             joined.extend(chunk.stripe_checksum.clone().filter(|_| chunk.offset == at));
         }
