@@ -6,7 +6,7 @@
 //!         last all close.
 //! Law     a target is closed only when every block of the plan is on all of them. Until then nobody is told of it, and on any
 //!         failure the containers that this task made are deleted, unless they are something else by now.
-//! Units   bytes; memory is bounded by [`MEMORY`] for the stripes that are under way.
+//! Units   bytes; memory is bounded by `MEMORY` for the stripes that are under way.
 //! Errors  a source that fails in the middle is replaced by a spare; the rebuild fails when there is none. Blocks that cannot
 //!         be rebuilt are named in the log.
 //! Source  docs/replication.md; wire facts: datapath.md 3.5, scm.md 3.6.

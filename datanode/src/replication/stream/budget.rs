@@ -1,7 +1,7 @@
 //! How many bytes of copies leave this datanode in a second, all shards together.
 //!
 //! Shape   whoever sends first asks for the time at which it may: bytes are laid end to end on a line of time. An idle line
-//!         lends [`AHEAD`] at most.
+//!         lends `AHEAD` at most.
 //! Units   bytes, nanoseconds of the shards' clock; 0 bytes a second are no limit.
 
 use allotrope_io::Clock;

@@ -1,7 +1,7 @@
 //! The receiver's side: a transfer and its import, which outlives a connection that is cut.
 //!
 //! Shape   the import runs as a task and is fed by whichever connection brings the transfer's bytes. Between two connections
-//!         the transfer waits in [`Sessions`], for [`WAIT_MAX`] at most; then the import ends for want of bytes.
+//!         the transfer waits in [`Sessions`], for `WAIT_MAX` at most; then the import ends for want of bytes.
 //! Units   a transfer goes on at the byte behind the last one that was taken.
 
 use super::wire::{Answer, HELLO_LEN, Hello, MAGIC};
