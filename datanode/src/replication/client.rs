@@ -8,6 +8,7 @@ use super::serve::Peer;
 use super::server::{DOWNLOAD, MESSAGE_MAX, UPLOAD, gather};
 use super::{Compression, Feed, STALL_MAX, compress, feed, import};
 use crate::commands::CommandError;
+use crate::control::link::chain;
 use crate::replication::export::Export;
 use crate::store::Node;
 use allotrope_io::{Class, Shard};
@@ -190,18 +191,25 @@ async fn download(
         // The connection lives as long as its sender.
         let _sender = sender;
         let (give, mut at, mut whole) = (to.clone(), 0u64, false);
-        let read = messages(source, response, |message| {
-            let taken = piece(source, container, message, &mut at, &mut whole);
-            let give = give.clone();
-            async move {
-                for bytes in taken? {
-                    // An import that has ended says why itself.
-                    let _ = give.send(Ok(bytes)).await;
+        let read = {
+            let reading = pin!(messages(source, response, |message| {
+                let taken = piece(source, container, message, &mut at, &mut whole);
+                let give = give.clone();
+                async move {
+                    for bytes in taken? {
+                        // An import that has ended says why itself, below.
+                        let _ = give.send(Ok(bytes)).await;
+                    }
+                    Ok(())
                 }
-                Ok(())
+            }));
+            match select(reading, pin!(to.closed())).await {
+                Either::Left((read, _)) => read,
+                // Nobody waits for the rest: a source that stalls must not be waited for either.
+                Either::Right(_) => return,
             }
-        });
-        let read = read.await.and_then(|()| match whole {
+        };
+        let read = read.and_then(|()| match whole {
             true => Ok(()),
             false => Err(failed(source, "ended", &"before the archive did")),
         });
@@ -302,16 +310,4 @@ fn status_in(headers: &HeaderMap) -> Option<(u32, String)> {
     let code = headers.get("grpc-status")?.to_str().ok()?.parse().ok()?;
     let why = headers.get("grpc-message").and_then(|text| text.to_str().ok()).unwrap_or_default();
     Some((code, why.to_owned()))
-}
-
-/// An error and its causes in one line.
-fn chain(e: &dyn std::error::Error) -> String {
-    let mut text = e.to_string();
-    let mut cause = e.source();
-    while let Some(e) = cause {
-        text.push_str(": ");
-        text.push_str(&e.to_string());
-        cause = e.source();
-    }
-    text
 }

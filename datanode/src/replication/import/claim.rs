@@ -30,6 +30,11 @@ impl Imports {
         self.streams.clone().acquire_owned().await.ok()
     }
 
+    /// Lets one more in if one may come now.
+    pub(in crate::replication) fn try_enter(&self) -> Option<OwnedSemaphorePermit> {
+        self.streams.clone().try_acquire_owned().ok()
+    }
+
     /// Whether the container is on its way here.
     pub fn has(&self, container: ContainerId) -> bool {
         self.lock().contains(&container)

@@ -36,8 +36,8 @@ pub(super) async fn report(link: &Link, replica: ReplicaIndex) -> Result<SourceR
             let local = LocalId::try_from(block.block_id.local_id).map_err(|e| link.failed(e))?;
             blocks.insert(local, on_source(&block).ok_or_else(|| link.failed("its chunks have a gap"))?);
         }
-        // The next page begins with the last block of this one.
-        if !full || last == start {
+        // The next page begins with the last block of this one; a source that goes back would never end.
+        if !full || last <= start {
             return Ok(SourceReport { replica, blocks });
         }
         start = last;

@@ -108,9 +108,13 @@ pub async fn serve(shard: &Shard, node: &Arc<Node>, mut stream: TcpStream) {
     };
     let session = match taken {
         Ok(Some(session)) => session,
-        Ok(None) => match begin(shard, node, &hello).await {
+        Ok(None) => match begin(shard, node, &hello) {
             Some(session) => Box::new(session),
-            None => return drop(node.transfers.lock().remove(&id)),
+            None => {
+                // As many as may come are coming: the sender comes again, and is not left without a word meanwhile.
+                node.transfers.lock().remove(&id);
+                return drop(stream.write_all(&Answer::of(None, 0).encode()).await);
+            }
         },
         // The other connection has not noticed yet that it is cut, or the transfer is of the past.
         Err(answers) => {
@@ -139,8 +143,9 @@ pub async fn serve(shard: &Shard, node: &Arc<Node>, mut stream: TcpStream) {
     }
 }
 
-async fn begin(shard: &Shard, node: &Arc<Node>, hello: &Hello) -> Option<Session> {
-    let entered = node.imports.enter().await?;
+/// Begins a transfer; `None` if no more may come now.
+fn begin(shard: &Shard, node: &Arc<Node>, hello: &Hello) -> Option<Session> {
+    let entered = node.imports.try_enter()?;
     let (to, from) = feed();
     let (task, target, container) = (shard.clone(), node.clone(), hello.container);
     let size = Some(ByteCount::new(hello.used));

@@ -67,7 +67,7 @@ enum Tried {
     Cut(u64, io::Error),
     /// There is nobody.
     Away(io::Error),
-    /// The peer has not noticed yet that the last connection is cut.
+    /// The peer has not noticed yet that the last connection is cut, or takes no more copies now.
     Busy,
     Foreign(String),
 }
@@ -90,7 +90,7 @@ pub async fn send(shard: &Shard, disk: &Disk, transfer: &Transfer<'_>) -> Result
                 shard.clock().sleep(BUSY_WAIT).await;
                 continue;
             }
-            Tried::Busy => tries = tries_after(transfer, tries, "the last connection is still held")?,
+            Tried::Busy => tries = tries_after(transfer, tries, "the datanode is still busy")?,
             Tried::Foreign(why) => tries = tries_after(transfer, tries, &why)?,
             Tried::Cut(has, e) => {
                 known = true;
@@ -138,7 +138,7 @@ async fn attempt(shard: &Shard, disk: &Disk, transfer: &Transfer<'_>, resumes: b
     };
     match first.result {
         Some(Success) if first.has <= len => {}
-        // The connection that was cut is not given up there yet.
+        // The connection that was cut is not given up there yet, or others come first.
         None => return Tried::Busy,
         result => return Tried::Ended(ended(transfer, result, &first.text)),
     }
