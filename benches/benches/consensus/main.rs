@@ -23,6 +23,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use allotrope_benches::machine;
 use allotrope_consensus::{
     Batch, Be64, Beginning, CallId, ClientId, ClusterId, Handle, LogTime, Member, MemberId, Origin, Raw,
     Replica, ReplicaConfig, RocksShared, Role, StateMachine, Surroundings, SystemClock, Table, TableError,
@@ -239,9 +240,6 @@ async fn report(quick: bool) -> String {
     let (turns, time) =
         if quick { (5, Duration::from_millis(200)) } else { (15, Duration::from_millis(300)) };
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model =
-        cpuinfo.lines().find(|line| line.starts_with("model name")).and_then(|l| l.split(": ").nth(1));
     let mut text = format!(
         "# Consensus\n\nMade by `cargo bench -p allotrope-benches --features consensus --bench consensus -- --save` \
          (`./dev bench consensus`).\n\nMachine: {}, {} cores; others may have used it meanwhile. All members are in one \
@@ -251,8 +249,8 @@ async fn report(quick: bool) -> String {
          its own, nothing synced. The ratio is the median over {turns} turns of {time:?} each.\n\n\
          | members | proposers | proposals/s | p50 ms | p99 ms | raw records/s | ratio | target |\n\
          | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |\n",
-        model.unwrap_or("unknown"),
-        std::thread::available_parallelism().map_or(0, usize::from),
+        machine::cpu_model(),
+        machine::cores(),
     );
     let shared = RocksShared::new(64 << 20, 256 << 20).unwrap();
     let raw_db = BareRocks::open(&shared, &dir.path().join("raw")).unwrap();

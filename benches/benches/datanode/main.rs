@@ -24,7 +24,7 @@ mod roles;
 mod small;
 mod writes;
 
-use report::Report;
+use report::{HEAD, Report};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -74,7 +74,7 @@ fn main() {
         true => Effort { pairs: 1, turn: Duration::from_secs(1) },
         false => Effort { pairs: 3, turn: Duration::from_secs(2) },
     };
-    let mut report = Report::new();
+    let mut report = Report::new(HEAD);
     for (name, measure, in_all) in PARTS {
         if names.contains(&name) || (names.is_empty() && in_all) {
             measure(&mut report, effort);

@@ -141,19 +141,14 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
 }
 
 fn report(binary: &Path, fresh: &[Seen], again: &[Seen]) -> String {
-    let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or(": unknown");
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let mut text = format!(
         "# Quickstart\n\nMade by `./dev bench quickstart -- --save`: the release build of `allotrope quickstart` with six datanodes and 64 MiB \
          of buffers. Times are medians over {STARTS} starts; CPU and memory are of a cluster that nobody asks for anything, \
-         over {} s.\n\nMachine: {}, {cores} cores, kernel {}; load average of the minute before {}.\n\n\
+         over {} s.\n\nMachine: {}; load average of the minute before {}.\n\n\
          | what | on a fresh folder | found again | target |\n| --- | --- | --- | --- |\n",
         WATCH.as_secs(),
-        model.trim_start_matches(['\t', ':', ' ']),
-        kernel.trim(),
+        allotrope_benches::machine::words(),
         load.split(' ').next().unwrap_or("unknown"),
     );
     let mut row = |what: &str, unit: &str, of: &dyn Fn(&[Seen]) -> f64, most: Option<f64>| {

@@ -18,17 +18,21 @@ mod cluster;
 mod load;
 mod machine;
 mod parts;
-mod report;
 mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use allotrope_benches::report::Report;
 use allotrope_client::{Client, Config};
 use cluster::{Cluster, Server};
-use report::Report;
 use tokio::runtime::Runtime;
 use wire::Account;
+
+const HEAD: &str = "# The S3 gateway under load\n\n\
+Made by `./dev bench s3 -- --save`, section by section. Clients, gateway, OM, SCM and one datanode are processes of one machine and share \
+its cores; keys have one replica, and a put is answered when it is on stable storage. Requests are signed; bodies are not, \
+but where a row says so. CPU is user and system time of one process, in seconds a GiB of bodies.\n";
 
 /// A cluster that serves, and a way in.
 struct World {
@@ -96,7 +100,7 @@ fn main() {
     }
     let turn = if flags.contains(&"--quick") { Duration::from_millis(500) } else { Duration::from_secs(3) };
     let world = World::start(turn);
-    let mut report = Report::new();
+    let mut report = Report::new(HEAD);
     for (name, measure, in_all) in PARTS {
         if names.contains(&name) || (names.is_empty() && in_all) {
             measure(&world, &mut report);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use allotrope_benches::report::Report;
 use allotrope_client::{BucketPath, PutOptions};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -13,7 +14,6 @@ use crate::World;
 use crate::cluster::Server;
 use crate::load::{Turn, turn};
 use crate::machine;
-use crate::report::Report;
 use crate::wire::{Connection, Payload};
 
 const SIZES: [(&str, usize); 4] =

@@ -262,14 +262,11 @@ async fn allocations(dir: &Path, scale: Scale, text: &mut String) {
 
 async fn report(scale: Scale) -> String {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model =
-        cpuinfo.lines().find(|line| line.starts_with("model name")).and_then(|l| l.split(": ").nth(1));
     let mut text = format!(
         "# SCM\n\nMade by `cargo bench -p allotrope-benches --features scm --bench scm -- --save` (`./dev bench scm`).\n\n\
          Machine: {}, {} cores; others may have used it meanwhile.\n\n",
-        model.unwrap_or("unknown"),
-        std::thread::available_parallelism().map_or(0, usize::from),
+        allotrope_benches::machine::cpu_model(),
+        allotrope_benches::machine::cores(),
     );
     heartbeats(&dir.path().join("large"), scale, &mut text).await;
     allocations(dir.path(), scale, &mut text).await;
