@@ -312,3 +312,36 @@ fn a_cluster_starts_with_one_command_and_is_found_again() {
     sh_ok(&ports, &["key", "get", "/vol1/bucket1/binary", back.to_str().unwrap()]);
     assert!(std::fs::read(source).unwrap() == std::fs::read(back).unwrap(), "the file came back changed");
 }
+
+/// A data folder that an earlier build wrote (tests/upgrade/make) is served by this one, and goes on.
+#[test]
+fn a_data_folder_of_an_earlier_build_is_taken_over() {
+    let folders = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("tests/upgrade");
+    let written: Vec<_> = std::fs::read_dir(folders).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let written: Vec<_> =
+        written.iter().filter(|path| path.extension().is_some_and(|e| e == "tgz")).collect();
+    assert!(!written.is_empty());
+    let lines: String = (0..500_000).map(|n| format!("line {n:07}\n")).collect();
+    for folder in written {
+        let dir = tempfile::tempdir().unwrap();
+        let (data, ports, back) = (dir.path().join("data"), Ports::pick(), dir.path().join("back"));
+        std::fs::create_dir(&data).unwrap();
+        let unpacked = Command::new("tar").arg("-xzf").arg(folder).arg("-C").arg(&data).status().unwrap();
+        assert!(unpacked.success());
+        let running = start(&ports, &data);
+        let read = |key: &str| {
+            let _ = std::fs::remove_file(&back);
+            sh_ok(&ports, &["key", "get", key, back.to_str().unwrap()]);
+            std::fs::read(&back).unwrap()
+        };
+        for bucket in ["object-store", "file-system-optimized", "legacy"] {
+            let key = format!("/vol1/{bucket}/folder/lines");
+            assert!(read(&key) == lines.as_bytes(), "{key} of {} came back changed", folder.display());
+            sh_ok(&ports, &["key", "put", &format!("/vol1/{bucket}/new"), env!("CARGO_BIN_EXE_allotrope")]);
+        }
+        assert_eq!(stop(running), Some(0));
+        let _running = start(&ports, &data);
+        assert!(read("/vol1/legacy/folder/lines") == lines.as_bytes());
+        assert!(read("/vol1/legacy/new") == std::fs::read(env!("CARGO_BIN_EXE_allotrope")).unwrap());
+    }
+}

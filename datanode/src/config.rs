@@ -6,7 +6,7 @@ use crate::replication::ReplicationConfig;
 use crate::scan::ScanConfig;
 use crate::volume::check::CheckConfig;
 use crate::volume::reserved::Reserved;
-use allotrope_io::Back;
+use allotrope_io::{Back, ShardId, Shards};
 use allotrope_proto::ops::Operators;
 use allotrope_types::ByteCount;
 use std::net::SocketAddr;
@@ -33,6 +33,15 @@ pub enum ScmTransport {
     HadoopRpc,
 }
 
+/// Where a datanode is a guest: a pool of shards that it shares with others of its process.
+#[derive(Clone, Debug)]
+pub struct Seats {
+    /// The pool; see [`crate::pool`].
+    pub pool: Shards,
+    /// The shards of it that the datanode takes a place on.
+    pub on: Vec<ShardId>,
+}
+
 /// The values a datanode needs. The names of Ozone's settings stand beside the fields.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -56,6 +65,8 @@ pub struct Config {
     /// What runs them: this back and no other. `None` takes what the probe of the machine finds, and the portable one where
     /// io_uring fails all the same.
     pub back: Option<Back>,
+    /// Places on shards that others use as well, instead of shards of its own: `shards` and `back` say nothing then.
+    pub seats: Option<Seats>,
     /// Buffers of each shard (`allotrope.datanode.memory` divided by the shards).
     pub memory_per_shard: ByteCount,
     /// Blocks of metadata kept in memory, for all volumes together.
@@ -112,6 +123,7 @@ impl Config {
             ip_address: "127.0.0.1".into(),
             shards: std::thread::available_parallelism().map_or(1, usize::from),
             back: None,
+            seats: None,
             memory_per_shard: ByteCount::mib(128),
             metadata_cache: ByteCount::mib(64),
             durability: Durability::Disk,

@@ -26,6 +26,6 @@ pub mod server;
 pub mod store;
 pub mod volume;
 
-pub use config::{Config, ScmTransport, VolumeChoice};
+pub use config::{Config, ScmTransport, Seats, VolumeChoice};
 pub use metadata::Durability;
-pub use running::{Running, StartError, start, start_with};
+pub use running::{Running, StartError, pool, start, start_with};

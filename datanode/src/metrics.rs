@@ -289,7 +289,7 @@ impl Metrics {
         let now = [
             sum(|shards, id| shards.counters(id).stalls.load(Relaxed)),
             sum(|shards, id| shards.counters(id).tasks_panicked.load(Relaxed)),
-            sum(|shards, id| shards.counters(id).flushes_whole.load(Relaxed)),
+            sum(|shards, id| shards.disk_counters(id).flushes_whole.load(Relaxed)),
         ];
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         for ((counter, seen), now) in counted.iter_mut().zip(now) {

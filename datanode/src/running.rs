@@ -3,7 +3,7 @@
 //! Errors  [`StartError`], each with what to change.
 
 use crate::boot::{BootError, Draw, Lobby};
-use crate::config::{Config, ScmTransport};
+use crate::config::{Config, ScmTransport, Seats};
 use crate::control;
 use crate::control::http::Pages;
 use crate::control::link::{RpcLink, ScmLink};
@@ -316,10 +316,17 @@ fn check(config: &Config) -> Result<(), StartError> {
     Ok(())
 }
 
-fn start_shards(config: &Config) -> Result<Shards, StartError> {
+/// A pool of shards for several datanodes of this process, as `config` wants shards: each of them takes [`Seats`] on it and brings
+/// its own buffers.
+pub fn pool(config: &Config) -> Result<Shards, StartError> {
+    let back = config.back.unwrap_or_else(Back::of_this_machine);
+    let config = ShardsConfig { register_buffers: false, ..shards_config(config, back, BUFFER_MAX) };
+    Ok(Shards::start(config)?)
+}
+
+fn shards_config(config: &Config, back: Back, memory_per_shard: usize) -> ShardsConfig {
     let shards = config.shards.max(1);
-    let memory_per_shard = config.memory_per_shard.as_usize().unwrap_or(128 << 20).max(2 * BUFFER_MAX);
-    let make = |back| ShardsConfig {
+    ShardsConfig {
         back,
         name: "datanode".into(),
         // A shard a core has that core; fewer are left to the kernel, as others may run here.
@@ -327,21 +334,29 @@ fn start_shards(config: &Config) -> Result<Shards, StartError> {
         memory_per_shard,
         buffer_max: BUFFER_MAX,
         ..ShardsConfig::portable(shards)
-    };
-    let probe = Probe::run(&config.volumes, shards, memory_per_shard);
+    }
+}
+
+fn start_shards(config: &Config) -> Result<Shards, StartError> {
+    let memory_per_shard = config.memory_per_shard.as_usize().unwrap_or(128 << 20).max(2 * BUFFER_MAX);
+    let probe = Probe::run(&config.volumes, config.shards.max(1), memory_per_shard);
     tracing::info!("{}", probe.summary());
     for line in probe.lines().iter().filter(|line| line.severity > Severity::Fine) {
         tracing::warn!(advice = line.advice, "{}", line.text);
     }
+    if let Some(Seats { pool, on }) = &config.seats {
+        return Ok(pool.share("datanode", on, memory_per_shard)?);
+    }
+    let start = |back| Shards::start(shards_config(config, back, memory_per_shard));
     match config.back.unwrap_or_else(|| probe.back()) {
-        Back::Uring if config.back.is_none() => match Shards::start(make(Back::Uring)) {
+        Back::Uring if config.back.is_none() => match start(Back::Uring) {
             Ok(shards) => Ok(shards),
             Err(e) => {
                 tracing::warn!(error = %e, "io_uring cannot be used; the portable back serves (see allotrope doctor)");
-                Ok(Shards::start(make(Back::Portable))?)
+                Ok(start(Back::Portable)?)
             }
         },
-        back => Ok(Shards::start(make(back))?),
+        back => Ok(start(back)?),
     }
 }
 

@@ -66,6 +66,14 @@ impl Shard {
         Shard(Rc::new(Inner { about, exec, clock, disk: OnceCell::new(), live: LiveTasks::default() }))
     }
 
+    /// A shard on the same thread, with the same ring and disk and tasks of its own.
+    pub(crate) fn guest(&self, about: About) -> Shard {
+        let (exec, clock) = (self.0.exec.clone(), self.0.clock.clone());
+        let disk = OnceCell::from(self.disk().clone());
+        let live = LiveTasks::beside(&self.0.live);
+        Shard(Rc::new(Inner { about, exec, clock, disk, live }))
+    }
+
     pub(crate) fn about(&self) -> &About {
         &self.0.about
     }

@@ -18,6 +18,7 @@ use crate::task::{ShardCounters, TaskHandle};
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -186,12 +187,23 @@ pub(crate) struct Seat {
 pub struct Shards(Arc<Inner>);
 
 struct Inner {
-    back: Back,
+    config: ShardsConfig,
     to: Vec<mpsc::Sender<Start>>,
     about: Vec<About>,
     stop: watch::Sender<Option<Moment>>,
-    threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
+    below: Below,
 }
+
+/// What a pool's shards run on.
+enum Below {
+    /// Threads of its own.
+    Threads(Mutex<Vec<std::thread::JoinHandle<()>>>),
+    /// Shards of another pool, which lives at least as long as this one: which, in order, and how their ends are heard of.
+    Host(Shards, Vec<ShardId>, Mutex<Ends>),
+}
+
+/// Hears of each guest shard's end. A guest that its host drops hangs up.
+type Ends = std::sync::mpsc::Receiver<ShardId>;
 
 impl Shards {
     /// Starts the shards of `config` and returns when all of them run.
@@ -199,7 +211,9 @@ impl Shards {
         if config.shards == 0 {
             return Err(StartError::Config("the number of shards is 0; give at least 1".into()));
         }
-        let (shards, seats) = Shards::seats(&config, config.back);
+        let blocking = BlockingPool::new(&config.name, config.blocking_threads_max.max(1), 65_536);
+        let (shards, seats) =
+            Shards::seats(&config, blocking, Arc::default(), Below::Threads(Mutex::default()));
         let mut threads = Vec::new();
         let mut pulses = Vec::new();
         for seat in seats {
@@ -219,15 +233,53 @@ impl Shards {
             crate::back::pulse::start(&config.name, pulses)
                 .map_err(|source| StartError::Thread { shard: ShardId(0), source })?;
         }
-        *shards.0.threads.lock().unwrap_or_else(PoisonError::into_inner) = threads;
+        if let Below::Threads(of) = &shards.0.below {
+            *of.lock().unwrap_or_else(PoisonError::into_inner) = threads;
+        }
         Ok(shards)
     }
 
-    pub(crate) fn seats(config: &ShardsConfig, back: Back) -> (Shards, Vec<Seat>) {
+    /// A pool of guests, one on each of the shards `on` of this one: own tasks, own end and `memory_per_shard` bytes of own buffers
+    /// (which are not registered with the kernel); threads, rings, disks and classes of work are the host's, whose end is also
+    /// that of its guests. Several datanodes of one process share the cores so.
+    ///
+    /// Fails as [`run_on`](Self::run_on) does; guests that had started then end.
+    ///
+    /// # Panics
+    /// If `on` is empty or names a shard that is not there.
+    pub fn share(&self, name: &str, on: &[ShardId], memory_per_shard: usize) -> Result<Shards, AskError> {
+        assert!(!on.is_empty(), "a pool has at least one shard");
+        let (shards, name_of) = (on.len(), name.to_owned());
+        let config = ShardsConfig { shards, name: name_of, memory_per_shard, ..self.0.config.clone() };
+        let (ended, ends) = std::sync::mpsc::channel();
+        let first = &self.0.about[0];
+        let below = Below::Host(self.clone(), on.to_vec(), Mutex::new(ends));
+        let (shards, seats) = Shards::seats(&config, first.blocking.clone(), first.inodes.clone(), below);
+        for (seat, host) in seats.into_iter().zip(on) {
+            let ended = ended.clone();
+            drop(self.run_on(*host, name, move |host| async move {
+                serve(host.guest(seat.about), seat.inbox).await;
+                // Nobody listens when the last handle is gone.
+                let _ = ended.send(seat.id);
+            })?);
+        }
+        Ok(shards)
+    }
+
+    /// Shards of one thread in virtual time.
+    pub(crate) fn simulated(config: &ShardsConfig) -> (Shards, Vec<Seat>) {
         let blocking = BlockingPool::new(&config.name, config.blocking_threads_max.max(1), 65_536);
+        Shards::seats(config, blocking, Arc::default(), Below::Threads(Mutex::default()))
+    }
+
+    fn seats(
+        config: &ShardsConfig,
+        blocking: BlockingPool,
+        inodes: Arc<Inodes>,
+        below: Below,
+    ) -> (Shards, Vec<Seat>) {
         let (stop, stopping) = watch::channel(None);
-        let config = Arc::new(config.clone());
-        let inodes: Arc<Inodes> = Arc::default();
+        let (config, back) = (Arc::new(config.clone()), config.back);
         let (to, seats): (Vec<_>, Vec<_>) = (0..config.shards)
             .map(|n| {
                 let (send, inbox) = mpsc::channel(STARTS_MAX);
@@ -246,8 +298,7 @@ impl Shards {
             })
             .unzip();
         let about = seats.iter().map(|seat| seat.about.clone()).collect();
-        let threads = Mutex::default();
-        (Shards(Arc::new(Inner { back, to, about, stop, threads })), seats)
+        (Shards(Arc::new(Inner { config: config.as_ref().clone(), to, about, stop, below })), seats)
     }
 
     /// How many shards there are.
@@ -262,12 +313,20 @@ impl Shards {
 
     /// What runs them.
     pub fn back(&self) -> Back {
-        self.0.back
+        self.0.config.back
     }
 
     /// The counters of one shard.
     pub fn counters(&self, shard: ShardId) -> &ShardCounters {
         &self.0.about[shard.0].counters
+    }
+
+    /// The counters of one shard's disk: those of the host's shard where this pool is a guest.
+    pub fn disk_counters(&self, shard: ShardId) -> &ShardCounters {
+        match &self.0.below {
+            Below::Threads(_) => self.counters(shard),
+            Below::Host(host, on, _) => host.disk_counters(on[shard.0]),
+        }
     }
 
     /// The buffer pool of one shard.
@@ -307,21 +366,20 @@ impl Shards {
         let clock = Clock::tokio();
         let deadline = clock.now() + within;
         self.0.stop.send_replace(Some(deadline));
-        let mut report = StopReport::default();
-        let threads = std::mem::take(&mut *self.0.threads.lock().unwrap_or_else(PoisonError::into_inner));
         // What a shard does after the deadline is drop its tasks and wait for the disk's last answers.
         let last = deadline + Duration::from_secs(5);
-        for (n, thread) in threads.into_iter().enumerate() {
-            while !thread.is_finished() && clock.now() < last {
-                std::thread::sleep(Duration::from_micros(200));
+        let stuck = match &self.0.below {
+            Below::Threads(threads) => join(
+                std::mem::take(&mut *threads.lock().unwrap_or_else(PoisonError::into_inner)),
+                &clock,
+                last,
+            ),
+            Below::Host(.., ends) => {
+                let ends = ends.lock().unwrap_or_else(PoisonError::into_inner);
+                until_ended(&ends, self.count(), &clock, last)
             }
-            if !thread.is_finished() {
-                report.stuck.push(ShardId(n));
-            } else if thread.join().is_err() {
-                tracing::error!(shard = n, "a shard's thread panicked");
-                report.stuck.push(ShardId(n));
-            }
-        }
+        };
+        let mut report = StopReport { stuck, ..StopReport::default() };
         for about in &self.0.about {
             let dropped = about.counters.tasks_dropped.load(std::sync::atomic::Ordering::Relaxed);
             if dropped > 0 {
@@ -330,6 +388,37 @@ impl Shards {
         }
         report
     }
+}
+
+/// Waits for the threads until `last`; those that did not come back, or died.
+fn join(threads: Vec<std::thread::JoinHandle<()>>, clock: &Clock, last: Moment) -> Vec<ShardId> {
+    let mut stuck = Vec::new();
+    for (n, thread) in threads.into_iter().enumerate() {
+        while !thread.is_finished() && clock.now() < last {
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        if !thread.is_finished() {
+            stuck.push(ShardId(n));
+        } else if thread.join().is_err() {
+            tracing::error!(shard = n, "a shard's thread panicked");
+            stuck.push(ShardId(n));
+        }
+    }
+    stuck
+}
+
+/// Waits for the ends of `count` guests until `last`; those that did not end.
+fn until_ended(ends: &Ends, count: usize, clock: &Clock, last: Moment) -> Vec<ShardId> {
+    let mut left: Vec<ShardId> = (0..count).map(ShardId).collect();
+    while !left.is_empty() {
+        match ends.recv_timeout(last.since(clock.now())) {
+            Ok(ended) => left.retain(|id| *id != ended),
+            Err(RecvTimeoutError::Timeout) => return left,
+            // The host has dropped those that are left, or they were dropped by a stop before this one.
+            Err(RecvTimeoutError::Disconnected) => return Vec::new(),
+        }
+    }
+    left
 }
 
 impl Drop for Inner {

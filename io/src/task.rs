@@ -103,6 +103,11 @@ struct TaskCell {
 }
 
 impl LiveTasks {
+    /// None yet, on the shard of `others`: what they use counts together.
+    pub(crate) fn beside(others: &LiveTasks) -> LiveTasks {
+        LiveTasks(Rc::default(), others.1.clone())
+    }
+
     /// What the tasks used, by class.
     pub(crate) fn spent(&self) -> &Spent {
         &self.1

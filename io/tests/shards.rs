@@ -3,7 +3,7 @@
 
 mod common;
 
-use allotrope_io::{AskError, BlockingError, Class, Mesh, Refused, Reply, ShardId, TaskDied};
+use allotrope_io::{AskError, BlockingError, Class, Mesh, Refused, Reply, ShardId, Shards, TaskDied};
 use common::{backs, on_each_back};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -226,4 +226,65 @@ fn work_of_every_class_runs_and_a_busy_scrub_does_not_keep_the_foreground_out() 
         stop.set(true);
         assert!(scrub.await.unwrap() > 0);
     });
+}
+
+#[test]
+fn guests_share_their_hosts_threads_and_each_ends_alone() {
+    for host in backs(2) {
+        let [a, b] = ["a", "b"].map(|name| host.share(name, &[ShardId(1)], 1 << 20).unwrap());
+        let thread =
+            |of: &Shards, id| {
+                of.run_on(id, "where", |shard| async move {
+                    (std::thread::current().id(), shard.name().to_owned())
+                })
+            };
+        let ((on_host, _), (on_a, name_a), (on_b, name_b)) = (
+            thread(&host, ShardId(1)).unwrap().wait().unwrap(),
+            thread(&a, ShardId(0)).unwrap().wait().unwrap(),
+            thread(&b, ShardId(0)).unwrap().wait().unwrap(),
+        );
+        assert_eq!((on_a, on_b), (on_host, on_host), "{}", host.back());
+        assert_eq!((name_a.as_str(), name_b.as_str()), ("a-0", "b-0"));
+
+        let held = a.run_on(ShardId(0), "holds a buffer", |shard| async move {
+            let _buf = shard.buffers().take(4096).await.unwrap();
+            shard.clock().sleep(Duration::from_secs(3600)).await;
+        });
+        let held = held.unwrap();
+        let (buffers, free) = (a.buffers(ShardId(0)), b.buffers(ShardId(0)).bytes_free());
+        while buffers.bytes_free() == buffers.bytes_total() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let report = a.stop(Duration::ZERO);
+        assert_eq!((report.tasks_dropped, report.stuck), (vec![(ShardId(0), 1)], vec![]));
+        assert_eq!(held.wait(), Err(TaskDied));
+        assert_eq!(buffers.bytes_free(), buffers.bytes_total(), "its buffers are back");
+        assert_eq!(a.run_on(ShardId(0), "late", |_| async {}).unwrap_err(), AskError::Gone);
+
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        let written = b.run_on(ShardId(0), "goes on", move |shard| async move {
+            shard.disk().replace(&path, b"unharmed").await.unwrap();
+            std::fs::read(path).unwrap()
+        });
+        assert_eq!(written.unwrap().wait().unwrap(), b"unharmed");
+        assert_eq!(b.buffers(ShardId(0)).bytes_free(), free);
+        assert!(b.stop(Duration::from_secs(5)).is_clean());
+        assert!(host.stop(Duration::from_secs(5)).is_clean());
+    }
+}
+
+#[test]
+fn guests_end_with_their_host() {
+    for host in backs(1) {
+        let guests = host.share("guest", &[ShardId(0)], 1 << 20).unwrap();
+        let held = guests
+            .run_on(ShardId(0), "long", |shard| async move {
+                shard.clock().sleep(Duration::from_secs(3600)).await
+            })
+            .unwrap();
+        host.stop(Duration::ZERO);
+        assert_eq!(held.wait(), Err(TaskDied), "{}", host.back());
+        assert!(guests.stop(Duration::from_secs(5)).stuck.is_empty());
+    }
 }

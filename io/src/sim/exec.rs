@@ -234,11 +234,11 @@ impl Sim {
         }));
         let clock = Clock::simulated(exec.0.time.clone());
         let pool = ShardsConfig {
-            shards: config.shards,
+            back: Back::Simulated,
             memory_per_shard: config.memory_per_shard,
             ..ShardsConfig::portable(config.shards)
         };
-        let (shards, seats) = Shards::seats(&pool, Back::Simulated);
+        let (shards, seats) = Shards::simulated(&pool);
         for seat in seats {
             let id = seat.id;
             let shard = Shard::new(seat.about, Exec::Sim(exec.clone()), clock.clone());

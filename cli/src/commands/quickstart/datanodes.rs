@@ -7,8 +7,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use allotrope_datanode::Running;
-use allotrope_io::{Back, StopReport};
+use allotrope_datanode::{Running, Seats};
+use allotrope_io::{Back, ShardId, Shards, StopReport};
 use allotrope_proto::ops::LogLevels;
 use allotrope_types::ByteCount;
 
@@ -24,6 +24,8 @@ pub(super) struct Datanodes {
     settings: Settings,
     dir: PathBuf,
     logs: Arc<dyn LogLevels>,
+    /// What all of them run on.
+    pool: Shards,
     slots: Vec<Slot>,
 }
 
@@ -52,8 +54,12 @@ impl Datanodes {
         count: usize,
         logs: &Arc<dyn LogLevels>,
     ) -> Result<Datanodes, Failure> {
+        let mut wanted = roles::datanode::config(settings)?;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        wanted.shards = cores.clamp(1, count * wanted.shards.max(1));
+        let pool = tokio::task::spawn_blocking(move || allotrope_datanode::pool(&wanted)).await??;
         let (settings, dir, slots) = (settings.clone(), dir.to_owned(), Vec::with_capacity(count));
-        let mut all = Datanodes { settings, dir, logs: logs.clone(), slots };
+        let mut all = Datanodes { settings, dir, logs: logs.clone(), pool, slots };
         for number in 1..=count {
             // The first has the ports of the settings, the others any.
             let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -75,8 +81,10 @@ impl Datanodes {
             config.operators.listen = config.operators.listen.map(|_| at.pages);
         }
         config.memory_per_shard = ByteCount::new(BUFFERS_LEN / (count * config.shards.max(1)) as u64);
-        // Where the probe finds io_uring usable the cluster runs on it, or says why it does not.
-        config.back = config.back.or_else(|| Some(Back::of_this_machine()));
+        // The pool's shards in turn.
+        let first = (number - 1) * config.shards.max(1);
+        let on = (first..first + config.shards.max(1)).map(|n| ShardId(n % self.pool.count())).collect();
+        config.seats = Some(Seats { pool: self.pool.clone(), on });
         roles::make_folder(&config.metadata_dir)?;
         config.volumes.iter().try_for_each(|volume| roles::make_folder(volume))?;
         // It waits for its shards and its port, on a thread that may block.
@@ -90,11 +98,7 @@ impl Datanodes {
 
     /// What runs their shards.
     pub(super) fn back(&self) -> Back {
-        let back = |slot: &Slot| match slot {
-            Slot::Up(running) => Some(running.back()),
-            Slot::Down(_) => None,
-        };
-        self.slots.iter().find_map(back).unwrap_or_else(Back::of_this_machine)
+        self.pool.back()
     }
 
     /// Carries out what a second command asked; the text for people.
@@ -148,7 +152,8 @@ impl Datanodes {
 
     /// Stops them all, each within [`DRAIN_MAX`].
     pub(super) async fn shutdown(self) -> Result<(), Failure> {
-        let running = self.slots.into_iter().filter_map(|slot| match slot {
+        let Datanodes { slots, pool, .. } = self;
+        let running = slots.into_iter().filter_map(|slot| match slot {
             Slot::Up(running) => Some(running),
             Slot::Down(_) => None,
         });
@@ -157,6 +162,7 @@ impl Datanodes {
         for stopped in stopping {
             stopped.await?;
         }
+        tokio::task::spawn_blocking(move || pool.stop(DRAIN_MAX)).await?;
         Ok(())
     }
 }
