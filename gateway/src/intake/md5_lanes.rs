@@ -2,7 +2,8 @@
 //!
 //! MD5 is a chain: one body's next step waits for the step before, and a core stands idle meanwhile. Steps of different bodies do
 //! not wait for each other, so a worker takes up to [`LANES_MAX`] bodies and computes the same step of all of them at once, in the
-//! lanes of the CPU's vectors ([`compress`] is written over arrays for the compiler to put there).
+//! lanes of the CPU's vectors ([`compress`] is written over arrays for the compiler to put there; on AVX-512 a step's rotation and each
+//! of its functions are one instruction).
 //!
 //! Shape   a [`Stream`] is one body's MD5 so far; [`Lanes::hash`] carries a batch of its bytes through the workers.
 //! Law     the digest does not depend on how the bytes were cut, or on who was hashed beside them.
@@ -15,7 +16,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 /// Bodies that one worker hashes at once.
-const LANES_MAX: usize = 8;
+const LANES_MAX: usize = 16;
 /// Blocks after which a worker looks for more bodies to take along.
 const BLOCKS_BETWEEN_LOOKS: usize = 256;
 const BLOCK: usize = 64;
@@ -62,6 +63,7 @@ fn mix<const N: usize>(b: Words<N>, c: Words<N>, d: Words<N>, f: impl Fn(u32, u3
 }
 
 /// Takes one block of each lane into its state. `block[i][lane]` is the lane's word `i`.
+#[inline(always)]
 fn compress<const N: usize>(state: &mut [Words<N>; 4], block: &[Words<N>; 16]) {
     let [mut a, mut b, mut c, mut d] = *state;
     macro_rules! round {
@@ -84,6 +86,26 @@ fn compress<const N: usize>(state: &mut [Words<N>; 4], block: &[Words<N>; 16]) {
     }
 }
 
+/// Takes `blocks` blocks of each lane's bytes into its state: the one loop where the time goes, compiled for each width of vectors
+/// and chosen when it is first called.
+#[multiversion::multiversion(targets(
+    "x86_64+avx512f+avx512bw+avx512cd+avx512dq+avx512vl+avx2+bmi1+bmi2",
+    "x86_64+avx2+bmi1+bmi2",
+    "aarch64+neon",
+))]
+fn compress_all<const N: usize>(state: &mut [Words<N>; 4], lanes: &[&[u8]; N], blocks: usize) {
+    let mut block = [[0; N]; 16];
+    for at in 0..blocks {
+        for (lane, bytes) in lanes.iter().enumerate() {
+            let words = bytes[at * BLOCK..][..BLOCK].as_chunks::<4>().0;
+            for (out, bytes) in block.iter_mut().zip(words) {
+                out[lane] = u32::from_le_bytes(*bytes);
+            }
+        }
+        compress(state, &block);
+    }
+}
+
 /// One body's MD5 so far.
 #[derive(Clone, Debug)]
 pub(crate) struct Stream {
@@ -102,19 +124,24 @@ impl Stream {
 
     /// Hashes `bytes` on this thread.
     pub(crate) fn update(&mut self, bytes: &Bytes) {
-        let mut input = Input { pieces: VecDeque::from([bytes.clone()]) };
-        while let Some(block) = input.next_block(self) {
-            self.take(&block);
+        let mut input = Input::new(VecDeque::from([bytes.clone()]));
+        loop {
+            let whole = input.whole(self).len();
+            if whole > 0 {
+                self.take(&bytes[input.at..input.at + whole]);
+                input.advance(whole, self);
+            }
+            match input.next_block(self) {
+                Some(block) => self.take(&block),
+                None => return,
+            }
         }
     }
 
-    fn take(&mut self, block: &[u8; BLOCK]) {
+    /// Takes whole blocks into the state.
+    fn take(&mut self, blocks: &[u8]) {
         let mut state = self.state.map(|word| [word]);
-        let mut words = [[0; 1]; 16];
-        for (word, bytes) in words.iter_mut().zip(block.as_chunks::<4>().0) {
-            word[0] = u32::from_le_bytes(*bytes);
-        }
-        compress(&mut state, &words);
+        compress_all(&mut state, &[blocks], blocks.len() / BLOCK);
         self.state = state.map(|word| word[0]);
     }
 
@@ -138,27 +165,46 @@ impl Stream {
 /// Bytes that are still to be hashed.
 #[derive(Debug)]
 struct Input {
+    /// None of them is empty.
     pieces: VecDeque<Bytes>,
+    /// Bytes of the first that are hashed.
+    at: usize,
 }
 
 impl Input {
+    fn new(mut pieces: VecDeque<Bytes>) -> Input {
+        pieces.retain(|piece| !piece.is_empty());
+        Input { pieces, at: 0 }
+    }
+
+    /// The whole blocks that lie in one piece here, if `stream` has no piece of one left over.
+    fn whole(&self, stream: &Stream) -> &[u8] {
+        match self.pieces.front() {
+            Some(piece) if stream.rest_len == 0 => {
+                let left = &piece[self.at..];
+                &left[..left.len() / BLOCK * BLOCK]
+            }
+            _ => &[],
+        }
+    }
+
+    fn advance(&mut self, by: usize, stream: &mut Stream) {
+        self.at += by;
+        stream.len += by as u64;
+        if self.pieces.front().is_some_and(|piece| piece.len() == self.at) {
+            self.pieces.pop_front();
+            self.at = 0;
+        }
+    }
+
     /// The next whole block; what is left over stays with `stream`.
     fn next_block(&mut self, stream: &mut Stream) -> Option<[u8; BLOCK]> {
         loop {
-            let piece = self.pieces.front_mut()?;
-            let wanted = BLOCK - stream.rest_len;
-            let taken = piece.split_to(wanted.min(piece.len()));
-            if piece.is_empty() {
-                self.pieces.pop_front();
-            }
-            stream.len += taken.len() as u64;
-            if stream.rest_len == 0
-                && let Ok(block) = <[u8; BLOCK]>::try_from(&taken[..])
-            {
-                return Some(block);
-            }
-            stream.rest[stream.rest_len..stream.rest_len + taken.len()].copy_from_slice(&taken);
-            stream.rest_len += taken.len();
+            let left = &self.pieces.front()?[self.at..];
+            let taken = left.len().min(BLOCK - stream.rest_len);
+            stream.rest[stream.rest_len..stream.rest_len + taken].copy_from_slice(&left[..taken]);
+            stream.rest_len += taken;
+            self.advance(taken, stream);
             if stream.rest_len == BLOCK {
                 stream.rest_len = 0;
                 return Some(stream.rest);
@@ -223,7 +269,7 @@ impl Lanes {
     /// Hashes `pieces` into `stream`.
     pub(crate) async fn hash(&self, stream: Stream, pieces: VecDeque<Bytes>) -> Stream {
         let (done, hashed) = oneshot::channel();
-        let job = Job { stream, input: Input { pieces }, done };
+        let job = Job { stream, input: Input::new(pieces), done };
         self.queue.waiting.lock().expect("nothing panics while it is held").jobs.push_back(job);
         self.queue.more.notify_one();
         hashed.await.expect("a worker answers every job it takes")
@@ -247,6 +293,7 @@ fn work(queue: &Queue) {
         match lanes.len() {
             1 => run::<1>(&mut lanes),
             2..=4 => run::<4>(&mut lanes),
+            5..=8 => run::<8>(&mut lanes),
             _ => run::<LANES_MAX>(&mut lanes),
         }
     }
@@ -254,43 +301,59 @@ fn work(queue: &Queue) {
 
 /// Hashes some blocks of up to `N` jobs. Those that end are answered and leave.
 fn run<const N: usize>(lanes: &mut Vec<Job>) {
+    let mut left = BLOCKS_BETWEEN_LOOKS;
+    while left > 0 {
+        let together = lanes.iter().map(|job| job.input.whole(&job.stream).len() / BLOCK).min().unwrap_or(0);
+        if together == 0 {
+            // Somewhere pieces meet, or a body's bytes end.
+            left -= 1;
+            step_each(lanes);
+            if lanes.is_empty() {
+                return;
+            }
+            continue;
+        }
+        let blocks = together.min(left);
+        take_together::<N>(lanes, blocks);
+        left -= blocks;
+    }
+}
+
+/// Takes `blocks` blocks of every job side by side; each has them in one piece.
+fn take_together<const N: usize>(lanes: &mut [Job], blocks: usize) {
     let mut state = [[0; N]; 4];
+    // Lanes without a job repeat the first one's bytes into a state that nobody reads.
+    let mut bytes = [lanes[0].input.whole(&lanes[0].stream); N];
     for (lane, job) in lanes.iter().enumerate() {
         (0..4).for_each(|word| state[word][lane] = job.stream.state[word]);
+        bytes[lane] = job.input.whole(&job.stream);
     }
-    let mut block = [[0; N]; 16];
-    for _ in 0..BLOCKS_BETWEEN_LOOKS {
-        let mut ended = None;
-        for (lane, job) in lanes.iter_mut().enumerate() {
-            let Some(bytes) = job.input.next_block(&mut job.stream) else {
-                ended = Some(lane);
-                break;
-            };
-            for (words, bytes) in block.iter_mut().zip(bytes.as_chunks::<4>().0) {
-                words[lane] = u32::from_le_bytes(*bytes);
-            }
-        }
-        if let Some(ended) = ended {
-            // The lanes before it have their next block already: it is taken alone.
-            for (lane, job) in lanes.iter_mut().enumerate() {
-                (0..4).for_each(|word| job.stream.state[word] = state[word][lane]);
-                if lane < ended {
-                    let mut bytes = [0; BLOCK];
-                    for (bytes, words) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(&block) {
-                        *bytes = words[lane].to_le_bytes();
-                    }
-                    job.stream.take(&bytes);
-                }
-            }
-            let job = lanes.swap_remove(ended);
-            // Whoever asked may have gone away.
-            let _ = job.done.send(job.stream);
-            return;
-        }
-        compress(&mut state, &block);
-    }
+    compress_all(&mut state, &bytes, blocks);
     for (lane, job) in lanes.iter_mut().enumerate() {
         (0..4).for_each(|word| job.stream.state[word] = state[word][lane]);
+        job.input.advance(blocks * BLOCK, &mut job.stream);
+    }
+}
+
+/// Takes one block of each job that stands where its pieces meet; those whose bytes end are answered and leave.
+fn step_each(lanes: &mut Vec<Job>) {
+    let mut at = 0;
+    while let Some(job) = lanes.get_mut(at) {
+        if !job.input.whole(&job.stream).is_empty() {
+            at += 1;
+            continue;
+        }
+        match job.input.next_block(&mut job.stream) {
+            Some(block) => {
+                job.stream.take(&block);
+                at += 1;
+            }
+            None => {
+                let job = lanes.swap_remove(at);
+                // Whoever asked may have gone away.
+                let _ = job.done.send(job.stream);
+            }
+        }
     }
 }
 
