@@ -321,7 +321,7 @@ fn a_data_folder_of_an_earlier_build_is_taken_over() {
     let written: Vec<_> =
         written.iter().filter(|path| path.extension().is_some_and(|e| e == "tgz")).collect();
     assert!(!written.is_empty());
-    let lines: String = (0..500_000).map(|n| format!("line {n:07}\n")).collect();
+    let lines: String = (0..93_750).map(|n| format!("mebibyte {:06} {:047}\n", n / 16_384, 0)).collect();
     for folder in written {
         let dir = tempfile::tempdir().unwrap();
         let (data, ports, back) = (dir.path().join("data"), Ports::pick(), dir.path().join("back"));
