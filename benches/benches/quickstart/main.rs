@@ -4,7 +4,7 @@
 //! Units   seconds from the start of the process to its first line; CPU as a share of one core; memory in MiB.
 //! Never   fails for a figure: it prints them beside their targets.
 //!
-//! `./dev bench quickstart` builds the binary, measures and prints; with `-- --save` it writes docs/performance/quickstart.md.
+//! `./dev bench quickstart` measures and prints; with `-- --save` it writes docs/performance/quickstart.md.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a bench prints its findings")]
 #![allow(clippy::disallowed_methods, reason = "a bench reads the machine and writes its report itself")]
 #![allow(clippy::unwrap_used, reason = "a bench that cannot run says where")]
@@ -23,13 +23,14 @@ const SETTLE: Duration = Duration::from_secs(5);
 const WATCH: Duration = Duration::from_secs(20);
 
 /// The settings that name ports.
-const PORTS: [&str; 11] = [
+const PORTS: [&str; 12] = [
     "ozone.scm.client.address",
     "ozone.scm.datanode.address",
     "ozone.scm.block.client.address",
     "ozone.om.address",
     "ozone.om.grpc.port",
     "hdds.container.ipc.port",
+    "hdds.datanode.replication.port",
     "ozone.s3g.http-address",
     "ozone.scm.http-address",
     "hdds.datanode.http-address",
@@ -53,7 +54,7 @@ fn main() {
         eprintln!("error: unknown argument {wrong}\n  try: -- [--save]");
         std::process::exit(2);
     }
-    let binary = build();
+    let binary = binary();
     let (mut fresh, mut again) = (Vec::new(), Vec::new());
     for n in 0..STARTS {
         let dir =
@@ -73,15 +74,10 @@ fn main() {
     }
 }
 
-/// The release build's binary.
-fn build() -> PathBuf {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let built =
-        Command::new(cargo).args(["build", "--quiet", "--release", "--package", "allotrope"]).status();
-    assert!(built.is_ok_and(|status| status.success()), "the binary builds");
-    let binary = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("release/allotrope");
-    assert!(binary.exists(), "{} was not built", binary.display());
-    binary
+/// The binary, which `./dev bench` builds as users have it.
+fn binary() -> PathBuf {
+    let binary = std::env::var_os("ALLOTROPE_BINARY").map(PathBuf::from);
+    binary.expect("ALLOTROPE_BINARY names the binary: ./dev bench sets it")
 }
 
 /// Starts a cluster on `dir`, watches it idle for `watch`, and stops it.

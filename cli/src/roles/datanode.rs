@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -62,10 +63,11 @@ impl Datanode {
 /// again: the data directories that it names from then on are those in use.
 async fn live(running: &Running, reread: &Reread<'_>) -> Result<Option<String>, Failure> {
     let mut reload = signal(SignalKind::hangup())?;
+    let mut ended = pin!(super::asked_to_end()?);
     loop {
         tokio::select! {
             biased;
-            ended = super::asked_to_end() => return Ok(ended.map(|()| None)?),
+            () = &mut ended => return Ok(None),
             why = running.failed() => return Ok(Some(why)),
             _ = reload.recv() => {}
         }

@@ -43,15 +43,16 @@ pub(crate) fn rocks() -> Result<RocksShared, Failure> {
     Ok(RocksShared::new(ROCKS_CACHE_LEN, ROCKS_WRITE_BUFFERS_LEN)?)
 }
 
-/// Resolves once when the process is asked to end (SIGTERM, or Ctrl-C).
-pub(crate) async fn asked_to_end() -> std::io::Result<()> {
+/// Waits for the process to be asked to end (SIGTERM, or Ctrl-C); what comes between the call and the wait is not missed.
+pub(crate) fn asked_to_end() -> std::io::Result<impl Future<Output = ()>> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    tokio::select! {
-        biased;
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
+    Ok(async move {
+        tokio::select! {
+            biased;
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }
 
 /// Where to listen: the host of `name` and its port, or every address at `port` when it is not set.

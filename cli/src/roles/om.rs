@@ -63,6 +63,7 @@ impl Om {
                 .partition(|om| om.node_id == config.node_id);
             let consensus_port = config.consensus.port();
             let running = allotrope_om::start(config, world).await?;
+            let ended = super::asked_to_end()?;
             tracing::info!(rpc = %running.rpc, grpc = %running.grpc, "OM runs");
             if self.bootstrap {
                 let me = me.first().ok_or("the settings name no OM service to join: set ozone.om.service.ids and ozone.om.nodes.SERVICE")?;
@@ -70,7 +71,7 @@ impl Om {
                 allotrope_om::ask_to_join(me, consensus_port, &others, client, JOIN_WAIT_MAX).await?;
                 tracing::info!(om = me.node_id, "this OM is a member of the service");
             }
-            super::asked_to_end().await?;
+            ended.await;
             running.shutdown(DRAIN_MAX).await;
             Ok(ExitCode::SUCCESS)
         })

@@ -35,8 +35,9 @@ impl S3g {
             let running = start(config, client).await?;
             let drain = Drain::new();
             serve_pages(operators, &running, &drain)?;
+            let ended = super::asked_to_end()?;
             tracing::info!(address = %running.address, "the S3 gateway runs");
-            super::asked_to_end().await?;
+            ended.await;
             running.shutdown(DRAIN_MAX).await;
             drain.finish(PAGES_DRAIN).await;
             Ok(ExitCode::SUCCESS)

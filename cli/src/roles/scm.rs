@@ -56,10 +56,11 @@ impl Scm {
         config.operators = PagesAt::SCM.operators(settings, None, &logs)?;
         super::runtime()?.block_on(async {
             let running = allotrope_scm::start(config, super::rocks()?, Arc::new(SystemClock::new())).await?;
+            let ended = super::asked_to_end()?;
             let cluster = &running.identity().cluster_id;
             tracing::info!(%cluster, datanodes = %running.datanode_address, blocks = %running.block_address,
                 admin = %running.client_address, "SCM runs");
-            super::asked_to_end().await?;
+            ended.await;
             running.shutdown(DRAIN_MAX).await;
             Ok(ExitCode::SUCCESS)
         })

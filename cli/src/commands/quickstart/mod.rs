@@ -204,14 +204,15 @@ async fn run(
     let s3_pages = Drain::new();
     roles::s3g::serve_pages(PagesAt::S3G.operators(settings, None, logs)?, &s3, &s3_pages)?;
     let mut door = Door::open(dir).await?;
+    // Before the greeting: whoever has read it may press Ctrl-C.
+    let ended = roles::asked_to_end()?;
     greet(settings, dir, count, datanodes.back(), began.elapsed(), (om.rpc, om.grpc));
     greet_s3(settings, s3.address, &key);
-    let ended = roles::asked_to_end();
     tokio::pin!(ended);
     loop {
         tokio::select! {
             biased;
-            ended = &mut ended => break ended?,
+            () = &mut ended => break,
             Some(asked) = door.asked.recv() => {
                 let answer = datanodes.carry_out(asked.request).await;
                 // Whoever asked may have left; it is done all the same.
