@@ -11,6 +11,7 @@ use allotrope_proto::ops::Operators;
 use allotrope_types::ByteCount;
 
 use crate::node::Thresholds;
+use crate::replication::Settings as ReplicationSettings;
 
 /// SCM's settings. [`Config::new`] gives the defaults.
 #[derive(Clone, Debug)]
@@ -75,6 +76,8 @@ pub struct Config {
     pub deletion_blocks_max: usize,
     /// How often the containers that are on their way to another state are looked at. Default 3 s.
     pub sweep_interval: Duration,
+    /// The replication manager's settings.
+    pub replication: ReplicationSettings,
     /// The layout version that datanodes must have (`2.2`: 10); others are refused, as Ozone does.
     pub layout_version: u32,
     /// Whether datanodes with an older or newer layout version are let in all the same. Default false.
@@ -160,6 +163,7 @@ impl Config {
             deletion_resend: Duration::from_secs(300),
             deletion_blocks_max: 500_000,
             sweep_interval: Duration::from_secs(3),
+            replication: ReplicationSettings::default(),
             layout_version: 10,
             layout_lenient: false,
             racks: std::collections::BTreeMap::new(),
@@ -198,6 +202,20 @@ impl Config {
                 self.pipelines_per_volume.to_string(),
                 "give a number from 0 on",
             );
+        }
+        let share = self.replication.in_flight_share;
+        if !(share > 0.0 && share <= 1.0) {
+            return wrong(
+                "replication.in_flight_share",
+                share.to_string(),
+                "give a share above 0, and 1 at most",
+            );
+        }
+        if self.replication.datanode_gives_up_before >= self.replication.operation_time_max {
+            let fix = "a datanode has to have time before SCM gives up: lower \
+                       hdds.scm.replication.event.timeout.datanode.offset";
+            let value = format!("{:?}", self.replication.datanode_gives_up_before);
+            return wrong("replication.datanode_gives_up_before", value, fix);
         }
         let Thresholds { check, stale, dead } = self.nodes;
         if check.is_zero() || stale <= check || dead <= stale {

@@ -1,7 +1,7 @@
 //! The storage container manager: the block layer's brain.
 //!
-//! Owns    nodes, pipelines, containers, placement, block allocation, deletions, safe mode. The replication manager and the
-//!         certificate authority are not here yet.
+//! Owns    nodes, pipelines, containers, placement, block allocation, deletions, safe mode, the replication manager. The
+//!         certificate authority is not here yet.
 //! Shape   decisions are pure functions ([`container::lifecycle::next`], [`placement::Policy::choose`],
 //!         [`safe_mode::rules`], …) over one [`cluster::Cluster`] in memory; what must survive goes through the
 //!         replicated tables and comes back to memory when it is applied. [`start`] runs it all.
@@ -23,6 +23,7 @@ mod pages;
 pub mod pipeline;
 pub mod placement;
 pub mod replicated;
+pub mod replication;
 mod restore;
 pub mod safe_mode;
 mod scm;

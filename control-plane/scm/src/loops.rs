@@ -1,7 +1,7 @@
 //! The loops of a running SCM: thin, each carries out what the cluster's pure parts say.
 //!
-//! Shape   one follows who leads, one proposes changes, one looks at silence, sweeps and sends deletions as time passes.
-//!         Each ends when the drain starts.
+//! Shape   one follows who leads, one proposes changes, one looks at silence, sweeps and sends deletions as time passes, one
+//!         repairs what has changed, one looks at datanodes that leave. Each ends when the drain starts.
 #![allow(
     clippy::disallowed_methods,
     reason = "the loops tick on tokio's timer; every decision gets its time by parameter"
@@ -25,6 +25,11 @@ use crate::replicated::command::{Change, RemoveDeletions};
 use crate::replicated::tables::DELETIONS;
 use crate::scm::Scm;
 
+/// How often repairs are looked at where nothing rings, and how long a ring waits for others.
+const REPAIR_LOOK_EVERY: Duration = Duration::from_secs(1);
+const REPAIR_GATHERS: Duration = Duration::from_millis(50);
+/// Containers of a leaving datanode looked at under one hold of the lock.
+const LOOKED_AT_ONCE: usize = 2_000;
 /// Changes proposed together.
 const CHANGES_TOGETHER: usize = 256;
 /// Deletion transactions looked at in one round.
@@ -99,6 +104,69 @@ pub(crate) async fn propose_changes(scm: Arc<Scm>, mut changes: mpsc::Receiver<C
                     error = &error as &dyn std::error::Error,
                     "a change was not made; the next sweep looks again"
                 );
+            }
+        }
+    }
+}
+
+/// Repairs what has changed, at once, and looks for what was missed now and then.
+pub(crate) async fn repair(scm: Arc<Scm>, drain: Drain) {
+    let ended = drain.started();
+    tokio::pin!(ended);
+    let bell = Arc::clone(&scm.cluster().bell);
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut ended => return,
+            () = bell.notified() => {}
+            () = tokio::time::sleep(REPAIR_LOOK_EVERY) => {}
+        }
+        // What changes together is looked at together.
+        tokio::time::sleep(REPAIR_GATHERS).await;
+        while scm.term().is_some() {
+            let repaired = scm.cluster().repair(scm.now());
+            scm.metrics.copies_ordered.add(repaired.copies);
+            scm.metrics.rebuilds_ordered.add(repaired.rebuilds);
+            scm.metrics.removals_ordered.add(repaired.removals);
+            scm.propose_later(repaired.changes);
+            if !repaired.more {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// Looks at what is left on datanodes that leave, and takes them out of service when nothing is.
+pub(crate) async fn drain_datanodes(scm: Arc<Scm>, drain: Drain) {
+    let ended = drain.started();
+    tokio::pin!(ended);
+    let mut interval =
+        tokio::time::interval(scm.config.replication.drain_interval.max(Duration::from_millis(1)));
+    interval.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut ended => return,
+            _ = interval.tick() => {}
+        }
+        if scm.term().is_none() || scm.cluster().safe_mode.is_on() {
+            continue;
+        }
+        let leaving = scm.cluster().leaving();
+        for node in leaving {
+            let Some((mut left, mut containers)) = scm.cluster().begin_look(node) else { continue };
+            if scm.cluster().has_left(node) {
+                containers.clear(); // only its time may be over
+            }
+            for page in containers.chunks(LOOKED_AT_ONCE) {
+                scm.cluster().look_at_left(node, page, &mut left);
+                tokio::task::yield_now().await;
+            }
+            let duty = scm.cluster().departed(node, left, scm.now());
+            if let Some(duty) = duty {
+                tracing::info!(%node, state = duty.state.name(), "a datanode goes on");
+                scm.propose_later(vec![crate::service::duty_change(duty)]);
             }
         }
     }

@@ -35,6 +35,10 @@ pub(crate) struct Metrics {
     pub(crate) allocations_failed: Counter,
     pub(crate) blocks_to_delete: Counter,
     pub(crate) changes_postponed: Counter,
+    pub(crate) copies_ordered: Counter,
+    pub(crate) rebuilds_ordered: Counter,
+    pub(crate) removals_ordered: Counter,
+    pub(crate) repairs_failed: Counter,
 }
 
 impl Metrics {
@@ -82,6 +86,18 @@ impl Metrics {
         for (name, counter, help) in counters {
             put(name, "counter", help, &one(counter.get()));
         }
+        let repairs = [
+            ("copy", &self.copies_ordered),
+            ("rebuild", &self.rebuilds_ordered),
+            ("delete", &self.removals_ordered),
+        ];
+        let repairs = repairs.map(|(kind, counter)| (format!("{{kind=\"{kind}\"}}"), counter.get()));
+        let help = "Copies, reconstructions and deletions of replicas that datanodes were told to make; grows while the \
+                    cluster mends itself.";
+        put("scm_repairs_ordered_total", "counter", help, &repairs);
+        let help =
+            "Copies and reconstructions that datanodes could not make; they are tried again elsewhere.";
+        put("scm_repairs_failed_total", "counter", help, &one(self.repairs_failed.get()));
         let label = |name: &str, value: &str| format!("{{{name}=\"{}\"}}", value.to_ascii_lowercase());
         let nodes = Health::ALL.map(|h| (label("health", h.name()), cluster.nodes.count(h) as u64));
         put("scm_datanodes", "gauge", "Datanodes by health; stale and dead ones take no blocks.", &nodes);
@@ -90,6 +106,18 @@ impl Metrics {
             .map(|state| (label("state", state.name()), cluster.blocks.count(*state) as u64))
             .collect();
         put("scm_containers", "gauge", "Containers by state.", &containers);
+        let ill = crate::replication::Condition::ALL
+            .map(|c| (label("condition", c.name()), cluster.manager.count(c) as u64));
+        let help = "Containers by what ails them, as the leader sees it; missing ones have no replica to be mended from.";
+        put("scm_containers_ill", "gauge", help, &ill);
+        let (adds, deletes) = cluster.manager.pending.counts();
+        let under_way = [(label("kind", "add"), adds as u64), (label("kind", "delete"), deletes as u64)];
+        let help = "Replicas on their way to a datanode, and replicas that a datanode was told to delete.";
+        put("scm_replicas_under_way", "gauge", help, &under_way);
+        let (changed, queued) = cluster.manager.waiting();
+        let waiting = [(label("for", "check"), changed as u64), (label("for", "orders"), queued as u64)];
+        let help = "Containers that wait to be checked, and those that wait for their turn or for a datanode with room.";
+        put("scm_containers_waiting", "gauge", help, &waiting);
         put("scm_replicas", "gauge", "Replicas known from reports.", &one(cluster.replicas.len() as u64));
         let help =
             "Deletions that datanodes were told of and that are not done; grows while a replica is missing.";

@@ -64,6 +64,8 @@ pub(crate) struct Scm {
     changes: mpsc::Sender<Change>,
     opening: Mutex<BTreeMap<OpenKey, Arc<AsyncMutex<()>>>>,
     taking_ids: AsyncMutex<()>,
+    /// One request at a time decides who leaves.
+    pub(crate) deciding_duties: AsyncMutex<()>,
 }
 
 impl Scm {
@@ -87,6 +89,7 @@ impl Scm {
             changes,
             opening: Mutex::new(BTreeMap::new()),
             taking_ids: AsyncMutex::new(()),
+            deciding_duties: AsyncMutex::new(()),
         }
     }
 
@@ -128,7 +131,11 @@ impl Scm {
         let before = self.leading_term.swap(term.unwrap_or(0), Ordering::AcqRel);
         if before != term.unwrap_or(0) {
             tracing::info!(term, "leadership has changed");
-            self.cluster().commands.clear();
+            {
+                let mut cluster = self.cluster();
+                cluster.commands.clear();
+                cluster.manager.forget();
+            }
             self.deletions().clear();
         }
     }

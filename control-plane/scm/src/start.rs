@@ -172,6 +172,8 @@ pub async fn start(config: Config, rocks: RocksShared, clock: Arc<dyn Clock>) ->
     tokio::spawn(loops::follow_leadership(Arc::clone(&scm), drain.clone()));
     tokio::spawn(loops::propose_changes(Arc::clone(&scm), proposed, drain.clone()));
     tokio::spawn(loops::watch(Arc::clone(&scm), drain.clone()));
+    tokio::spawn(loops::repair(Arc::clone(&scm), drain.clone()));
+    tokio::spawn(loops::drain_datanodes(Arc::clone(&scm), drain.clone()));
     let [datanode_address, block_address, client_address] = addresses;
     tracing::info!(%datanode_address, %block_address, %client_address, cluster = scm.identity.cluster_id, "SCM runs");
     Ok(Running { datanode_address, block_address, client_address, pages_address, scm, drain, stop_raft })

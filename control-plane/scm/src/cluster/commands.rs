@@ -6,11 +6,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use allotrope_proto::hdds;
 use allotrope_proto::heartbeat::{
     self as hb, CloseContainerCommandProto, DeleteBlocksCommandProto, DeleteContainerCommandProto,
     ReregisterCommandProto, ScmCommandProto, SetNodeOperationalStateCommandProto, scm_command_proto::Type,
 };
-use allotrope_types::{ContainerId, DatanodeId, PipelineId, ReplicaIndex};
+use allotrope_types::{ContainerId, DatanodeId, EcConfig, PipelineId, ReplicaIndex};
 
 use crate::node::OperationalState;
 use crate::wire;
@@ -28,6 +29,32 @@ pub enum CommandKey {
     Operational,
     /// Forget a Raft group.
     ClosePipeline(PipelineId),
+}
+
+/// A copy: either `target` or `sources` is given, to the node that sends or to the one that fetches.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Replicate {
+    /// Of what.
+    pub container: ContainerId,
+    /// Which part of an EC group it is.
+    pub index: Option<ReplicaIndex>,
+    /// Who takes it, where the holder sends it.
+    pub target: Option<hdds::DatanodeDetailsProto>,
+    /// Who has it, where the target fetches it.
+    pub sources: Vec<hdds::DatanodeDetailsProto>,
+}
+
+/// A reconstruction.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reconstruct {
+    /// Of what.
+    pub container: ContainerId,
+    /// Its scheme.
+    pub config: EcConfig,
+    /// Who has which replica.
+    pub sources: Vec<(hdds::DatanodeDetailsProto, ReplicaIndex)>,
+    /// Who shall have which.
+    pub targets: Vec<(hdds::DatanodeDetailsProto, ReplicaIndex)>,
 }
 
 /// Commands one node may have waiting here; a datanode's own queue takes as many.
@@ -172,6 +199,91 @@ impl Commands {
             ..Default::default()
         });
         true
+    }
+
+    /// Tells `node` to send its replica of `container` to `target`, or to fetch it from `sources`; what it is not, is `None` or
+    /// empty. The replication manager knows what is under way. Returns the command's id.
+    pub fn replicate(&mut self, node: DatanodeId, copy: Replicate, deadline_unix_ms: u64) -> Option<i64> {
+        self.order(node, deadline_unix_ms, |cmd_id| ScmCommandProto {
+            command_type: Type::ReplicateContainerCommand as i32,
+            replicate_container_command_proto: Some(hb::ReplicateContainerCommandProto {
+                container_id: copy.container.to_wire(),
+                sources: copy.sources,
+                cmd_id,
+                replica_index: copy.index.map(|index| i32::from(index.number())),
+                target: copy.target,
+                priority: Some(hb::ReplicationCommandPriority::Normal as i32),
+            }),
+            ..Default::default()
+        })
+    }
+
+    /// Tells `node`, the first of the targets, to rebuild replicas of an EC container. Returns the command's id.
+    pub fn reconstruct(
+        &mut self,
+        node: DatanodeId,
+        rebuild: Reconstruct,
+        deadline_unix_ms: u64,
+    ) -> Option<i64> {
+        let source = |(details, index): (hdds::DatanodeDetailsProto, ReplicaIndex)| {
+            hb::DatanodeDetailsAndReplicaIndexProto {
+                datanode_details: details,
+                replica_index: i32::from(index.number()),
+            }
+        };
+        let (targets, missing): (Vec<_>, Vec<u8>) =
+            rebuild.targets.into_iter().map(|(details, index)| (details, index.number())).unzip();
+        self.order(node, deadline_unix_ms, |cmd_id| ScmCommandProto {
+            command_type: Type::ReconstructEcContainersCommand as i32,
+            reconstruct_ec_containers_command_proto: Some(hb::ReconstructEcContainersCommandProto {
+                container_id: rebuild.container.to_wire(),
+                sources: rebuild.sources.into_iter().map(source).collect(),
+                targets,
+                missing_container_indexes: missing.into(),
+                ec_replication_config: wire::ec_config(rebuild.config),
+                cmd_id,
+            }),
+            ..Default::default()
+        })
+    }
+
+    /// Tells `node` to delete its replica, whatever is in it. The replication manager knows what is under way. Returns the
+    /// command's id.
+    pub fn remove_replica(
+        &mut self,
+        node: DatanodeId,
+        container: ContainerId,
+        index: Option<ReplicaIndex>,
+        deadline_unix_ms: u64,
+    ) -> Option<i64> {
+        self.order(node, deadline_unix_ms, |cmd_id| ScmCommandProto {
+            command_type: Type::DeleteContainerCommand as i32,
+            delete_container_command_proto: Some(DeleteContainerCommandProto {
+                container_id: container.to_wire(),
+                cmd_id,
+                force: true,
+                replica_index: index.map(|index| i32::from(index.number())),
+            }),
+            ..Default::default()
+        })
+    }
+
+    /// Queues a command that is not begun after `deadline_unix_ms`; `None` if the queue is full.
+    fn order(
+        &mut self,
+        node: DatanodeId,
+        deadline_unix_ms: u64,
+        make: impl FnOnce(i64) -> ScmCommandProto,
+    ) -> Option<i64> {
+        let id = self.id();
+        let waiting = self.waiting.entry(node).or_default();
+        if waiting.len() >= WAITING_MAX {
+            return None;
+        }
+        let mut command = make(id);
+        command.deadline_ms_since_epoch = i64::try_from(deadline_unix_ms).ok();
+        waiting.push_back(command);
+        Some(id)
     }
 
     /// How many commands of a type wait for `node`.

@@ -8,6 +8,9 @@
 
 mod blocks;
 mod commands;
+mod drain;
+mod forecast;
+mod repair;
 mod reported;
 mod sweep;
 
@@ -17,7 +20,10 @@ use allotrope_proto::hdds;
 use allotrope_types::{ByteCount, ContainerId, ContainerState, DatanodeId, PipelineId, ReplicationConfig};
 
 pub use blocks::{Blocks, OpenKey};
-pub use commands::{CommandKey, Commands, reregister};
+pub use commands::{CommandKey, Commands, Reconstruct, Replicate, reregister};
+pub use drain::{Departure, Duty, Left, NotAllowed};
+pub use forecast::Forecast;
+pub use repair::{Repaired, Report as RepairReport};
 pub use reported::{Heard, Report};
 
 use crate::Config;
@@ -25,6 +31,7 @@ use crate::container::{Container, Replicas, lifecycle};
 use crate::node::{Health, Nodes};
 use crate::pipeline::{Pipeline, PipelineState};
 use crate::replicated::command::{Change, Step};
+use crate::replication::Manager;
 use crate::safe_mode::{Counts, SafeMode};
 
 /// Everything SCM knows.
@@ -39,6 +46,10 @@ pub struct Cluster {
     pub safe_mode: SafeMode,
     /// What datanodes are to be told.
     pub commands: Commands,
+    /// What ails containers, and what is done about it.
+    pub manager: Manager,
+    /// Rings when a container has changed that may have to be repaired.
+    pub(crate) bell: std::sync::Arc<tokio::sync::Notify>,
     /// For placement and pipeline ids.
     pub rng: fastrand::Rng,
     /// Block ids that were taken and not yet given out: next and last.
@@ -49,6 +60,10 @@ pub struct Cluster {
     serving: (usize, usize),
     /// Closed pipelines, by when they were seen to be (monotonic ms).
     closed_pipelines: BTreeMap<PipelineId, u64>,
+    /// When each datanode began to leave, in ms since 1970.
+    leaving_since: BTreeMap<DatanodeId, u64>,
+    /// What was left on each of them when it was last looked at.
+    left: BTreeMap<DatanodeId, Left>,
     /// Where the walk over all containers goes on; `None` when none is under way.
     walk_from: Option<ContainerId>,
     walked_at_ms: u64,
@@ -84,11 +99,15 @@ impl Cluster {
             replicas: Replicas::default(),
             safe_mode: SafeMode::new(config.safe_mode),
             commands: Commands::new(crate::config::ms(config.command_resend), now.unix_ms),
+            manager: Manager::default(),
+            bell: std::sync::Arc::default(),
             rng: fastrand::Rng::with_seed(config.seed),
             local_ids: std::ops::RangeInclusive::new(1, 0),
             caught_up: false,
             serving: (0, 0),
             closed_pipelines: BTreeMap::new(),
+            leaving_since: BTreeMap::new(),
+            left: BTreeMap::new(),
             walk_from: None,
             walked_at_ms: now.monotonic_ms,
             started_ms: now.monotonic_ms,

@@ -71,6 +71,11 @@ impl Cluster {
         for container in &applied.touched {
             self.blocks.take_figures(*container, self.replicas.of(*container));
             self.nodes.arrived(node, *container);
+            match self.replicas.of(*container).iter().find(|replica| replica.node == node) {
+                Some(replica) => self.manager.pending.arrived(*container, node, replica.index),
+                None => self.manager.pending.gone(*container, node),
+            };
+            self.container_changed(*container);
         }
         if self.safe_mode.is_on() && (report.full.is_some() || !applied.touched.is_empty()) {
             self.glance_at_safe_mode();

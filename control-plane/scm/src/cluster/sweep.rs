@@ -36,6 +36,14 @@ impl Cluster {
             tracing::warn!(%node, health = health.name(), "a datanode has gone silent");
             changes.extend(self.pipelines_of(node).into_iter().map(close));
             let away = self.nodes.get(node).is_some_and(|n| n.operational == OperationalState::InMaintenance);
+            for container in self.replicas.on(node).collect::<Vec<_>>() {
+                self.container_changed(container);
+            }
+            if health == Health::Dead {
+                for container in self.manager.pending.node_died(node) {
+                    self.container_changed(container);
+                }
+            }
             if health == Health::Dead && !away {
                 self.commands.drop_node(node);
                 self.replicas.remove_node(node);

@@ -177,8 +177,20 @@ fn deleting(facts: &Facts<'_>) -> Vec<Action> {
     deleted(facts)
 }
 
+/// How long a replica with blocks is kept that looks stale: whoever said that the container is empty may have been wrong.
+const STALE_KEPT_MS: u64 = 24 * 3_600_000;
+
 fn deleted(facts: &Facts<'_>) -> Vec<Action> {
     let Facts { container, replicas, .. } = facts;
+    let is_empty = |replica: &Replica| replica.empty && replica.keys == 0;
+    let holding = || replicas.iter().filter(|r| !is_empty(r) && r.state != ReplicaState::Invalid);
+    // One that was away while the blocks were deleted has them still. So many were not away: it was a mistake.
+    let mistaken = match container.config {
+        ReplicationConfig::Ec(ec) => {
+            holding().filter_map(|r| r.index).collect::<BTreeSet<_>>().len() >= ec.data()
+        }
+        config => holding().count() > config.required_nodes() / 2,
+    };
     let mut actions = Vec::new();
     for replica in *replicas {
         let node = replica.node;
@@ -188,10 +200,12 @@ fn deleted(facts: &Facts<'_>) -> Vec<Action> {
             ReplicationConfig::Ratis(_) => sealed && replica.bcsid <= container.sequence,
             ReplicationConfig::StandAlone(_) => false,
         };
-        if replica.empty && replica.keys == 0 {
+        if is_empty(replica) {
             actions.push(Action::DeleteReplica { node, force: false });
-        } else if stale {
-            actions.push(Action::DeleteReplica { node, force: true });
+        } else if stale && !mistaken {
+            if facts.in_state_ms >= STALE_KEPT_MS {
+                actions.push(Action::DeleteReplica { node, force: true });
+            }
         } else if replica.state != ReplicaState::Invalid {
             let back = match replica.state {
                 ReplicaState::Closed => ContainerEvent::ResurrectClosed,

@@ -202,9 +202,34 @@ fn what_may_be_newer_is_never_destroyed() {
         Some(ContainerEvent::ResurrectClosed),
         "it says empty and counts blocks"
     );
+    let fresh = |replicas: &[Replica]| next(&Facts { in_state_ms: 1, ..facts(&deleted, replicas) });
+    assert_eq!(fresh(&[replica(1, ReplicaState::Closed, 7)]), [], "kept for a day");
+    let two = [replica(1, ReplicaState::Closed, 7), replica(2, ReplicaState::Closed, 7)];
+    assert_eq!(step(&fresh(&two)), Some(ContainerEvent::ResurrectClosed), "two were not away at once");
     let deleting = container("RATIS/THREE", Deleting);
     assert_eq!(step(&next(&facts(&deleting, &[]))), Some(ContainerEvent::Cleanup));
     assert_eq!(next(&Facts { all_reported: false, ..facts(&deleting, &[]) }), []);
+}
+
+#[test]
+fn datanodes_that_said_empty_and_were_wrong_lose_nothing() {
+    let deleting = container("rs-3-2-1024k", Deleting);
+    let at = |n: u8, empty: bool| Replica {
+        index: ReplicaIndex::new(n),
+        empty,
+        keys: if empty { 0 } else { 2 },
+        ..replica(n, ReplicaState::Closed, 0)
+    };
+    let now = |replicas: &[Replica]| next(&Facts { in_state_ms: 60_000, ..facts(&deleting, replicas) });
+    let all: Vec<Replica> = (1..=5).map(|n| at(n, true)).collect();
+    assert!(now(&all).iter().all(|action| matches!(action, Action::DeleteReplica { force: false, .. })));
+    // One after the other says what it really has: a datanode that has blocks refused to delete.
+    for told in 1..=5 {
+        let replicas: Vec<Replica> = (1..=5).map(|n| at(n, n > told)).collect();
+        let actions = now(&replicas);
+        assert!(!actions.iter().any(|action| matches!(action, Action::DeleteReplica { force: true, .. })));
+        assert_eq!(step(&actions) == Some(ContainerEvent::ResurrectClosed), told >= 3, "{told}");
+    }
 }
 
 /// Carries the steps out until nothing moves, as SCM does.

@@ -46,6 +46,11 @@ impl OperationalState {
         OperationalState::ALL.into_iter().find(|state| *state as i32 == number)
     }
 
+    /// From its name.
+    pub fn from_name(name: &str) -> Option<OperationalState> {
+        OperationalState::ALL.into_iter().find(|state| state.name() == name)
+    }
+
     /// The name on the wire.
     pub const fn name(self) -> &'static str {
         match self {
@@ -90,6 +95,8 @@ pub struct Node {
     pub operational: OperationalState,
     /// When maintenance ends, in seconds since 1970; 0 for never.
     pub operational_until_s: i64,
+    /// The state and its end that the node itself keeps, as it last said.
+    pub kept: (OperationalState, i64),
     /// Its layout versions.
     pub layout: Layout,
     /// Its disks.
@@ -108,6 +115,11 @@ impl Node {
     /// Whether it may get new containers and blocks.
     pub fn serves(&self) -> bool {
         self.health == Health::Healthy && self.operational == OperationalState::InService
+    }
+
+    /// Whether it is meant to serve.
+    pub fn is_in_service(&self) -> bool {
+        self.operational == OperationalState::InService
     }
 
     /// Whether what it holds can be read: it was heard lately.
@@ -180,6 +192,8 @@ pub struct Nodes {
     layout_version: u32,
     layout_lenient: bool,
     racks: BTreeMap<String, String>,
+    /// What administrators have decided, as the log has it.
+    duties: BTreeMap<DatanodeId, (OperationalState, i64)>,
     /// Address changes of one id, by id: (count, when the first of them was, by the watch clock).
     moves: BTreeMap<DatanodeId, (u32, u64)>,
 }
@@ -197,6 +211,7 @@ impl Nodes {
             layout_version: config.layout_version,
             layout_lenient: config.layout_lenient,
             racks: config.racks.clone(),
+            duties: BTreeMap::new(),
             moves: BTreeMap::new(),
         }
     }
@@ -238,8 +253,8 @@ impl Nodes {
 
     /// Registers a node that called from `peer`, or registers it again.
     ///
-    /// Its address becomes the one it called from, its place in the network is looked up; the operational state it
-    /// kept becomes SCM's view.
+    /// Its address becomes the one it called from, its place in the network is looked up; the operational state that a new
+    /// one kept becomes SCM's view.
     pub fn register(
         &mut self,
         id: DatanodeId,
@@ -278,13 +293,19 @@ impl Nodes {
                 Registered::Moved
             }
         };
-        let promised = self.nodes.remove(&id).map(|old| old.promised).unwrap_or_default();
+        let old = self.nodes.remove(&id);
+        // What SCM has decided since, the node may not have heard: it is told by its next heartbeats.
+        let known = old.as_ref().map(|old| (old.operational, old.operational_until_s));
+        let decided = self.duties.get(&id).copied().or(known);
+        let (operational, operational_until_s) = decided.unwrap_or((kept, until_s));
+        let promised = old.map(|old| old.promised).unwrap_or_default();
         let node = Node {
             id,
             details,
             health: Health::after_heartbeat(layout.metadata == self.layout_version || self.layout_lenient),
-            operational: kept,
-            operational_until_s: until_s,
+            operational,
+            operational_until_s,
+            kept: (kept, until_s),
             layout,
             usage,
             heard_ms: now_ms,
@@ -321,6 +342,29 @@ impl Nodes {
         if let Some(node) = self.nodes.get_mut(&id) {
             node.queued = queued;
         }
+    }
+
+    /// Notes the operational state that a node says it keeps.
+    pub fn keeps(&mut self, id: DatanodeId, state: OperationalState, until_s: i64) {
+        if let Some(node) = self.nodes.get_mut(&id) {
+            node.kept = (state, until_s);
+        }
+    }
+
+    /// Whether the log says what the node is meant to do.
+    pub fn has_duty(&self, id: DatanodeId) -> bool {
+        self.duties.contains_key(&id)
+    }
+
+    /// What a node is meant to do, as the log has it: known also while the node is not.
+    pub fn set_duty(&mut self, id: DatanodeId, state: OperationalState, until_s: i64) {
+        self.duties.insert(id, (state, until_s));
+        self.set_operational(id, state, until_s);
+    }
+
+    /// Forgets what the log said, before it is read anew.
+    pub fn clear_duties(&mut self) {
+        self.duties.clear();
     }
 
     /// Changes what a node is meant to do.

@@ -9,7 +9,7 @@ use allotrope_types::{ContainerEvent, ContainerId};
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Command {
     /// Which.
-    #[prost(oneof = "Change", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
+    #[prost(oneof = "Change", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
     pub change: Option<Change>,
 }
 
@@ -47,6 +47,9 @@ pub enum Change {
     /// The replication manager leaves a container alone, or takes care of it again.
     #[prost(message, tag = "10")]
     SetSuppressed(SetSuppressed),
+    /// A datanode is taken out of service, or back into it.
+    #[prost(message, tag = "11")]
+    SetDuty(SetDuty),
 }
 
 /// See [`Change::AddContainer`].
@@ -119,6 +122,20 @@ pub struct SetSuppressed {
     /// Whether it is left alone.
     #[prost(bool, required, tag = "2")]
     pub suppressed: bool,
+}
+
+/// See [`Change::SetDuty`].
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct SetDuty {
+    /// The datanode's id, as text.
+    #[prost(string, required, tag = "1")]
+    pub node: String,
+    /// The wire's `NodeOperationalState`.
+    #[prost(int32, required, tag = "2")]
+    pub state: i32,
+    /// When that ends by itself, in seconds since 1970; 0 for never.
+    #[prost(int64, required, tag = "3")]
+    pub until_s: i64,
 }
 
 /// See [`Change::AddDeletions`].

@@ -7,12 +7,13 @@ use allotrope_proto::{hdds, heartbeat};
 use allotrope_types::{Bcsid, ByteCount, ContainerId, ContainerState, PipelineId};
 
 use super::command::{
-    AddContainer, AddDeletions, Answer, Change, Command, Ids, OnPipeline, Outcome, RemoveDeletions,
+    AddContainer, AddDeletions, Answer, Change, Command, Ids, OnPipeline, Outcome, RemoveDeletions, SetDuty,
     SetPipelineState, SetSuppressed, Step, TakeIds, event_of,
 };
-use super::tables::{CONTAINERS, DELETIONS, FAMILIES, PIPELINES, SEQUENCES, sequence};
-use crate::cluster::Cluster;
+use super::tables::{CONTAINERS, DELETIONS, FAMILIES, META, PIPELINES, SEQUENCES, duty, sequence};
+use crate::cluster::{Cluster, Duty};
 use crate::container::Container;
+use crate::node::OperationalState;
 use crate::pipeline::{Pipeline, PipelineState};
 use crate::wire;
 
@@ -90,7 +91,9 @@ impl ScmMachine {
         container.used = ByteCount::new(step.used);
         container.keys = step.keys;
         CONTAINERS.put(batch, &id.as_u64(), &container.to_message())?;
-        self.cluster().blocks.put_container(container);
+        let mut cluster = self.cluster();
+        cluster.blocks.put_container(container);
+        cluster.container_changed(id);
         Ok(Answer::done())
     }
 
@@ -101,7 +104,19 @@ impl ScmMachine {
         };
         container.suppressed = set.suppressed;
         CONTAINERS.put(batch, &container.id.as_u64(), &container.to_message())?;
-        self.cluster().blocks.put_container(container);
+        let (id, mut cluster) = (container.id, self.cluster());
+        cluster.blocks.put_container(container);
+        cluster.container_changed(id);
+        Ok(Answer::done())
+    }
+
+    fn set_duty(&self, batch: &mut Batch<'_>, set: &SetDuty, time: LogTime) -> Result<Answer, TableError> {
+        let (Ok(node), Some(state)) = (set.node.parse(), OperationalState::from_wire(set.state)) else {
+            return Ok(Answer::refused(format!("{} of {} is no duty of a datanode", set.state, set.node)));
+        };
+        let duty = Duty { node, state, until_s: set.until_s };
+        META.put(batch, &duty::key(node), &duty::value(duty))?;
+        self.cluster().duty_set(duty, time.unix_ms);
         Ok(Answer::done())
     }
 
@@ -272,6 +287,14 @@ impl StateMachine for ScmMachine {
                 Container::of_message(&message).map_err(|why| damaged(CONTAINERS.name(), &id, &why))?;
             cluster.blocks.put_container(container);
         }
+        cluster.nodes.clear_duties();
+        for pair in META.all(view)? {
+            let (key, value) = pair?;
+            if let Some(Duty { node, state, until_s }) = duty::of(&key, &value) {
+                cluster.nodes.set_duty(node, state, until_s);
+            }
+        }
+        cluster.count_serving();
         Ok(())
     }
 
@@ -293,6 +316,7 @@ impl StateMachine for ScmMachine {
             Some(Change::RemovePipeline(on)) => self.remove_pipeline(batch, &on),
             Some(Change::SetPipelineState(set)) => self.set_pipeline_state(batch, &set),
             Some(Change::SetSuppressed(set)) => self.set_suppressed(batch, set),
+            Some(Change::SetDuty(set)) => self.set_duty(batch, &set, time),
             Some(Change::AddDeletions(add)) => self.add_deletions(batch, add, time),
             Some(Change::RemoveDeletions(remove)) => self.remove_deletions(batch, &remove),
             None => Err(TableError::Command {

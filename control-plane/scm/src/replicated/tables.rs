@@ -50,6 +50,32 @@ pub mod sequence {
     pub const DELETION: &str = "delTxnId";
 }
 
+/// Datanodes that were taken out of service, in [`META`]: `duty.` and the datanode's id; state and end, such as
+/// `IN_MAINTENANCE 1767225600`.
+pub mod duty {
+    use allotrope_types::DatanodeId;
+
+    use crate::cluster::Duty;
+    use crate::node::OperationalState;
+
+    const PREFIX: &str = "duty.";
+
+    pub(crate) fn key(node: DatanodeId) -> String {
+        format!("{PREFIX}{node}")
+    }
+
+    pub(crate) fn value(duty: Duty) -> String {
+        format!("{} {}", duty.state.name(), duty.until_s)
+    }
+
+    /// The duty that a row says; `None` for another fact.
+    pub(crate) fn of(key: &str, value: &str) -> Option<Duty> {
+        let node = key.strip_prefix(PREFIX)?.parse().ok()?;
+        let (state, until_s) = value.split_once(' ')?;
+        Some(Duty { node, state: OperationalState::from_name(state)?, until_s: until_s.parse().ok()? })
+    }
+}
+
 /// A pipeline's id: its 16 bytes, most significant first.
 #[derive(Clone, Copy, Debug)]
 pub struct PipelineKey;
@@ -94,6 +120,21 @@ mod tests {
         assert_eq!(PipelineKey::to_bytes(&id), bytes);
         assert_eq!(Utf8::to_bytes(&sequence::LOCAL.to_owned()), b"localId");
         assert!(PipelineKey::decode(&bytes[1..]).is_err());
+    }
+
+    #[test]
+    fn a_duty_survives_its_row_and_other_facts_are_none() {
+        let node = allotrope_types::DatanodeId::from_random_bytes([3; 16]);
+        let set = crate::cluster::Duty {
+            node,
+            state: crate::node::OperationalState::InMaintenance,
+            until_s: 1_767_225_600,
+        };
+        assert_eq!(duty::of(&duty::key(node), &duty::value(set)), Some(set));
+        for (key, value) in [("other", "x"), ("duty.x", "IN_SERVICE 0"), (duty::key(node).as_str(), "GONE 0")]
+        {
+            assert_eq!(duty::of(key, value), None, "{key} {value}");
+        }
     }
 
     #[test]

@@ -120,6 +120,8 @@ impl DatanodeService {
                 Ok(registered) => tracing::info!(node = %id, ?registered, "a datanode has registered"),
             }
             cluster.count_serving();
+            cluster.node_has_restarted(id);
+            cluster.node_is_back(id);
             let heard = cluster.report(id, &report, leads, now);
             cluster.glance_at_safe_mode();
             if let Some(node) = cluster.nodes.get(id) {
@@ -166,6 +168,7 @@ impl DatanodeService {
             };
             if before != Health::Healthy {
                 cluster.count_serving();
+                cluster.node_is_back(id);
             }
             let heard = cluster.report(id, &report, term.is_some(), now);
             operational(&mut cluster, id, details, term.is_some(), now);
@@ -179,6 +182,7 @@ impl DatanodeService {
             heard
         };
         self.acknowledge(id, &request.command_status_reports);
+        self.failed(id, &request.command_status_reports, now);
         scm.metrics.report_entries_dropped.add(heard.dropped as u64);
         scm.metrics.commands_sent.add(answer.commands.len() as u64);
         scm.propose_later(heard.changes);
@@ -205,6 +209,22 @@ impl DatanodeService {
             }
         }
     }
+
+    /// Takes in which copies and reconstructions a node could not make.
+    fn failed(&self, id: DatanodeId, reports: &[CommandStatusReportsProto], now: Now) {
+        use hb::scm_command_proto::Type::{ReconstructEcContainersCommand, ReplicateContainerCommand};
+        let ours = [ReconstructEcContainersCommand as i32, ReplicateContainerCommand as i32];
+        let failed = |s: &&hb::CommandStatus| {
+            s.status == hb::command_status::Status::Failed as i32 && ours.contains(&s.r#type)
+        };
+        for status in reports.iter().flat_map(|report| &report.cmd_status).filter(failed) {
+            let container = self.0.cluster().manager.failed(status.cmd_id, now.monotonic_ms);
+            if let Some(container) = container {
+                self.0.metrics.repairs_failed.add(1);
+                tracing::info!(node = %id, %container, why = status.msg(), "a replica could not be made");
+            }
+        }
+    }
 }
 
 /// A leader's term goes with the answer and with each command; a datanode drops those of an older one.
@@ -221,7 +241,8 @@ fn queued(report: &hb::CommandQueueReportProto) -> BTreeMap<i32, u32> {
     report.command.iter().copied().zip(report.count.iter().copied()).collect()
 }
 
-/// A node keeps its operational state: the leader tells it where it differs, a follower believes it.
+/// A node keeps its operational state: the leader tells it where it differs, a follower believes it where the log says
+/// nothing.
 fn operational(
     cluster: &mut Cluster,
     id: DatanodeId,
@@ -231,6 +252,7 @@ fn operational(
 ) {
     let kept = details.persisted_op_state.and_then(OperationalState::from_wire).unwrap_or_default();
     let until_s = details.persisted_op_state_expiry.unwrap_or(0);
+    cluster.nodes.keeps(id, kept, until_s);
     let Some(node) = cluster.nodes.get(id) else { return };
     let (wanted, wanted_until_s) = (node.operational, node.operational_until_s);
     if (wanted, wanted_until_s) == (kept, until_s) {
@@ -238,7 +260,7 @@ fn operational(
     }
     if leads {
         cluster.commands.set_operational(id, wanted, wanted_until_s, now.monotonic_ms);
-    } else {
+    } else if !cluster.nodes.has_duty(id) {
         cluster.nodes.set_operational(id, kept, until_s);
         cluster.count_serving();
     }

@@ -10,7 +10,15 @@ pub(crate) mod location;
 
 use allotrope_proto::rpc::Fault;
 
+use crate::cluster::Duty;
+use crate::replicated::command::{Change, SetDuty};
 use crate::scm::ProposeFault;
+
+/// A datanode's new duty as a change of the log.
+pub(crate) fn duty_change(duty: Duty) -> Change {
+    let Duty { node, state, until_s } = duty;
+    Change::SetDuty(SetDuty { node: node.to_string(), state: state as i32, until_s })
+}
 
 /// A request whose `cmdType` names a sub-message that is not there.
 pub(crate) fn lacks(payload: &str) -> Fault {

@@ -289,8 +289,6 @@ async fn who_scm_is_and_what_it_does_not_do_is_said_plainly() {
     let world = World::start(config(dir.path())).await;
     let info = world.location_call(Type::GetScmInfo, |_| {}).await.unwrap().get_scm_info_response.unwrap();
     assert_eq!(info.cluster_id, crate::support::CLUSTER);
-    let manager = world.location_call(Type::GetReplicationManagerStatus, |_| {}).await.unwrap();
-    assert!(!manager.replication_manager_status_response.unwrap().is_running);
     let error = world.location_call(Type::StartContainerBalancer, |_| {}).await.unwrap_err();
     assert_eq!(class(&error), "org.apache.hadoop.hdds.scm.exceptions.SCMException");
     assert!(error.to_string().contains("StartContainerBalancer is not served by this SCM"), "{error}");

@@ -6,4 +6,5 @@ mod datanodes;
 mod deletions;
 mod group;
 mod locations;
+mod repair;
 mod support;

@@ -6,8 +6,11 @@
 //! Source  wire facts: scm.md 2.1; docs/scm-operations.md lists every operation with its test.
 
 mod containers;
+mod duty;
+mod figures;
 mod nodes;
 mod pipelines;
+mod repair;
 mod state;
 
 use std::fmt::Display;
@@ -49,10 +52,21 @@ impl Service<ScmContainerSubmit> for LocationService {
 fn act(kind: Type) -> Act {
     use Type::*;
     match kind {
-        AllocateContainer | DeleteContainer | CloseContainer | AllocatePipeline | ActivatePipeline
-        | DeactivatePipeline | ClosePipeline | ForceExitSafeMode | SuppressContainer | TransferLeadership => {
-            Act::Write
-        }
+        AllocateContainer
+        | DeleteContainer
+        | CloseContainer
+        | AllocatePipeline
+        | ActivatePipeline
+        | DeactivatePipeline
+        | ClosePipeline
+        | ForceExitSafeMode
+        | SuppressContainer
+        | TransferLeadership
+        | DecommissionNodes
+        | RecommissionNodes
+        | StartMaintenanceNodes
+        | StartReplicationManager
+        | StopReplicationManager => Act::Write,
         _ => Act::Read,
     }
 }
@@ -93,7 +107,12 @@ impl LocationService {
         }
         if !matches!(
             kind,
-            Type::InSafeMode | Type::GetSafeModeRuleStatuses | Type::ForceExitSafeMode | Type::GetScmInfo
+            Type::InSafeMode
+                | Type::GetSafeModeRuleStatuses
+                | Type::ForceExitSafeMode
+                | Type::GetScmInfo
+                | Type::StartReplicationManager
+                | Type::StopReplicationManager
         ) {
             scm.leading(|leader| leader.client_port)?;
         }
@@ -184,7 +203,39 @@ impl LocationService {
                 out.get_safe_mode_rule_statuses_response = Some(state::rules(scm))
             }
             Type::GetReplicationManagerStatus => {
-                out.replication_manager_status_response = Some(state::replication_manager());
+                out.replication_manager_status_response = Some(repair::status(scm));
+            }
+            Type::StartReplicationManager => {
+                repair::set_on(scm, true);
+                out.start_replication_manager_response = Some(Default::default());
+            }
+            Type::StopReplicationManager => {
+                repair::set_on(scm, false);
+                out.stop_replication_manager_response = Some(Default::default());
+            }
+            Type::GetReplicationManagerReport => {
+                out.get_replication_manager_report_response = Some(repair::report(scm));
+            }
+            Type::DecommissionNodes => {
+                let asked = payload!(decommission_nodes_request);
+                out.decommission_nodes_response = Some(duty::decommission(scm, &asked).await?);
+            }
+            Type::RecommissionNodes => {
+                let asked = payload!(recommission_nodes_request);
+                out.recommission_nodes_response = Some(duty::recommission(scm, &asked).await?);
+            }
+            Type::StartMaintenanceNodes => {
+                let asked = payload!(start_maintenance_nodes_request);
+                out.start_maintenance_nodes_response = Some(duty::maintain(scm, &asked).await?);
+            }
+            Type::GetContainersOnDecomNode => {
+                let asked = payload!(get_containers_on_decom_node_request);
+                out.get_containers_on_decom_node_response =
+                    Some(duty::containers_on(scm, &asked.datanode_details)?);
+            }
+            Type::GetMetrics => {
+                let asked = payload!(get_metrics_request);
+                out.get_metrics_response = Some(figures::metrics(scm, asked.query()));
             }
             Type::TransferLeadership => {
                 state::transfer_leadership(scm, &payload!(transfer_scm_leadership_request).new_leader_id)

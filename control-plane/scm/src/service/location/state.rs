@@ -4,7 +4,7 @@ use allotrope_consensus::MemberId;
 use allotrope_proto::rpc::Fault;
 use allotrope_proto::scm_container::{
     ForceExitSafeModeResponseProto, GetSafeModeRuleStatusesResponseProto, InSafeModeResponseProto,
-    ReplicationManagerStatusResponseProto, SafeModeRuleStatusProto,
+    SafeModeRuleStatusProto,
 };
 
 use crate::safe_mode;
@@ -30,11 +30,6 @@ pub(super) fn rules(scm: &Scm) -> GetSafeModeRuleStatusesResponseProto {
     GetSafeModeRuleStatusesResponseProto {
         safe_mode_rule_statuses_proto: rules.into_iter().map(message).collect(),
     }
-}
-
-/// There is none yet: nothing copies replicas that were lost.
-pub(super) fn replication_manager() -> ReplicationManagerStatusResponseProto {
-    ReplicationManagerStatusResponseProto { is_running: false }
 }
 
 /// Hands leadership to the member of that name, number or host; to any other one if none is named.
