@@ -6,7 +6,9 @@
 mod ask;
 mod container;
 mod datanode;
+mod duty;
 mod pipeline;
+mod replication_manager;
 mod safemode;
 mod scm;
 mod table;
@@ -35,12 +37,15 @@ pub(super) enum Admin {
     Om(OmAdmin),
     /// Who leads the SCMs, and handing leadership over.
     Scm(scm::ScmAdmin),
-    /// Which datanodes there are, and how full they are.
+    /// Which datanodes there are, how full they are; taking them out of service and back.
     Datanode(datanode::DatanodeAdmin),
     /// Pipelines: list, create, close.
     Pipeline(pipeline::PipelineAdmin),
-    /// Containers: list, show, create, close.
+    /// Containers: list, show, create, close, and what ails them.
     Container(container::ContainerAdmin),
+    /// Whether lost replicas are made anew, and what would be.
+    #[command(name = "replicationmanager")]
+    ReplicationManager(replication_manager::ReplicationManagerAdmin),
     /// Whether SCM allocates and deletes yet.
     Safemode(safemode::SafeModeAdmin),
     /// The datanodes by rack.
@@ -81,6 +86,7 @@ impl Admin {
             Admin::Datanode(command) => command.run(settings),
             Admin::Pipeline(command) => command.run(settings),
             Admin::Container(command) => command.run(settings),
+            Admin::ReplicationManager(command) => command.run(settings),
             Admin::Safemode(command) => command.run(settings),
             Admin::PrintTopology(command) => command.run(settings),
         }

@@ -199,6 +199,32 @@ known! {
         "Silence after which SCM calls a datanode stale.";
     "ozone.scm.dead.node.interval": Time => "10m", "10m",
         "Silence after which SCM calls a datanode dead.";
+    "hdds.scm.wait.time.after.safemode.exit": Time => "5m", "1m",
+        "Time after safe mode, and after an SCM has begun to lead, in which nothing is repaired: datanodes that start late are not missing.";
+    "ozone.scm.close.container.wait.duration": Time => "150s", "30s",
+        "Time that a container is closing before its datanodes are told to close it, so that writes under way land.";
+    "hdds.scm.replication.thread.interval": Time => "300s", "1h",
+        "Time between two checks of every container; one that changes is checked at once.";
+    "hdds.scm.replication.event.timeout": Time => "12m", "20m",
+        "Time that a copy, reconstruction or deletion may take before SCM counts it as lost.";
+    "hdds.scm.replication.event.timeout.datanode.offset": Time => "6m", "6m",
+        "How much earlier a datanode gives up on it, so that a late one never overlaps what SCM orders next.";
+    "hdds.scm.replication.push": Choice(&["true", "false"]) => "true", "false",
+        "Whether the datanode that has a container sends it, or the one that shall have it fetches it.";
+    "hdds.scm.replication.datanode.replication.limit": Count => "20", "40",
+        "Copies that SCM has one datanode make at a time; twice as many while it leaves.";
+    "hdds.scm.replication.datanode.reconstruction.weight": Count => "3", "3",
+        "As how many copies a reconstruction counts.";
+    "hdds.scm.replication.datanode.delete.container.limit": Count => "40", "40",
+        "Replicas that SCM has one datanode delete at a time.";
+    "hdds.scm.replication.maintenance.replica.minimum": Count => "2", "1",
+        "Copies of a replicated container that stay in service while others are in maintenance.";
+    "hdds.scm.replication.maintenance.remaining.redundancy": Count => "1", "0",
+        "Losses that an erasure-coded container still bears while replicas are in maintenance.";
+    "hdds.scm.replication.container.sample.limit": Count => "100", "1000",
+        "Containers that 'allotrope admin container report' names for each condition.";
+    "ozone.scm.datanode.admin.monitor.interval": Time => "30s", "5s",
+        "Time between two looks at what is left on datanodes that leave.";
     "hdds.scm.safemode.min.datanode": Count => "3", "1",
         "Datanodes that must register before SCM leaves safe mode.";
     "allotrope.datanode.shards": Count => "0", "8",

@@ -14,6 +14,7 @@ use allotrope_proto::rpc::{CallOptions, ClientId, RpcClient as _};
 use allotrope_proto::scm_container::{ScmContainerLocationRequest, Type};
 use allotrope_scm::clock::{Clock, SystemClock};
 use allotrope_scm::node::Thresholds;
+use allotrope_scm::replication::Settings as ReplicationSettings;
 use allotrope_scm::{Config, Identity, IdentityError, ScmMember};
 use clap::Args;
 use uuid::Uuid;
@@ -182,12 +183,33 @@ pub(crate) fn config(settings: &Settings) -> Result<Config, Failure> {
     config.block_size = settings.bytes("ozone.scm.block.size")?;
     config.safe_mode_datanodes_min = settings.count("hdds.scm.safemode.min.datanode")?;
     config.nodes = thresholds(settings)?;
+    config.close_wait = settings.time("ozone.scm.close.container.wait.duration")?;
+    config.replication = replication(settings)?;
     config.rack_script = settings.text("net.topology.script.file.name").map(PathBuf::from);
     if let Some(file) = settings.text("net.topology.table.file.name") {
         let text = std::fs::read_to_string(file).map_err(|error| format!("{file}: {error}"))?;
         config.racks = racks(&text).map_err(|why| format!("{file}: {why}"))?;
     }
     Ok(config)
+}
+
+fn replication(settings: &Settings) -> Result<ReplicationSettings, Failure> {
+    let few = |name| Ok::<_, Failure>(u32::try_from(settings.count(name)?).unwrap_or(u32::MAX));
+    Ok(ReplicationSettings {
+        start_wait: settings.time("hdds.scm.wait.time.after.safemode.exit")?,
+        scan_interval: settings.time("hdds.scm.replication.thread.interval")?,
+        operation_time_max: settings.time("hdds.scm.replication.event.timeout")?,
+        datanode_gives_up_before: settings.time("hdds.scm.replication.event.timeout.datanode.offset")?,
+        copies_in_maintenance: settings.count("hdds.scm.replication.maintenance.replica.minimum")?,
+        redundancy_in_maintenance: settings.count("hdds.scm.replication.maintenance.remaining.redundancy")?,
+        node_copies_max: few("hdds.scm.replication.datanode.replication.limit")?,
+        rebuild_weight: few("hdds.scm.replication.datanode.reconstruction.weight")?,
+        node_deletes_max: few("hdds.scm.replication.datanode.delete.container.limit")?,
+        push: settings.text("hdds.scm.replication.push") != Some("false"),
+        sample_max: settings.count("hdds.scm.replication.container.sample.limit")?,
+        drain_interval: settings.time("ozone.scm.datanode.admin.monitor.interval")?,
+        ..ReplicationSettings::default()
+    })
 }
 
 /// Makes `config` that of member `me` of the group `nodes`.

@@ -1,4 +1,4 @@
-//! `allotrope admin container`: list, show, open, close.
+//! `allotrope admin container`: list, show, open, close, report.
 
 use std::process::ExitCode;
 
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::ask::{Scms, part};
 use super::pipeline::id_text;
-use super::{config_text, table};
+use super::{config_text, replication_manager, table};
 use crate::config::Settings;
 use crate::roles::Failure;
 
@@ -61,6 +61,8 @@ enum Task {
         /// Its id.
         id: i64,
     },
+    /// What ails containers: how many, and which.
+    Report,
 }
 
 impl ContainerAdmin {
@@ -77,6 +79,7 @@ impl ContainerAdmin {
                 }
             }
             Task::Close { id } => close(&scms, id, self.json)?,
+            Task::Report => replication_manager::report(&scms, self.json)?,
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -1,4 +1,4 @@
-//! `allotrope admin datanode`: who there is, and how full they are.
+//! `allotrope admin datanode`: who there is, and how full they are. What takes them out of service is in [`super::duty`].
 
 use std::process::ExitCode;
 
@@ -9,6 +9,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::ask::{Scms, part};
+use super::duty::Duty;
 use super::table;
 use crate::config::Settings;
 use crate::roles::Failure;
@@ -40,6 +41,8 @@ enum Task {
         /// Its uuid, address or host name; all, the fullest first, when left out.
         node: Option<String>,
     },
+    #[command(flatten)]
+    Duty(Duty),
 }
 
 impl DatanodeAdmin {
@@ -49,6 +52,7 @@ impl DatanodeAdmin {
             Task::List { state } => list(&scms, state.as_deref(), self.json)?,
             Task::Info { node } => info(&scms, &node, self.json)?,
             Task::Usageinfo { node } => usage(&scms, node.as_deref(), self.json)?,
+            Task::Duty(duty) => duty.run(&scms, self.json)?,
         }
         Ok(ExitCode::SUCCESS)
     }
