@@ -258,7 +258,8 @@ impl Shards {
         for (seat, host) in seats.into_iter().zip(on) {
             let ended = ended.clone();
             drop(self.run_on(*host, name, move |host| async move {
-                serve(host.guest(seat.about), seat.inbox).await;
+                let guest = GuestTasks(host.guest(seat.about));
+                serve(guest.0.clone(), seat.inbox).await;
                 // Nobody listens when the last handle is gone.
                 let _ = ended.send(seat.id);
             })?);
@@ -387,6 +388,15 @@ impl Shards {
             }
         }
         report
+    }
+}
+
+/// A guest whose tasks are dropped with it: a host that ends drops its own tasks, and this is in one of them.
+struct GuestTasks(Shard);
+
+impl Drop for GuestTasks {
+    fn drop(&mut self) {
+        self.0.drop_tasks();
     }
 }
 
