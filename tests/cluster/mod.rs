@@ -27,6 +27,8 @@ pub(crate) enum Server {
     Datanode(usize),
     /// The S3 gateway; a cluster starts without one.
     S3g,
+    /// Recon; a cluster starts without one.
+    Recon,
 }
 
 /// Running processes, stopped and their folder removed when this is dropped.
@@ -44,6 +46,7 @@ struct Ports {
     om_rpc: u16,
     om_grpc: u16,
     s3g: u16,
+    recon: u16,
     datanodes: Vec<u16>,
 }
 
@@ -70,7 +73,7 @@ impl Cluster {
     /// As `start_with`, with a group of SCMs.
     pub(crate) fn start_group(scms: usize, datanodes: usize, settings: &[&str]) -> Cluster {
         let dir = tempfile::tempdir().expect("a folder for the cluster");
-        let mut free = free_ports(4 * scms + 3 + datanodes).into_iter();
+        let mut free = free_ports(4 * scms + 4 + datanodes).into_iter();
         let mut next = || free.next().expect("as many as were asked for");
         let ports = Ports {
             scms: (0..scms)
@@ -79,6 +82,7 @@ impl Cluster {
             om_rpc: next(),
             om_grpc: next(),
             s3g: next(),
+            recon: next(),
             datanodes: (0..datanodes).map(|_| next()).collect(),
         };
         let mut cluster = Cluster { dir, ports, running: Vec::new(), datanodes, extra: Vec::new() };
@@ -267,6 +271,11 @@ impl Cluster {
         format!("127.0.0.1:{}", self.ports.om_rpc)
     }
 
+    /// The port of OM's gRPC.
+    pub(crate) fn om_grpc(&self) -> u16 {
+        self.ports.om_grpc
+    }
+
     /// A file of the cluster's folder, for input and output of commands.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
@@ -355,6 +364,7 @@ impl Cluster {
             }
             Server::Om => settings.push(folder("ozone.metadata.dirs", &self.path("om"))),
             Server::S3g => settings.push(local("ozone.s3g.http-address", p.s3g)),
+            Server::Recon => settings.push(local("ozone.recon.http-address", p.recon)),
             Server::Datanode(number) => {
                 settings.push(folder("ozone.metadata.dirs", &self.path(&format!("datanode{number}/meta"))));
                 settings.push(folder("hdds.datanode.dir", &self.data_dir(number)));
@@ -415,6 +425,7 @@ impl Cluster {
             Server::ScmNode(place) => self.ports.scms[place].block,
             Server::Om => self.ports.om_grpc,
             Server::S3g => self.ports.s3g,
+            Server::Recon => self.ports.recon,
             Server::Datanode(number) => self.ports.datanodes[number],
         };
         SocketAddr::from((Ipv4Addr::LOCALHOST, port))
@@ -468,6 +479,7 @@ fn role(server: Server) -> &'static str {
         Server::Scm | Server::ScmNode(_) => "scm",
         Server::Om => "om",
         Server::S3g => "s3g",
+        Server::Recon => "recon",
         Server::Datanode(_) => "datanode",
     }
 }

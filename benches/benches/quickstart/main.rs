@@ -36,6 +36,7 @@ const PORTS: [&str; 12] = [
     "hdds.datanode.http-address",
     "ozone.om.http-address",
     "ozone.s3g.webadmin.http-address",
+    "ozone.recon.http-address",
 ];
 
 /// One start, and what the process was while nobody asked for anything.

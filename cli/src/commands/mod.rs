@@ -62,6 +62,8 @@ enum Command {
     Debug(debug::Debug),
     /// Run an S3 gateway.
     S3g(roles::s3g::S3g),
+    /// Run Recon: the cluster as an API and a page, on port 9888.
+    Recon(roles::recon::Recon),
     /// Look at what this machine lets a datanode do, and say what to change.
     Doctor(doctor::Doctor),
     /// Print the version, and what is used on this machine.
@@ -91,6 +93,7 @@ impl Allotrope {
             Command::Admin(command) => command.run(&settings),
             Command::Debug(command) => command.run(),
             Command::S3g(role) => role.run(&settings),
+            Command::Recon(role) => role.run(&settings),
             Command::Doctor(command) => command.run(&settings),
             Command::Version => version::run(),
             Command::Getconf(command) => command.run(&settings),

@@ -289,6 +289,14 @@ known! {
         "Host and port of the S3 gateway's pages for operators.";
     "ozone.s3g.webadmin.http-bind-host": Text => "", "127.0.0.1",
         "Host at which the S3 gateway's pages are listened for, if another than their address's.";
+    "ozone.recon.http-address": Address => "0.0.0.0:9888", "127.0.0.1:9888",
+        "Host and port of Recon's API and page.";
+    "ozone.recon.http-bind-host": Text => "", "127.0.0.1",
+        "Host at which Recon's API and page are listened for, if another than their address's.";
+    "allotrope.recon.user": Text => "recon", "recon",
+        "User as whom Recon asks OM; where rights are enforced one of ozone.administrators, or it sees only what everybody may.";
+    "allotrope.recon.interval": Time => "2s", "5s",
+        "Time between two rounds in which Recon asks SCM, OM and every server's metrics.";
     "allotrope.log.level": Text => "info", "info,allotrope_datanode=debug",
         "Which log lines a server writes, by level and by part.";
     "allotrope.log.format": Choice(&["text", "json"]) => "text", "json",

@@ -8,6 +8,7 @@ mod groups;
 mod logs;
 pub(crate) mod om;
 mod pages;
+pub(crate) mod recon;
 pub(crate) mod s3g;
 pub(crate) mod scm;
 pub(crate) mod scms;

@@ -60,7 +60,7 @@ export function Container({ rest: [id] }) {
         <dt>Replicas</dt><dd><${Replicas} container=${one} /></dd>
         <dt>Keys</dt><dd>${count(one.keys)}</dd><dt>Used</dt><dd>${bytes(one.used)}</dd><dt>Owner</dt><dd>${one.owner}</dd>
         <dt>${word(one.state)} since</dt><dd>${date(one.since)}</dd>
-        ${one.health !== "HEALTHY" && html`<dt>${word(one.health)} for</dt><dd>${ago(one.healthSince)}</dd>`}
+        ${one.health !== "HEALTHY" && html`<dt>${word(one.health)} since</dt><dd>${ago(one.healthSince)}</dd>`}
         <dt>Pipeline</dt><dd class="mono">${one.pipeline || "–"}</dd>
       </dl></section>
       <section class="card"><h2>Replicas <span class="soft">those of now, and those that were</span></h2><${Table} label="Replicas" empty="No replica is known."

@@ -78,7 +78,8 @@ pub(crate) fn judge(state: &str, replication: &Replication, used: u64, copies: &
     match state {
         // Its replicas come with the first write; or they are on their way out.
         "OPEN" | "DELETING" | "DELETED" | "RECOVERING" | "UNKNOWN" => Health::Healthy,
-        "CLOSING" if used == 0 => Health::Healthy,
+        // Nothing was written to it, or nobody has reported yet.
+        "CLOSING" if used == 0 && copies.is_empty() => Health::Healthy,
         _ if counted < replication.data && used == 0 && there.is_empty() => Health::EmptyMissing,
         _ if counted < replication.data && sound.is_empty() && !there.is_empty() => Health::Unhealthy,
         _ if counted < replication.data => Health::Missing,
@@ -111,6 +112,8 @@ mod tests {
             assert_eq!(judge("CLOSED", &coded, 9, &copies(indexes)), wanted, "{indexes:?}");
         }
         assert_eq!(judge("OPEN", &coded, 9, &[]), Health::Healthy);
+        assert_eq!(judge("CLOSING", &coded, 0, &[]), Health::Healthy);
+        assert_eq!(judge("CLOSING", &coded, 0, &copies(&[1, 2, 3, 4])), Health::UnderReplicated);
         assert_eq!(judge("CLOSED", &coded, 0, &[]), Health::EmptyMissing);
     }
 

@@ -182,6 +182,15 @@ impl State {
         self.datanodes.get(node).map_or_else(|| node.to_owned(), |node| node.host.clone())
     }
 
+    /// A datanode as people tell it from others on its host: `HOST:PORT`, or its id where it is not known.
+    pub(crate) fn label_of(&self, node: &str) -> String {
+        let Some(node) = self.datanodes.get(node) else { return node.to_owned() };
+        match node.port("STANDALONE") {
+            Some(port) => format!("{}:{port}", node.host),
+            None => node.host.clone(),
+        }
+    }
+
     /// The pipelines of each datanode, by its id.
     pub(crate) fn pipelines_by_node(&self) -> BTreeMap<&str, Vec<&Pipeline>> {
         let mut by_node = BTreeMap::<&str, Vec<&Pipeline>>::new();

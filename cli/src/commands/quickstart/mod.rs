@@ -1,6 +1,6 @@
 //! `allotrope quickstart`: a whole cluster in one process, on loopback.
 //!
-//! Shape   one SCM, one OM, some datanodes and an S3 gateway, each as its role would run it, with its folder under one data folder that a next
+//! Shape   one SCM, one OM, some datanodes, an S3 gateway and a Recon, each as its role would run it, with its folder under one data folder that a next
 //!         start finds again. Settings that were given win over those chosen here.
 //!         [`admin`] is the door for `quickstart kill` and `quickstart start`, [`datanodes`] what they act on.
 //! Errors  a folder that another quickstart holds is refused with that one's process id; a port in use is named.
@@ -134,11 +134,12 @@ fn choose(settings: &mut Settings, dir: &Path, datanodes: usize) {
         ("ozone.scm.block.client.address", "127.0.0.1:9863"),
         ("ozone.om.address", "127.0.0.1:9862"),
         ("ozone.s3g.http-address", "127.0.0.1:9878"),
-        ("ozone.administrators", "s3g"),
+        ("ozone.administrators", "s3g,recon"),
         ("ozone.scm.http-address", "127.0.0.1:9876"),
         ("ozone.om.http-address", "127.0.0.1:9874"),
         ("ozone.s3g.webadmin.http-address", "127.0.0.1:19878"),
         ("hdds.datanode.http-address", "127.0.0.1:9882"),
+        ("ozone.recon.http-address", "127.0.0.1:9888"),
         ("ozone.server.default.replication.type", kind),
         ("ozone.server.default.replication", config),
         ("hdds.scm.safemode.min.datanode", &datanodes.to_string()),
@@ -163,7 +164,7 @@ fn hint(error: Failure) -> Failure {
         if taken {
             let ports = "ozone.scm.{client,datanode,block.client}.address, ozone.om.address, ozone.om.grpc.port, \
                          ozone.s3g.http-address, hdds.container.ipc.port, hdds.datanode.replication.port, \
-                         {ozone.scm,ozone.om,ozone.s3g.webadmin,hdds.datanode}.http-address";
+                         {ozone.scm,ozone.om,ozone.s3g.webadmin,hdds.datanode,ozone.recon}.http-address";
             return format!(
                 "{}\n  try: another port with --set NAME=VALUE; the ports are {ports}",
                 crate::with_causes(&*error)
@@ -203,11 +204,13 @@ async fn run(
     let s3 = roles::s3g::start(roles::s3g::config(settings)?, client).await?;
     let s3_pages = Drain::new();
     roles::s3g::serve_pages(PagesAt::S3G.operators(settings, None, logs)?, &s3, &s3_pages)?;
+    let recon = allotrope_recon::start(roles::recon::config(settings, logs)?)?;
     let mut door = Door::open(dir).await?;
     // Before the greeting: whoever has read it may press Ctrl-C.
     let ended = roles::asked_to_end()?;
     greet(settings, dir, count, datanodes.back(), began.elapsed(), (om.rpc, om.grpc));
     greet_s3(settings, s3.address, &key);
+    println!("\nRecon     http://{}/ shows all of it in a browser\n\nCtrl-C stops it.", recon.address());
     tokio::pin!(ended);
     loop {
         tokio::select! {
@@ -222,6 +225,7 @@ async fn run(
     }
     drop(door);
     eprintln!("stopping");
+    recon.shutdown(roles::s3g::PAGES_DRAIN).await;
     s3.shutdown(DRAIN_MAX).await;
     s3_pages.finish(roles::s3g::PAGES_DRAIN).await;
     datanodes.shutdown().await?;
@@ -286,8 +290,7 @@ fn greet_s3(settings: &Settings, at: SocketAddr, key: &S3Key) {
          \n    export AWS_DEFAULT_REGION={region} AWS_ENDPOINT_URL=http://{at}\
          \n    aws s3 mb s3://bucket2\
          \n    aws s3 cp README.md s3://bucket2/\
-         \n    aws s3 ls s3://bucket2\
-         \n\nCtrl-C stops it.",
+         \n    aws s3 ls s3://bucket2",
         key.id, key.secret,
     );
 }

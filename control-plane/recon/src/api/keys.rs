@@ -107,7 +107,7 @@ fn block(state: &State, location: &KeyLocation) -> Value {
         let uuid = uuid_of(node);
         json!({
             "index": indexes.get(at).copied().unwrap_or(0),
-            "host": node.host_name,
+            "host": if uuid.is_empty() { node.host_name.clone() } else { state.label_of(&uuid) },
             "state": state.datanodes.get(uuid.as_str()).map_or("UNKNOWN", |known| known.state),
             "node": uuid,
         })

@@ -138,7 +138,7 @@ fn row(state: &State, container: &Container) -> Value {
     let replica = |replica: &Replica| {
         json!({
             "node": &*replica.node,
-            "host": state.host_of(&replica.node),
+            "host": state.label_of(&replica.node),
             "nodeState": state.datanodes.get(&replica.node).map_or("UNKNOWN", |node| node.state),
             "index": replica.index,
             "state": replica.state,
@@ -173,7 +173,7 @@ pub(super) async fn container(recon: &Recon, id: &str) -> Result<Value, Trouble>
     let replica = |replica: &Replica| {
         json!({
             "node": &*replica.node,
-            "host": state.host_of(&replica.node),
+            "host": state.label_of(&replica.node),
             "nodeState": state.datanodes.get(&replica.node).map_or("UNKNOWN", |node| node.state),
             "index": replica.index,
             "state": replica.state,
@@ -222,7 +222,7 @@ pub(super) fn repair(state: &State, now_ms: u64) -> Value {
         .values()
         .filter(|node| node.state != "HEALTHY")
         .map(
-            |node| json!({ "id": &*node.id, "host": node.host, "state": node.state, "since": node.since_ms }),
+            |node| json!({ "id": &*node.id, "host": state.label_of(&node.id), "state": node.state, "since": node.since_ms }),
         )
         .collect();
     let by_health: BTreeMap<&str, usize> =

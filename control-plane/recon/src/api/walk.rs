@@ -189,7 +189,7 @@ pub(super) async fn page(
             recursive: false,
             start_key: start.to_owned(),
             num_entries: count,
-            allow_partial_prefix: Some(true),
+            ..Default::default()
         });
     });
     let answer = answer.await?.list_status_light_response.ok_or(AskError::Empty("ListStatusLight"))?;
