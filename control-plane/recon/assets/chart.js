@@ -3,7 +3,7 @@ import { useEffect, useRef } from "./vendor/hooks.js";
 import { html } from "./parts.js";
 
 /** What a chart shows, in seconds. */
-const SHOWN = 600;
+const SHOWN = 600, SHOWN_LEAST = 90;
 const HEIGHT = 190;
 
 /** A colour of the sheet as the canvas wants it. */
@@ -24,6 +24,13 @@ const STEPS = {
   counts: Array.from({ length: 36 }, (_, at) => [1, 2, 5][at % 3] * 10 ** Math.floor(at / 3)),
 };
 
+/** The last minutes; fewer, while there are no more. */
+const shown = (first, now) => [Math.max(now - SHOWN, Math.min(first ?? now, now - SHOWN_LEAST)), now];
+
+/** A time of the day, to the second where the chart is short. */
+const moment = (seconds, { min, max }) => new Date(seconds * 1000).toLocaleTimeString("en-GB",
+  { hour: "2-digit", minute: "2-digit", second: max - min < 300 ? "2-digit" : undefined });
+
 function options({ series, say, least, steps }, width) {
   const [ink, line] = [colour("soft"), colour("line")];
   const axis = { stroke: ink, font: "12px system-ui, sans-serif", grid: { stroke: line, width: 1 }, ticks: { show: false } };
@@ -39,11 +46,11 @@ function options({ series, say, least, steps }, width) {
   return {
     width, height: HEIGHT, legend: { show: false }, cursor: { show: false }, padding: [8, 20, 0, 0],
     scales: {
-      x: { time: true, range: () => [Date.now() / 1000 - SHOWN, Date.now() / 1000] },
+      x: { time: true, range: (u) => shown(u.data[0]?.[0], Date.now() / 1000) },
       y: { range: (u, low, high) => [0, Math.max((high ?? 0) * 1.15, least)] },
     },
     axes: [
-      { ...axis, space: 90, size: 28, values: (u, times) => times.map((t) => new Date(t * 1000).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" })) },
+      { ...axis, space: 90, size: 28, values: (u, times) => times.map((t) => moment(t, u.scales.x)) },
       { ...axis, size: 76, space: 36, ...(STEPS[steps] && { incrs: STEPS[steps] }), values: (u, values) => values.map(say) },
     ],
     series: [{}, ...drawn],

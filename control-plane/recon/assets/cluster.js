@@ -86,12 +86,12 @@ const Held = ({ containers, pipelines }) => {
 const Names = ({ names }) => html`<section class="card stack">
   <h2>Namespace</h2>
   <p class="figure"><a href=${to("browse")}>${count(names.keys)}</a> <small>keys and directories</small></p>
-  <p class="soft">${count(names.buckets)} buckets in ${count(names.volumes)} volumes</p>
+  <p class="soft">${count(names.buckets)} ${names.buckets === 1 ? "bucket" : "buckets"} in ${count(names.volumes)} ${names.volumes === 1 ? "volume" : "volumes"}</p>
   <p class="soft">${bytes(names.bytes)} with all replicas</p>
 </section>`;
 
 const Charts = ({ series }) => html`<div class="grid wide">
-  <section class="card"><h2>Throughput <span class="soft">last 10 minutes</span></h2>
+  <section class="card"><h2>Throughput <span class="soft">up to 10 minutes</span></h2>
     <${Chart} label="Throughput" at=${series.at} say=${rate} least=${4096} steps="bytes" series=${[
       { name: "written", tone: "accent", values: series.written, fill: true },
       { name: "read", tone: "second", values: series.read, fill: true },

@@ -117,7 +117,7 @@ impl Times {
         let wanted = all * q;
         let (mut below, mut count_below) = (0.0, 0.0);
         for (bound, count) in &self.buckets {
-            let bound = if *bound >= INFINITE { below } else { *bound as f64 / 1e6 };
+            let bound = if *bound == INFINITE { below } else { *bound as f64 / 1e6 };
             if *count >= wanted {
                 let share =
                     if *count > count_below { (wanted - count_below) / (count - count_below) } else { 1.0 };

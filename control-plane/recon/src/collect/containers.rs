@@ -260,10 +260,10 @@ mod tests {
         let mut state = State::default();
         let closed = info(LifeCycleState::Closed);
         let whole = place(closed.clone(), &["a", "b", "c"]);
-        assert_eq!(take(&mut state, &[closed.clone()], &[whole.clone()], 100), []);
+        assert_eq!(take(&mut state, std::slice::from_ref(&closed), std::slice::from_ref(&whole), 100), []);
         assert_eq!(state.containers[&7].present().count(), 3);
         let less = place(closed.clone(), &["a", "b"]);
-        assert_eq!(take(&mut state, &[closed.clone()], &[less], 200), [(100, 7)]);
+        assert_eq!(take(&mut state, std::slice::from_ref(&closed), &[less], 200), [(100, 7)]);
         take_look(&mut state, 7, vec![replica("a", "CLOSED"), replica("b", "CLOSED")], 300);
         let container = &state.containers[&7];
         assert_eq!((container.health, container.health_since_ms), (Health::UnderReplicated, 300));
@@ -271,7 +271,7 @@ mod tests {
         let gone = container.replicas.iter().find(|replica| &*replica.node == "c").unwrap();
         assert_eq!((gone.first_seen_ms, gone.last_seen_ms), (100, 100));
         // It is looked at until it is whole again.
-        assert_eq!(take(&mut state, &[closed.clone()], &[whole], 400), [(300, 7)]);
+        assert_eq!(take(&mut state, std::slice::from_ref(&closed), &[whole], 400), [(300, 7)]);
         let repaired = ["a", "b", "d"].map(|node| replica(node, "CLOSED"));
         take_look(&mut state, 7, repaired.into(), 500);
         assert_eq!(state.containers[&7].health, Health::Healthy);
