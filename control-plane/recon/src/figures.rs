@@ -264,6 +264,11 @@ mod tests {
         scm_containers{state=\"open\"} 4\n\
         # EOF\n";
 
+    /// A quantile in whole microseconds.
+    fn micros(times: &Times, q: f64) -> Option<u64> {
+        times.quantile(q).map(|seconds| (seconds * 1e6).round() as u64)
+    }
+
     #[test]
     fn a_page_is_read_with_its_labels_and_what_is_no_sample_is_passed_over() {
         let counted = Counted::read(PAGE);
@@ -293,7 +298,7 @@ mod tests {
             (Counted::read(PAGE), Counted::read(&PAGE.replace("1000", "1500").replace(" 20", " 40")));
         let happened = after.since(&before);
         assert_eq!((happened.received, happened.sent), (500.0, 0.0));
-        assert_eq!(happened.writes.quantile(0.5), Some(0.001 + 0.009 * 0.5));
+        assert_eq!(micros(&happened.writes, 0.5), Some(5_500));
         let restarted = Counted::read("datanode_chunk_received_bytes_total 7\n").since(&before);
         assert_eq!(restarted.received, 7.0);
         assert_eq!(restarted.writes.quantile(0.5), None);
@@ -302,13 +307,13 @@ mod tests {
     #[test]
     fn a_quantile_lies_between_the_bounds_around_it() {
         let times = Counted::read(PAGE).writes;
-        assert_eq!(times.quantile(0.25), Some(0.0005));
-        assert_eq!(times.quantile(0.5), Some(0.001));
-        assert_eq!(times.quantile(1.0), Some(0.01));
+        assert_eq!(micros(&times, 0.25), Some(500));
+        assert_eq!(micros(&times, 0.5), Some(1_000));
+        assert_eq!(micros(&times, 1.0), Some(10_000));
         let mut above = Times::default();
         above.add("0.1", 0.0);
         above.add("+Inf", 5.0);
-        assert_eq!(above.quantile(0.99), Some(0.1), "what is above all bounds is at least the last");
+        assert_eq!(micros(&above, 0.99), Some(100_000), "what is above all bounds is at least the last");
         assert_eq!(Times::default().quantile(0.5), None);
     }
 }
