@@ -23,8 +23,9 @@ impl Recon {
         let config = config(settings, &logs)?;
         super::runtime()?.block_on(async {
             let running: Running = start(config)?;
+            let ended = super::asked_to_end()?;
             tracing::info!(address = %running.address(), "Recon runs");
-            super::asked_to_end().await?;
+            ended.await;
             running.shutdown(DRAIN_MAX).await;
             Ok(ExitCode::SUCCESS)
         })
