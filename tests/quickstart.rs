@@ -9,6 +9,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use quick::{Ports, act, allotrope, page, sh_ok, start, stop};
 
@@ -77,6 +78,155 @@ fn a_datanode_that_lost_its_power_is_missed_by_no_reader_and_comes_back() {
     assert!(same(&back), "the file came back changed, from datanodes that were killed before");
     assert_eq!(stop(running), Some(0));
     assert!(act(&ports, &data, &["kill", "1"]).unwrap_err().contains("no quickstart runs on"));
+}
+
+/// `allotrope admin ARGS --json`, which must succeed.
+fn admin(ports: &Ports, args: &[&str]) -> serde_json::Value {
+    let output = allotrope(ports).arg("admin").args(args).arg("--json").output().unwrap();
+    assert!(output.status.success(), "admin {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// The uuid of the datanode that listens at `address`.
+fn uuid_of(ports: &Ports, address: &str) -> String {
+    let port: u64 = address.rsplit_once(':').unwrap().1.parse().unwrap();
+    let all = admin(ports, &["datanode", "list"]);
+    let found = all.as_array().unwrap().iter().find(|node| node["ports"]["STANDALONE"] == port);
+    found.unwrap()["uuid"].as_str().unwrap().to_owned()
+}
+
+/// Waits until every container that was written to has five good replicas, each another one, without those of `gone`; returns
+/// how long that took.
+fn until_whole_without(ports: &Ports, gone: &[&str], patience: Duration) -> Duration {
+    let began = Instant::now();
+    loop {
+        let all = admin(ports, &["container", "list"]);
+        let lacking = |container: &&serde_json::Value| {
+            let id = container["id"].to_string();
+            let info = admin(ports, &["container", "info", &id]);
+            let replicas = info["replicas"].as_array().unwrap();
+            let here = replicas.iter().filter(|replica| {
+                let good = replica["state"] == "CLOSED" || replica["state"] == "OPEN";
+                good && !gone.contains(&replica["datanode"].as_str().unwrap())
+            });
+            let mut indexes: Vec<u64> = here.map(|replica| replica["index"].as_u64().unwrap()).collect();
+            indexes.sort_unstable();
+            indexes.dedup();
+            !replicas.is_empty() && indexes.len() < 5
+        };
+        let lacking: Vec<_> = all.as_array().unwrap().iter().filter(lacking).collect();
+        if lacking.is_empty() {
+            return began.elapsed();
+        }
+        let report = admin(ports, &["container", "report"]);
+        assert!(began.elapsed() < patience, "still lacking: {lacking:?} {report}");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+/// Keys of several shapes: shorter than a cell, one stripe and a bit, the binary itself. Their names with their sources.
+fn put_files(ports: &Ports, dir: &Path) -> Vec<(String, PathBuf)> {
+    sh_ok(ports, &["volume", "create", "/vol1"]);
+    sh_ok(ports, &["bucket", "create", "/vol1/bucket1", "--layout", "OBJECT_STORE"]);
+    let mut files = vec![("binary".to_owned(), PathBuf::from(env!("CARGO_BIN_EXE_allotrope")))];
+    for len in [1usize, 70_001, (3 << 20) + 12_345] {
+        let path = dir.join(format!("file-{len}"));
+        let bytes: Vec<u8> = (0..len).map(|at| (at * 31 % 251) as u8).collect();
+        std::fs::write(&path, bytes).unwrap();
+        files.push((format!("file-{len}"), path));
+    }
+    for (name, path) in &files {
+        sh_ok(ports, &["key", "put", &format!("/vol1/bucket1/{name}"), path.to_str().unwrap()]);
+    }
+    files
+}
+
+fn assert_same(ports: &Ports, dir: &Path, files: &[(String, PathBuf)], when: &str) {
+    for (name, path) in files {
+        let back = dir.join("back");
+        let _ = std::fs::remove_file(&back);
+        sh_ok(ports, &["key", "get", &format!("/vol1/bucket1/{name}"), back.to_str().unwrap()]);
+        assert!(
+            std::fs::read(path).unwrap() == std::fs::read(&back).unwrap(),
+            "{name} came back changed, {when}"
+        );
+    }
+}
+
+#[test]
+fn a_lost_datanode_is_made_up_for_so_that_two_others_may_be_lost_as_well() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, ports) = (dir.path().join("data"), Ports::pick());
+    let _running = start(&ports, &data);
+    let files = put_files(&ports, dir.path());
+
+    let gone = act(&ports, &data, &["kill", "2"]).unwrap();
+    let gone = uuid_of(&ports, gone.split(['(', ')']).nth(1).unwrap());
+    let took = until_whole_without(&ports, &[&gone], Duration::from_secs(90));
+    println!("from the kill to full redundancy: {took:?}");
+    let report = admin(&ports, &["container", "report"]);
+    for ill in ["UNDER_REPLICATED", "MISSING", "UNHEALTHY"] {
+        assert_eq!(report["counts"][ill], 0, "{report}");
+    }
+    // rs-3-2 bears two losses, and the one before counts no more.
+    act(&ports, &data, &["kill", "4"]).unwrap();
+    act(&ports, &data, &["kill", "5"]).unwrap();
+    assert_same(&ports, dir.path(), &files, "with three of six datanodes lost, one after the other");
+}
+
+#[test]
+fn a_datanode_leaves_without_a_reader_noticing_and_one_in_maintenance_comes_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, ports) = (dir.path().join("data"), Ports::pick());
+    let _running = start(&ports, &data);
+    let files = put_files(&ports, dir.path());
+    let nodes = admin(&ports, &["datanode", "list"]);
+    let uuid = |at: usize| nodes[at]["uuid"].as_str().unwrap().to_owned();
+    // One that holds something.
+    let containers = admin(&ports, &["container", "list"]);
+    let holder = |container: &serde_json::Value| {
+        let info = admin(&ports, &["container", "info", &container["id"].to_string()]);
+        info["replicas"][0]["datanode"].as_str().map(str::to_owned)
+    };
+    let leaves = containers.as_array().unwrap().iter().find_map(holder).unwrap();
+
+    let forecast = admin(&ports, &["datanode", "decommission", &leaves, "--dry-run"]);
+    assert_eq!(forecast["refused"], serde_json::json!([]), "{forecast}");
+    assert_eq!(admin(&ports, &["datanode", "status"]), serde_json::json!([]), "nothing was done");
+    admin(&ports, &["datanode", "decommission", &leaves]);
+    let state = || admin(&ports, &["datanode", "status"])[0]["state"].as_str().unwrap().to_owned();
+    let began = Instant::now();
+    while state() != "DECOMMISSIONED" {
+        assert!(began.elapsed() < Duration::from_secs(90), "{}", admin(&ports, &["datanode", "status"]));
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    println!("decommissioned after {:?}", began.elapsed());
+    until_whole_without(&ports, &[&leaves], Duration::from_secs(1));
+    // Five are left, which rs-3-2 needs: nobody else may go, and it says why.
+    let other = (0..6).map(uuid).find(|uuid| *uuid != leaves).unwrap();
+    let refused = allotrope(&ports).args(["admin", "datanode", "decommission", &other]).output().unwrap();
+    let text = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && text.contains("Insufficient nodes"), "{text}");
+    // For a while one may: four of five bear a loss.
+    admin(&ports, &["datanode", "maintenance", &other, "--end", "1"]);
+    let began = Instant::now();
+    let in_maintenance = |status: &serde_json::Value| {
+        status
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|node| node["uuid"] == *other && node["state"] == "IN_MAINTENANCE")
+    };
+    while !in_maintenance(&admin(&ports, &["datanode", "status"])) {
+        assert!(began.elapsed() < Duration::from_secs(60), "{}", admin(&ports, &["datanode", "status"]));
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert_same(&ports, dir.path(), &files, "with one datanode decommissioned and one in maintenance");
+    admin(&ports, &["datanode", "recommission", &other, &leaves]);
+    assert_eq!(admin(&ports, &["datanode", "status"]), serde_json::json!([]));
+    assert_eq!(admin(&ports, &["replicationmanager", "stop"])["running"], false);
+    assert_eq!(admin(&ports, &["replicationmanager", "start"])["running"], true);
+    assert_same(&ports, dir.path(), &files, "with all back in service");
 }
 
 #[test]
