@@ -2,7 +2,8 @@
 //!
 //! Promise  bytes that come from the disk are verified before they go back. Where they do not verify the chunk is refused, and
 //!          the disk is left as it is: one bit that a read got wrong must not become what is stored.
-//! Errors   CHECKSUM_MISMATCH, as for a read; UNABLE_TO_FIND_CHUNK where the file ends too early.
+//! Errors   CHECKSUM_MISMATCH, as for a read; UNABLE_TO_FIND_CHUNK where the file ends too early. Either has the container
+//!          scanned, as a failed read has.
 //!
 //! Bytes that no stored checksum covers, because they were never put or have none, cannot be verified here. They no longer
 //! count as written by this process, so that a PutBlock that names them reads and verifies them first.
@@ -85,8 +86,16 @@ async fn windows(
     let first = (shared.start - chunk.offset) / window * window;
     let last = (shared.end - chunk.offset).div_ceil(window).saturating_mul(window).min(chunk.len);
     let at = chunk.offset + first;
-    let bytes = from_disk(file, &(at..chunk.offset + last)).await?;
-    sums.verify_part(first, &bytes).map_err(|e| read::mismatch(store, container, file, chunk, at, &e))?;
+    let read = from_disk(file, &(at..chunk.offset + last)).await;
+    let verified = read.and_then(|bytes| match sums.verify_part(first, &bytes) {
+        Ok(()) => Ok(bytes),
+        Err(e) => {
+            store.node().metrics.checksum_mismatch();
+            Err(read::mismatch(store, container, file, chunk, at, &e))
+        }
+    });
+    // These bytes were put: what a reader would be refused is looked at as if one had been.
+    let bytes = verified.inspect_err(|_| store.suspect(container))?;
     Ok(Some((at, bytes)))
 }
 

@@ -41,7 +41,7 @@ pub enum Kind {
     Metadata,
     /// Every sealed container's data, now and then.
     Data,
-    /// One container, since a read of it failed.
+    /// One container, since a read of it, or of what a write shares a page with, failed.
     OnDemand,
 }
 
@@ -60,7 +60,7 @@ impl Kind {
 }
 
 impl Store {
-    /// Has a container scanned soon: a read of it failed. One that is not sealed yet is first asked to be closed.
+    /// Has a container scanned soon: bytes of it that were put could not be read as they were. One that is not sealed yet is first asked to be closed.
     pub fn suspect(&self, container: &Container) {
         let (scans, config) = (self.scans(), &self.node().config.scan);
         let id = container.id();

@@ -205,6 +205,32 @@ fn an_open_container_with_a_damaged_block_is_closed_and_then_condemned() {
 }
 
 #[test]
+fn a_write_that_meets_damage_is_refused_and_has_the_container_closed_and_scanned() {
+    let world = world(13, |scan| scan.data_every = 1000 * HOUR);
+    world.put(9, 1, &bytes(1, LEN));
+    let (name, block) = (world.name(), id(9, 1));
+    // A chunk whose own bytes are wrong is its client's mistake: nothing here is damaged.
+    let good = bytes(2, 616);
+    let wrong = chunk(1, 16_384, &bytes(3, 616));
+    assert_eq!(
+        world.refused(write_chunk(&name, block, wrong, good.clone())),
+        DatanodeResult::ChecksumMismatch
+    );
+    world.sim().run_for(Duration::from_secs(1));
+    assert!(world.close_wanted().is_empty());
+    // Behind the chunk, in the page that it shares.
+    assert!(world.disk.flip_bit(paths(&world, 9).block(LocalId::new(1)), 18_000, 3));
+    let sharing = write_chunk(&name, block, chunk(1, 16_384, &good), good);
+    assert_eq!(world.refused(sharing), DatanodeResult::ChecksumMismatch);
+    world.sim().run_for(Duration::from_secs(1));
+    assert!(world.close_wanted().contains(&ContainerId::new(9)), "SCM is asked to close it");
+    world.expect(close_container(&name, 9));
+    world.sim().run_for(Duration::from_secs(120));
+    assert_eq!(state(&world, 9), ReplicaState::Unhealthy);
+    assert!(world.node().metrics.scanned_bytes(Kind::OnDemand) > 0);
+}
+
+#[test]
 fn a_scan_that_is_switched_off_reads_nothing() {
     let world = world(11, |scan| scan.enabled = false);
     world.sim().run_for(HOUR);
