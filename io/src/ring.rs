@@ -22,6 +22,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, Waker};
 
+/// Answers that are handed over before their tasks run: those ask for more, and the device has something to do while the next are
+/// handed over.
+const ANSWERS_AT_ONCE: usize = 8;
+
 /// The engine. Clones share the ring.
 #[derive(Clone)]
 pub(crate) struct RingEngine {
@@ -93,11 +97,21 @@ impl RingEngine {
         let weak = Rc::downgrade(&self.inner);
         drop(self);
         let mut wait = PollState::new();
+        let mut answers = 0;
         poll_fn(|cx| {
             let Some(inner) = weak.upgrade() else { return Poll::Ready(Ok(())) };
             inner.called.set(false);
             loop {
-                inner.turn()?;
+                if answers == 0 {
+                    answers = inner.ring.borrow_mut().answers();
+                }
+                answers -= inner.turn(answers.min(ANSWERS_AT_ONCE))?;
+                if answers > 0 {
+                    // Those who were answered go first. Only what was there is taken in this way: the rest of the shard waits.
+                    inner.called.set(true);
+                    cx.waker().wake_by_ref();
+                    break;
+                }
                 if inner.ring.borrow().in_flight() == 0 {
                     break;
                 }
@@ -122,26 +136,23 @@ impl Inner {
         }
     }
 
-    /// Submits what was pushed, takes the answers, starts what waited for room, until there is nothing more to do now.
-    fn turn(&self) -> io::Result<()> {
+    /// Submits what was pushed, takes up to `most` answers, starts what waited for room. How many answers there were.
+    fn turn(&self, most: usize) -> io::Result<usize> {
         let mut ring = self.ring.borrow_mut();
-        loop {
-            if ring.pending() > 0 {
-                ring.submit()?;
-            }
-            let reaped = ring.reap(|slot, op, moved| self.answer(slot, op, moved));
-            let mut backlog = self.backlog.borrow_mut();
-            let mut pushed = false;
-            while ring.has_room()
-                && let Some((op, slot)) = backlog.pop_front()
-            {
-                ring.push(op, slot);
-                pushed = true;
-            }
-            if !pushed && (reaped == 0 || ring.pending() == 0) {
-                return Ok(());
-            }
+        if ring.pending() > 0 {
+            ring.submit()?;
         }
+        let reaped = ring.reap(most, |slot, op, moved| self.answer(slot, op, moved));
+        let mut backlog = self.backlog.borrow_mut();
+        while ring.has_room()
+            && let Some((op, slot)) = backlog.pop_front()
+        {
+            ring.push(op, slot);
+        }
+        if ring.pending() > 0 {
+            ring.submit()?;
+        }
+        Ok(reaped)
     }
 
     fn answer(&self, slot: usize, op: RingOp, moved: io::Result<usize>) {

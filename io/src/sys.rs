@@ -192,11 +192,21 @@ impl Ring {
         Ok(())
     }
 
-    /// Hands over every answer that is there: tag, operation, bytes moved.
-    pub(crate) fn reap(&mut self, mut answer: impl FnMut(usize, RingOp, io::Result<usize>)) -> usize {
+    /// How many answers are there.
+    pub(crate) fn answers(&mut self) -> usize {
+        self.ring.completion().len()
+    }
+
+    /// Hands over the answers that are there, `most` at the most: tag, operation, bytes moved.
+    pub(crate) fn reap(
+        &mut self,
+        most: usize,
+        mut answer: impl FnMut(usize, RingOp, io::Result<usize>),
+    ) -> usize {
         let mut reaped = 0;
         loop {
-            let entry: Option<cqueue::Entry> = self.ring.completion().next();
+            let entry: Option<cqueue::Entry> =
+                if reaped < most { self.ring.completion().next() } else { None };
             let Some(entry) = entry else { return reaped };
             reaped += 1;
             if cqueue::notif(entry.flags()) {
@@ -245,7 +255,7 @@ impl Drop for Ring {
             let wait = types::Timespec::new().sec(1);
             let args = types::SubmitArgs::new().timespec(&wait);
             let _ = self.ring.submitter().submit_with_args(1, &args);
-            self.reap(|_, _, _| {});
+            self.reap(usize::MAX, |_, _, _| {});
         }
         if !self.ops.is_empty() {
             tracing::error!(
