@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -41,6 +41,12 @@ impl Server {
     /// The sink.
     pub(crate) fn sink() -> Server {
         Server::start(&["sink"])
+    }
+
+    /// The sink, whose reads are buffered preads of `files`.
+    pub(crate) fn preads(files: &[PathBuf]) -> Server {
+        let paths = files.iter().map(|path| path.to_str().unwrap());
+        Server::start(&[&["sink"], &paths.collect::<Vec<_>>()[..]].concat())
     }
 
     fn start(args: &[&str]) -> Server {

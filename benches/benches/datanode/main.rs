@@ -58,7 +58,7 @@ fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
     match args.first().map(String::as_str) {
         Some("serve") => return roles::serve(&args[1..]),
-        Some("sink") => return roles::sink(),
+        Some("sink") => return roles::sink(&args[1..]),
         _ => {}
     }
     let (flags, names): (Vec<_>, Vec<_>) =

@@ -21,12 +21,15 @@ use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::fs::File;
 use std::future::poll_fn;
 use std::io::Read;
 use std::net::SocketAddr;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::pin::Pin;
 use std::result::Result;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -97,20 +100,23 @@ pub(crate) fn serve(args: &[String]) {
     running.shutdown(Duration::from_secs(10));
 }
 
-/// The sink, until stdin ends.
-pub(crate) fn sink() {
+/// The sink, until stdin ends. With `files`, ReadChunk answers what a buffered pread of the file gives, unverified: the block
+/// of container `n` is the file numbered `n - 1`.
+pub(crate) fn sink(files: &[String]) {
+    let files: Arc<[File]> = files.iter().map(|path| File::open(path).unwrap()).collect();
     let shards = Shards::start(ShardsConfig::uring(SHARDS))
         .or_else(|_| Shards::start(ShardsConfig { back: Back::Portable, ..ShardsConfig::portable(SHARDS) }));
     let shards = shards.unwrap();
     let mut address = SocketAddr::from(([127, 0, 0, 1], 0));
     for n in 0..SHARDS {
+        let files = files.clone();
         let listening = shards.run_on(ShardId(n), "accept", move |shard| async move {
             let listener = if n == 0 { shard.listen(address) } else { shard.listen_along(address) }.unwrap();
             let bound = listener.local_addr();
             let task = shard.clone();
             drop(shard.spawn("accept", async move {
                 while let Ok(stream) = listener.accept().await {
-                    drop(task.spawn("connection", connection(task.clone(), stream)));
+                    drop(task.spawn("connection", connection(task.clone(), stream, files.clone())));
                 }
             }));
             bound
@@ -124,11 +130,14 @@ pub(crate) fn sink() {
 }
 
 /// HTTP/2 with the datanode's own limits.
-async fn connection(shard: Shard, stream: TcpStream) {
-    let service = service_fn(|request: hyper::Request<Incoming>| async move {
-        let mut response = hyper::Response::new(answer(request.into_body()).await);
-        response.headers_mut().insert("content-type", HeaderValue::from_static("application/grpc"));
-        Ok::<_, Infallible>(response)
+async fn connection(shard: Shard, stream: TcpStream, files: Arc<[File]>) {
+    let service = service_fn(|request: hyper::Request<Incoming>| {
+        let files = files.clone();
+        async move {
+            let mut response = hyper::Response::new(answer(request.into_body(), &files).await);
+            response.headers_mut().insert("content-type", HeaderValue::from_static("application/grpc"));
+            Ok::<_, Infallible>(response)
+        }
     });
     let served = http2::Builder::new(shard.clone())
         .timer(ShardTimer::new(&shard))
@@ -141,7 +150,7 @@ async fn connection(shard: Shard, stream: TcpStream) {
     drop(served.await);
 }
 
-async fn answer(mut body: Incoming) -> Frames {
+async fn answer(mut body: Incoming, files: &[File]) -> Frames {
     let mut messages = GrpcMessages::new(32 << 20);
     while let Some(Ok(frame)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
         if let Ok(data) = frame.into_data() {
@@ -150,10 +159,13 @@ async fn answer(mut body: Incoming) -> Frames {
     }
     let request = messages.next_message().unwrap().expect("a request");
     let request = split::<ContainerCommandRequestProto>(request, SplitLimits::default()).unwrap();
-    Frames::of(carry_out(request))
+    Frames::of(carry_out(request, files))
 }
 
-fn carry_out(request: Bulky<ContainerCommandRequestProto>) -> Bulky<ContainerCommandResponseProto> {
+fn carry_out(
+    request: Bulky<ContainerCommandRequestProto>,
+    files: &[File],
+) -> Bulky<ContainerCommandResponseProto> {
     let mut message =
         ContainerCommandResponseProto { cmd_type: request.message.cmd_type, result: 1, ..Default::default() };
     let mut bulk = Vec::new();
@@ -171,7 +183,15 @@ fn carry_out(request: Bulky<ContainerCommandRequestProto>) -> Bulky<ContainerCom
     }
     if let Some(read) = request.message.read_chunk {
         static ZEROS: [u8; 1 << 20] = [0; 1 << 20];
-        bulk.push(Rope::from(Bytes::from_static(&ZEROS).slice(..read.chunk_data.len as usize)));
+        let len = read.chunk_data.len as usize;
+        bulk.push(Rope::from(match files.get(read.block_id.container_id as usize - 1) {
+            None => Bytes::from_static(&ZEROS).slice(..len),
+            Some(file) => {
+                let mut bytes = vec![0; len];
+                file.read_exact_at(&mut bytes, read.chunk_data.offset).unwrap();
+                bytes.into()
+            }
+        }));
         let response_data = Some(ResponseData::DataBuffers(DataBuffers { buffers: vec![Bytes::new()] }));
         let (block_id, chunk_data) = (read.block_id, read.chunk_data);
         message.read_chunk = Some(ReadChunkResponseProto { block_id, chunk_data, response_data });
