@@ -30,7 +30,7 @@ mod weave;
 pub use grpc_message::{GrpcMessages, grpc_message};
 pub use places::{BulkMessage, Inside, Place};
 pub use ratis_command::{command_of_content, content_of_command, response_of_content};
-pub use split::{SplitLimits, split};
+pub use split::{SplitLimits, split, split_request};
 pub use weave::weave;
 
 #[cfg(test)]

@@ -25,6 +25,8 @@ pub enum Inside {
     Bulk,
     /// Bulk bytes, any number of times.
     Repeated,
+    /// Messages, any number of times, each set apart as it was encoded: nothing of them stays in the message.
+    Apart,
     /// A message with bulk bytes further down.
     Message(&'static str, &'static [Place]),
     /// A proto3 message with one bulk field: empty, that field is not written at all, and the weaver adds it.
@@ -53,20 +55,42 @@ const READ_CHUNK_RESPONSE: &[Place] = &[
     },
 ];
 
+const WRITE_CHUNK_REQUEST: Place = Place {
+    number: 17,
+    name: "writeChunk",
+    inside: Inside::Message("WriteChunkRequestProto", &[bulk(3, "data")]),
+};
+
+const PUT_SMALL_FILE_REQUEST: Place = Place {
+    number: 20,
+    name: "putSmallFile",
+    inside: Inside::Message("PutSmallFileRequestProto", &[bulk(3, "data")]),
+};
+
+/// The way to the chunks of a PutBlock's list.
+const PUT_BLOCK_REQUEST: Place = Place {
+    number: 12,
+    name: "putBlock",
+    inside: Inside::Message(
+        "PutBlockRequestProto",
+        &[Place {
+            number: 1,
+            name: "blockData",
+            inside: Inside::Message(
+                "BlockData",
+                &[Place { number: 4, name: "chunks", inside: Inside::Apart }],
+            ),
+        }],
+    ),
+};
+
 impl BulkMessage for ContainerCommandRequestProto {
-    const PLACES: &'static [Place] = &[
-        Place {
-            number: 17,
-            name: "writeChunk",
-            inside: Inside::Message("WriteChunkRequestProto", &[bulk(3, "data")]),
-        },
-        Place {
-            number: 20,
-            name: "putSmallFile",
-            inside: Inside::Message("PutSmallFileRequestProto", &[bulk(3, "data")]),
-        },
-    ];
+    const PLACES: &'static [Place] = &[WRITE_CHUNK_REQUEST, PUT_SMALL_FILE_REQUEST];
 }
+
+/// As `PLACES`, and the chunks of a PutBlock's list.
+pub(super) const REQUEST_AND_LIST: &[Place] =
+    &[WRITE_CHUNK_REQUEST, PUT_SMALL_FILE_REQUEST, PUT_BLOCK_REQUEST];
 
 impl BulkMessage for ContainerCommandResponseProto {
     const PLACES: &'static [Place] = &[

@@ -2,7 +2,9 @@
 
 use bytes::{Buf, BufMut, BytesMut};
 
+use super::places::REQUEST_AND_LIST;
 use super::{BulkMessage, Bulky, Inside, Place};
+use crate::container::{ContainerCommandRequestProto, Type};
 use crate::varint::{put_varint, varint};
 use crate::{Checked, Rope, WireError, decode};
 
@@ -29,10 +31,41 @@ impl Default for SplitLimits {
 ///
 /// # Errors
 /// [`WireError`] if the bytes are not that message, lack a required field, or exceed `limits`.
-pub fn split<M: BulkMessage>(mut frames: Rope, limits: SplitLimits) -> Result<Bulky<M>, WireError> {
+pub fn split<M: BulkMessage>(frames: Rope, limits: SplitLimits) -> Result<Bulky<M>, WireError> {
+    split_at(frames, limits, M::PLACES)
+}
+
+/// As [`split`], and the list of a PutBlock, which grows with its block, is not decoded: its chunks are not in the message;
+/// each is a rope of `bulk`, as it was encoded, and may be held against what the last list had in its place. A list of more
+/// chunks than `limits` allow bulk fields is decoded.
+///
+/// # Errors
+/// As [`split`]. What is set apart has not been looked at.
+pub fn split_request(
+    frames: Rope,
+    limits: SplitLimits,
+) -> Result<Bulky<ContainerCommandRequestProto>, WireError> {
+    let bulky = split_at::<ContainerCommandRequestProto>(frames.clone(), limits, REQUEST_AND_LIST);
+    match bulky {
+        Ok(bulky) if is_plain(&bulky.message) => Ok(bulky),
+        _ => split(frames, limits),
+    }
+}
+
+/// Whether what is set apart can only be the one thing: the list of a PutBlock, or the data of another command.
+fn is_plain(message: &ContainerCommandRequestProto) -> bool {
+    let has_data = message.write_chunk.is_some() || message.put_small_file.is_some();
+    message.put_block.is_none() || (message.cmd_type == i32::from(Type::PutBlock) && !has_data)
+}
+
+fn split_at<M: Checked>(
+    mut frames: Rope,
+    limits: SplitLimits,
+    places: &'static [Place],
+) -> Result<Bulky<M>, WireError> {
     let mut splitter = Splitter { limits, copied: 0, bulk: Vec::new() };
     let mut head = BytesMut::with_capacity(frames.len().min(1024));
-    splitter.level(&mut frames, M::RULES.name, M::PLACES, &mut head)?;
+    splitter.level(&mut frames, M::RULES.name, places, &mut head)?;
     Ok(Bulky { message: decode(head.freeze())?, bulk: splitter.bulk })
 }
 
@@ -59,10 +92,10 @@ impl Splitter {
             let garbled = |rope: &Rope, why| WireError::Garbled { message, at: whole - rope.len(), why };
             let tag = varint(rope).ok_or_else(|| garbled(rope, "a field's tag is no varint"))?;
             self.copied(20, message)?;
-            put_varint(tag, head);
             let (number, wire_type) = (tag >> 3, tag & 7);
             let fixed_len = match wire_type {
                 0 => {
+                    put_varint(tag, head);
                     let number = varint(rope).ok_or_else(|| garbled(rope, "a number is no varint"))?;
                     put_varint(number, head);
                     continue;
@@ -77,6 +110,7 @@ impl Splitter {
             };
             if let Some(len) = fixed_len {
                 let value = rope.split_to(len).ok_or_else(|| garbled(rope, "a fixed number is cut off"))?;
+                put_varint(tag, head);
                 head.put(value);
                 continue;
             }
@@ -88,13 +122,19 @@ impl Splitter {
             let place = places.iter().enumerate().find(|(_, place)| u64::from(place.number) == number);
             let Some((index, place)) = place else {
                 self.copied(value.len(), message)?;
+                put_varint(tag, head);
                 put_varint(len, head);
                 head.put(value);
                 continue;
             };
+            if matches!(place.inside, Inside::Apart) {
+                self.set_apart(value, message, place)?;
+                continue;
+            }
+            put_varint(tag, head);
             let twice = seen & (1 << index) != 0;
             seen |= 1 << index;
-            if twice && !matches!(place.inside, Inside::Repeated) {
+            if twice && !matches!(place.inside, Inside::Repeated | Inside::Apart) {
                 let why = "is there twice".to_owned();
                 return Err(WireError::Invalid { message, field: place.name, why });
             }
@@ -112,14 +152,11 @@ impl Splitter {
     ) -> Result<(), WireError> {
         let (name, places) = match &place.inside {
             Inside::Bulk | Inside::Repeated => {
-                if self.bulk.len() == self.limits.bulk_fields_max {
-                    let why = format!("is there more than {} times", self.limits.bulk_fields_max);
-                    return Err(WireError::Invalid { message, field: place.name, why });
-                }
-                self.bulk.push(value);
+                self.set_apart(value, message, place)?;
                 put_varint(0, head);
                 return Ok(());
             }
+            Inside::Apart => return self.set_apart(value, message, place),
             Inside::Message(name, places) => (name, *places),
             Inside::Proto3(name, place) => (name, std::slice::from_ref(*place)),
         };
@@ -127,6 +164,21 @@ impl Splitter {
         self.level(&mut value, name, places, &mut inner)?;
         put_varint(inner.len() as u64, head);
         head.put(inner);
+        Ok(())
+    }
+
+    /// One more rope.
+    fn set_apart(
+        &mut self,
+        value: Rope,
+        message: &'static str,
+        place: &'static Place,
+    ) -> Result<(), WireError> {
+        if self.bulk.len() == self.limits.bulk_fields_max {
+            let why = format!("is there more than {} times", self.limits.bulk_fields_max);
+            return Err(WireError::Invalid { message, field: place.name, why });
+        }
+        self.bulk.push(value);
         Ok(())
     }
 

@@ -8,9 +8,10 @@ use prost::Message;
 
 use super::*;
 use crate::container::{
-    ContainerCommandRequestProto, ContainerCommandResponseProto, CopyContainerResponseProto, DataBuffers,
-    DatanodeBlockId, PutSmallFileRequestProto, ReadChunkResponseProto, SendContainerRequest, Type,
-    WriteChunkRequestProto, read_chunk_response_proto::ResponseData,
+    BlockData, ChunkInfo, ContainerCommandRequestProto, ContainerCommandResponseProto,
+    CopyContainerResponseProto, DataBuffers, DatanodeBlockId, PutBlockRequestProto, PutSmallFileRequestProto,
+    ReadChunkResponseProto, SendContainerRequest, Type, WriteChunkRequestProto,
+    read_chunk_response_proto::ResponseData,
 };
 use crate::ratis::{ClientMessageEntryProto, RaftClientRequestProto, RaftRpcRequestProto};
 use crate::{Rope, WireError, decode};
@@ -249,4 +250,53 @@ proptest! {
         tried::<RaftClientRequestProto>(frames.clone());
         let _ = command_of_content(frames, SplitLimits::default());
     }
+}
+
+fn put_block(chunks: usize) -> ContainerCommandRequestProto {
+    let chunk =
+        |n: usize| ChunkInfo { chunk_name: format!("c{n}"), offset: n as u64, len: 1, ..Default::default() };
+    ContainerCommandRequestProto {
+        cmd_type: Type::PutBlock as i32,
+        container_id: 7,
+        datanode_uuid: "d".into(),
+        put_block: Some(PutBlockRequestProto {
+            block_data: BlockData {
+                chunks: (0..chunks).map(chunk).collect(),
+                size: Some(3),
+                ..Default::default()
+            },
+            eof: Some(false),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
+
+#[test]
+fn the_list_of_a_put_block_comes_apart_as_it_was_encoded() {
+    let message = put_block(300);
+    for len in [1, 7, 100_000] {
+        let split = split_request(frames(&message.encode_to_vec(), len), SplitLimits::default()).unwrap();
+        let list = &message.put_block.as_ref().unwrap().block_data.chunks;
+        let decoded: Vec<ChunkInfo> = split.bulk.into_iter().map(|one| decode(one.join()).unwrap()).collect();
+        assert_eq!(&decoded, list);
+        let mut without = message.clone();
+        without.put_block.as_mut().unwrap().block_data.chunks.clear();
+        assert_eq!(split.message, without);
+    }
+}
+
+#[test]
+fn a_list_that_cannot_come_apart_is_decoded() {
+    let limits = SplitLimits { bulk_fields_max: 10, ..Default::default() };
+    let long = put_block(11);
+    assert_eq!(split_request(frames(&long.encode_to_vec(), 99), limits).unwrap(), Bulky::from(long));
+    // A message that says it is something else.
+    let mut other = put_block(2);
+    other.write_chunk = write_chunk().write_chunk;
+    let split = split_request(frames(&other.encode_to_vec(), 99), SplitLimits::default()).unwrap();
+    assert_eq!((split.message, split.bulk), (other, vec![Rope::new()]));
+    let write = write_chunk();
+    let split = split_request(frames(&write.encode_to_vec(), 99), SplitLimits::default()).unwrap();
+    assert_eq!((split.message, split.bulk), (write, vec![Rope::new()]));
 }
