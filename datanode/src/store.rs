@@ -4,6 +4,7 @@
 //!         shards of the datanode share.
 //! Errors  an inbox that is full answers `Busy` at once.
 
+use crate::block::Heat;
 use crate::block::files::OpenFiles;
 use crate::commands::{self, CommandError, Request, Response};
 use crate::container::delete_blocks::{self, Pending, Transaction};
@@ -132,6 +133,7 @@ pub struct Store {
     turn: Cell<u64>,
     blocks: RefCell<BlockCache>,
     pub(crate) files: RefCell<OpenFiles>,
+    pub(crate) heat: RefCell<Heat>,
     pub(crate) damage_said: Seldom,
     /// Half of the shard's buffers, in pages: what reads may hold, so that readers never keep writers from theirs.
     reading: Arc<Semaphore>,
@@ -168,6 +170,7 @@ impl Store {
             turn: Cell::new(0),
             blocks: RefCell::default(),
             files: RefCell::default(),
+            heat: RefCell::default(),
             pending: RefCell::default(),
             scans: Scans::default(),
             damage_said: Seldom::default(),
@@ -247,7 +250,9 @@ impl Store {
     async fn command(self: &Rc<Store>, request: Request) -> Response {
         let bytes = |bulk: &[allotrope_proto::Rope]| bulk.iter().map(|rope| rope.len()).sum::<usize>();
         let named = ContainerId::try_from(request.message.container_id).ok();
-        let (kind, received) = (request.message.cmd_type, bytes(&request.bulk));
+        let kind = request.message.cmd_type;
+        // What comes apart from a PutBlock is its list.
+        let received = if kind == i32::from(Type::PutBlock) { 0 } else { bytes(&request.bulk) };
         let began = self.shard.clock().now();
         let response = commands::carry_out(self, request).await;
         let took = self.shard.clock().now().since(began);

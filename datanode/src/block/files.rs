@@ -15,48 +15,64 @@ use std::collections::BTreeMap;
 /// Files that one shard's reads hold open.
 pub const FILES_MAX: usize = 256;
 
+/// How a block's file is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Way {
+    /// Through the page cache.
+    Cached,
+    /// Past it.
+    Direct,
+}
+
+/// A block's file and how it is read.
+type Key = (ContainerId, LocalId, Way);
+
 /// Open files by block, and the order in which they were used.
 #[derive(Default)]
 pub struct OpenFiles {
-    files: BTreeMap<(ContainerId, LocalId), (File, u64)>,
-    used: BTreeMap<u64, (ContainerId, LocalId)>,
+    files: BTreeMap<Key, (File, u64)>,
+    used: BTreeMap<u64, Key>,
     uses: u64,
 }
 
 impl OpenFiles {
     /// The block's file, if it is open.
-    pub fn get(&mut self, block: (ContainerId, LocalId)) -> Option<File> {
-        let (file, used) = self.files.get_mut(&block)?;
+    fn get(&mut self, key: Key) -> Option<File> {
+        let (file, used) = self.files.get_mut(&key)?;
         self.used.remove(used);
         self.uses += 1;
         *used = self.uses;
-        self.used.insert(self.uses, block);
+        self.used.insert(self.uses, key);
         Some(file.clone())
     }
 
     /// Keeps the block's file open.
-    pub fn keep(&mut self, block: (ContainerId, LocalId), file: File) {
-        self.close(block);
+    fn keep(&mut self, key: Key, file: File) {
+        self.drop_one(key);
         if self.files.len() >= FILES_MAX
             && let Some((_, oldest)) = self.used.pop_first()
         {
             self.files.remove(&oldest);
         }
         self.uses += 1;
-        self.files.insert(block, (file, self.uses));
-        self.used.insert(self.uses, block);
+        self.files.insert(key, (file, self.uses));
+        self.used.insert(self.uses, key);
     }
 
     /// Closes the block's file, once those who read it now are done.
-    pub fn close(&mut self, block: (ContainerId, LocalId)) {
-        if let Some((_, used)) = self.files.remove(&block) {
-            self.used.remove(&used);
-        }
+    fn close(&mut self, (container, local): (ContainerId, LocalId)) {
+        [Way::Cached, Way::Direct].into_iter().for_each(|way| self.drop_one((container, local, way)));
     }
 
     /// Closes the files of a container's blocks.
-    pub fn close_all(&mut self, container: ContainerId) {
-        self.files.retain(|block, (_, used)| block.0 != container || self.used.remove(used).is_none());
+    fn close_all(&mut self, container: ContainerId) {
+        self.files.retain(|key, (_, used)| key.0 != container || self.used.remove(used).is_none());
+    }
+
+    fn drop_one(&mut self, key: Key) {
+        if let Some((_, used)) = self.files.remove(&key) {
+            self.used.remove(&used);
+        }
     }
 }
 
@@ -66,17 +82,22 @@ impl Store {
         &self,
         container: &Container,
         local: LocalId,
+        way: Way,
     ) -> Result<File, CommandError> {
-        let block = (container.id(), local);
-        if let Some(file) = self.files.borrow_mut().get(block) {
+        let key = (container.id(), local, way);
+        if let Some(file) = self.files.borrow_mut().get(key) {
             return Ok(file);
         }
         let path = container.paths().block(local);
-        match self.disk().open(&path, OpenHow::read()).await {
+        let how = match way {
+            Way::Cached => OpenHow::read(),
+            Way::Direct => OpenHow::read().direct(),
+        };
+        match self.disk().open(&path, how).await {
             Ok(file) => {
                 // The container may have gone away meanwhile.
-                if self.find(block.0).is_some_and(|found| std::ptr::eq(&raw const *found, container)) {
-                    self.files.borrow_mut().keep(block, file.clone());
+                if self.find(key.0).is_some_and(|found| std::ptr::eq(&raw const *found, container)) {
+                    self.files.borrow_mut().keep(key, file.clone());
                 }
                 Ok(file)
             }

@@ -5,12 +5,16 @@
 mod around;
 pub mod checksums;
 pub mod files;
+mod heat;
+mod listing;
 pub mod put;
 pub mod ranges;
 pub mod read;
 pub mod records;
 pub mod write;
 
+pub(crate) use crate::block::heat::Heat;
+use crate::block::listing::Listing;
 use crate::block::put::Stored;
 use crate::block::ranges::Ranges;
 use allotrope_io::File;
@@ -40,6 +44,8 @@ pub struct Tail {
     pub stored: Option<Stored>,
     /// The block's file, once it was opened.
     pub file: Option<File>,
+    /// The stored list as its client encoded it, as far as that is known.
+    pub listing: Listing,
     /// Where the next chunk goes: the end of all that was written, in bytes. After a restart it is the committed end.
     pub end: u64,
     /// Bytes this process wrote and verified.

@@ -80,12 +80,12 @@ pub struct ListChange {
 }
 
 impl ListChange {
-    /// What makes `from` become `to`.
-    pub fn between(from: Option<&BlockData>, mut to: BlockData) -> ListChange {
-        let from = from.map_or(&[][..], |block| &block.chunks);
-        let kept = from.iter().zip(&to.chunks).take_while(|(old, new)| old == new).count();
-        to.chunks.drain(..kept);
-        ListChange { kept, added: to }
+    /// What makes `from` become `to`, whose first `same` chunks are those of `from` and left out.
+    pub fn between(from: Option<&BlockData>, same: usize, mut to: BlockData) -> ListChange {
+        let from = from.map_or(&[][..], |block| &block.chunks[same..]);
+        let more = from.iter().zip(&to.chunks).take_while(|(old, new)| old == new).count();
+        to.chunks.drain(..more);
+        ListChange { kept: same + more, added: to }
     }
 
     /// Whether `block` is the same afterwards.
@@ -139,14 +139,21 @@ pub struct Put {
     pub unproven: Vec<ChunkInfo>,
 }
 
-/// Decides what `request` does, where `stored` is stored and the container has seen `container_bcsid`.
+/// Whether the list of `data` adds to the stored one.
+pub fn is_incremental(data: &BlockData) -> bool {
+    data.metadata.iter().any(|pair| pair.key == INCREMENTAL)
+}
+
+/// Decides what `request` does, where `stored` is stored and the container has seen `container_bcsid`. The first `same` chunks
+/// of a whole list are those of the stored one and left out of the request.
 pub fn decide(
     request: PutBlockRequestProto,
+    same: usize,
     stored: &Stored,
     container_bcsid: u64,
 ) -> Result<Decision, CommandError> {
     let mut data = request.block_data;
-    let length = checked_length(&data)?;
+    let length = checked_length(&data, length_of_first(same, stored))?;
     let bcsid = data.block_id.block_commit_sequence_id();
     if bcsid != 0 && bcsid <= container_bcsid {
         return Ok(Decision::AlreadyThere);
@@ -161,10 +168,9 @@ pub fn decide(
     }
     data.size = Some(length);
     let is_new = stored.block.is_none();
-    let incremental = data.metadata.iter().any(|pair| pair.key == INCREMENTAL);
-    if !incremental {
+    if !is_incremental(&data) {
         let last = if stored.last.is_some() { LastChunk::Remove } else { LastChunk::Keep };
-        let list = ListChange::between(stored.block.as_deref(), data);
+        let list = ListChange::between(stored.block.as_deref(), same, data);
         let (unproven, list) = (unproven(&list.added.chunks, stored), Some(list));
         return Ok(Decision::Apply(Box::new(Put { list, last, is_new, unproven })));
     }
@@ -202,7 +208,7 @@ pub fn decide(
         block.chunks.push(chunk);
     }
     let before = sum(there).and_then(|sum| i64::try_from(sum).ok());
-    let size = before.zip(checked_length(&block).ok()).and_then(|(before, more)| before.checked_add(more));
+    let size = before.zip(checked_length(&block, 0).ok()).and_then(|(before, more)| before.checked_add(more));
     block.size = Some(size.ok_or_else(too_long)?);
     let last = match partial {
         Some(chunk) if chunk.offset == end => {
@@ -230,8 +236,15 @@ fn unproven(chunks: &[ChunkInfo], stored: &Stored) -> Vec<ChunkInfo> {
     chunks.iter().filter(unknown).cloned().collect()
 }
 
-/// The sum of the chunks' lengths, if it and every chunk's end can be.
-fn checked_length(data: &BlockData) -> Result<i64, CommandError> {
+/// Bytes of the first `count` stored chunks.
+pub fn length_of_first(count: usize, stored: &Stored) -> u64 {
+    let chunks = stored.block.as_ref().map_or(&[][..], |block| &block.chunks);
+    // Their sum was checked when they were stored.
+    chunks.iter().take(count).map(|chunk| chunk.len).fold(0, u64::saturating_add)
+}
+
+/// The sum of the chunks' lengths, and `before` of those in front of them, if it and every chunk's end can be.
+fn checked_length(data: &BlockData, before: u64) -> Result<i64, CommandError> {
     for chunk in &data.chunks {
         if chunk.offset.checked_add(chunk.len).is_none_or(|end| end > i64::MAX as u64) {
             let why = format!(
@@ -241,8 +254,8 @@ fn checked_length(data: &BlockData) -> Result<i64, CommandError> {
             return Err(CommandError::new(MalformedRequest, why));
         }
     }
-    let length = sum(&data.chunks).and_then(|length| i64::try_from(length).ok());
-    let length = length.ok_or_else(too_long)?;
+    let length = sum(&data.chunks).and_then(|length| length.checked_add(before));
+    let length = length.and_then(|length| i64::try_from(length).ok()).ok_or_else(too_long)?;
     match data.size {
         Some(size) if size != length => {
             let why = format!("the block's size is said to be {size}, its chunks have {length} bytes");
@@ -291,7 +304,7 @@ mod tests {
     }
 
     fn applied(request: &PutBlockRequestProto, stored: &Stored) -> (Put, Stored) {
-        match decide(request.clone(), stored, 0).unwrap() {
+        match decide(request.clone(), 0, stored, 0).unwrap() {
             Decision::Apply(put) => {
                 let mut after = stored.clone();
                 after.apply(*put.clone(), Records::default());
@@ -325,8 +338,8 @@ mod tests {
     #[test]
     fn a_bcsid_that_the_container_has_seen_does_nothing() {
         let request = put(vec![chunk(0, 10)], &[], 5, None);
-        assert_eq!(decide(request.clone(), &Stored::default(), 5).unwrap(), Decision::AlreadyThere);
-        assert!(matches!(decide(request.clone(), &Stored::default(), 4).unwrap(), Decision::Apply(_)));
+        assert_eq!(decide(request.clone(), 0, &Stored::default(), 5).unwrap(), Decision::AlreadyThere);
+        assert!(matches!(decide(request.clone(), 0, &Stored::default(), 4).unwrap(), Decision::Apply(_)));
     }
 
     #[test]
@@ -371,7 +384,7 @@ mod tests {
         let mut sized = put(vec![chunk(0, 3)], &[], 0, None);
         sized.block_data.size = Some(4);
         for request in [gap, long, beyond, sized] {
-            assert_eq!(decide(request, &Stored::default(), 0).unwrap_err().result, MalformedRequest);
+            assert_eq!(decide(request, 0, &Stored::default(), 0).unwrap_err().result, MalformedRequest);
         }
     }
 }

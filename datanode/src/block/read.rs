@@ -5,10 +5,12 @@
 //!         no file is.
 
 use super::checksums;
+use super::files::Way;
 use crate::commands::CommandError;
 use crate::container::Container;
+use crate::metadata::Durability;
 use crate::store::Store;
-use allotrope_io::{AlignedBuf, DiskError, File};
+use allotrope_io::{AlignedBuf, DiskError, File, PAGE};
 use allotrope_proto::Rope;
 use allotrope_proto::checksum::ChecksumError;
 use allotrope_proto::container::{BlockData, ChunkInfo};
@@ -47,7 +49,6 @@ pub async fn read(
         let why = format!("readers hold all the buffers they may; none came free in {BUFFER_WAIT:?}");
         return Err(CommandError::new(IoException, why));
     };
-    let file = store.block_file(container, local).await?;
     let mut at = offset;
     while at < end {
         let chunk = block.chunks.iter().find(|chunk| chunk.offset <= at && at < chunk.offset + chunk.len);
@@ -56,7 +57,7 @@ pub async fn read(
             CommandError::new(UnableToFindChunk, why)
         })?;
         let to = end.min(chunk.offset + chunk.len);
-        match read_chunk(store, container, &file, chunk, (at, to), &mut room).await {
+        match read_chunk(store, container, local, chunk, (at, to), &mut room).await {
             Ok(part) => rope.append(part),
             Err(e) => {
                 // What is under the name may be another file by now, or none.
@@ -74,7 +75,7 @@ pub async fn read(
 async fn read_chunk(
     store: &Rc<Store>,
     container: &Container,
-    file: &File,
+    local: LocalId,
     chunk: &ChunkInfo,
     (from, to): (u64, u64),
     room: &mut OwnedSemaphorePermit,
@@ -93,6 +94,7 @@ async fn read_chunk(
     while at < last {
         let len = piece.min(last - at) as usize;
         let file_at = chunk.offset + at;
+        let file = &store.block_file(container, local, way(store, container, local, file_at, len)).await?;
         let buf = read_piece(store, file, file_at, len).await?;
         if window != 0
             && let Err(e) = sums.verify_part(at, &buf)
@@ -108,8 +110,18 @@ async fn read_chunk(
     Ok(rope)
 }
 
+/// Whether a piece is read through the page cache. Where writes are left to it, it holds what is newest.
+fn way(store: &Store, container: &Container, local: LocalId, at: u64, len: usize) -> Way {
+    match store.durability() {
+        Durability::Disk => store.heat.borrow_mut().way(container.id(), local, at, len as u64),
+        Durability::PageCache => Way::Cached,
+    }
+}
+
 async fn read_piece(store: &Rc<Store>, file: &File, at: u64, len: usize) -> Result<AlignedBuf, CommandError> {
-    let buf = store.take_buffer(len, BUFFER_WAIT).await?;
+    // Past the page cache whole pages are read.
+    let head = if file.is_direct() { (at % PAGE as u64) as usize } else { 0 };
+    let buf = store.take_buffer(head + len, BUFFER_WAIT).await?;
     let (buf, read) = file.read_exact_at(buf, at, len).await;
     read.map_err(|e| failed(file, at + len as u64, e))?;
     Ok(buf)

@@ -248,7 +248,7 @@ mod tests {
     }
 
     fn put(store: &MemoryMetadata, stored: &Stored, to: BlockData) -> Stored {
-        let change = ListChange::between(stored.block.as_deref(), to);
+        let change = ListChange::between(stored.block.as_deref(), 0, to);
         let mut batch = Batch::new();
         let records = add(&mut batch, C, L, stored, &change);
         wait(store.commit(batch, Durability::Disk)).unwrap();

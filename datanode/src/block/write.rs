@@ -6,7 +6,9 @@
 //! The caller holds the container's gate.
 
 use super::around::around;
-use super::put::{Decision, LastChunk, Put, Stored, decide};
+use super::files::Way;
+use super::listing::Listing;
+use super::put::{Decision, LastChunk, Put, Stored, decide, is_incremental, length_of_first};
 use super::records::{self, Records};
 use super::{OpenBlock, Tail, checksums, read};
 use crate::commands::CommandError;
@@ -14,7 +16,7 @@ use crate::container::Container;
 use crate::format::keys;
 use crate::metadata::{Batch, Durability, Family, MetadataError};
 use crate::store::Store;
-use allotrope_io::{AlignedBuf, Around, DiskError, OpenHow, PAGE};
+use allotrope_io::{AlignedBuf, Around, DiskError, File, OpenHow, PAGE};
 use allotrope_proto::Rope;
 use allotrope_proto::container::{BlockData, ChunkInfo, PutBlockRequestProto};
 use allotrope_types::DatanodeResult::{
@@ -27,6 +29,8 @@ use std::time::Duration;
 
 /// The longest piece that is copied, checksummed and written at once, in bytes.
 const PIECE: usize = 4 << 20;
+/// The shortest chunk that goes past the page cache although nothing has to be stable, in bytes.
+const DIRECT_MIN: u64 = 64 << 10;
 /// Longest wait for a buffer: a client whose write fails leaves this datanode, so load alone should not fail one.
 const BUFFER_WAIT: Duration = Duration::from_secs(20);
 /// SCM is asked to close a container that is this full, in tenths.
@@ -84,34 +88,13 @@ pub async fn write_chunk(
         );
         return Err(CommandError::new(ChunkFileInconsistency, why));
     }
-    let file = open_file(store, container, local, &mut tail).await?;
-    let mut around = around(store, container, &file, &mut tail, chunk.offset..end).await?;
+    let file = open_file(store, container, local, &mut tail, chunk.len).await?;
+    let around = around(store, container, &file, &mut tail, chunk.offset..end).await?;
     tail.dirty = true;
-    let mut rest = data;
-    let mut at = chunk.offset;
-    while !rest.is_empty() {
-        let len = rest.len().min(piece_at(at));
-        let piece = rest.split_to(len).expect("a piece is no longer than what is left");
-        let buf = match first.take() {
-            Some(buf) => buf,
-            None => {
-                let mut buf = placed_buffer(store, at, len).await?;
-                piece.copy_to(&mut buf);
-                buf
-            }
-        };
-        // Pieces meet where pages do: only the first and the last share one with others.
-        let beside = Around {
-            before: std::mem::take(&mut around.before),
-            after: if rest.is_empty() { std::mem::take(&mut around.after) } else { Vec::new() },
-        };
-        let (_, written) = file.write_around(buf, at, beside).await;
-        if let Err(e) = written {
-            // An overwrite may have been cut short: what is there has to be shown again before it is put.
-            tail.written = Default::default();
-            return Err(e.into());
-        }
-        at += len as u64;
+    if let Err(e) = write_pieces(store, &file, chunk.offset, first, data, around).await {
+        // An overwrite may have been cut short: what is there has to be shown again before it is put.
+        tail.written = Default::default();
+        return Err(e);
     }
     // From here to the end there is no await.
     container.renew();
@@ -124,6 +107,39 @@ pub async fn write_chunk(
     let (used, max) = (container.facts().bytes_used, container.file().size_max.as_u64());
     if grown > 0 && used >= max / 10 * CLOSE_AT_TENTHS && used - grown < max / 10 * CLOSE_AT_TENTHS {
         store.wants_close(container.id());
+    }
+    Ok(())
+}
+
+/// Writes `data` at `at`, where `first` holds all of it if it fits a buffer.
+async fn write_pieces(
+    store: &Store,
+    file: &File,
+    mut at: u64,
+    mut first: Option<AlignedBuf>,
+    mut data: Rope,
+    mut around: Around,
+) -> Result<(), CommandError> {
+    while !data.is_empty() {
+        let len = data.len().min(piece_at(at));
+        let piece = data.split_to(len).expect("a piece is no longer than what is left");
+        let buf = match first.take() {
+            Some(buf) => buf,
+            None => {
+                let mut buf = placed_buffer(store, at, len).await?;
+                piece.copy_to(&mut buf);
+                buf
+            }
+        };
+        // Its frames are of no more use.
+        drop(piece);
+        // Pieces meet where pages do: only the first and the last share one with others.
+        let beside = Around {
+            before: std::mem::take(&mut around.before),
+            after: if data.is_empty() { std::mem::take(&mut around.after) } else { Vec::new() },
+        };
+        file.write_around(buf, at, beside).await.1?;
+        at += len as u64;
     }
     Ok(())
 }
@@ -142,21 +158,32 @@ async fn placed_buffer(store: &Store, at: u64, len: usize) -> Result<AlignedBuf,
     Ok(buf)
 }
 
-/// Makes a chunk list the block's, durably. The length it answers is the sum of the listed chunks.
+/// Makes a chunk list the block's, durably. The length it answers is the sum of the listed chunks. `listed` is the list as it
+/// was encoded, if the request comes without it.
 pub async fn put_block(
     store: &Rc<Store>,
     container: &Rc<Container>,
     local: LocalId,
-    request: PutBlockRequestProto,
+    mut request: PutBlockRequestProto,
+    listed: Vec<Rope>,
 ) -> Result<i64, CommandError> {
     let bcsid = request.block_data.block_id.block_commit_sequence_id();
     let ends = request.eof.unwrap_or(true);
-    let length = request.block_data.chunks.iter().map(|chunk| chunk.len as i64).fold(0, i64::wrapping_add);
     let open = container.open_block(local);
     let mut tail = open.tail.lock().await;
     load(container, &open, &mut tail).await?;
+    let incremental = is_incremental(&request.block_data);
+    let mut same = 0;
+    if !listed.is_empty() {
+        (same, request.block_data.chunks) = match incremental {
+            true => Listing::default().open(&listed)?,
+            false => tail.listing.open(&listed)?,
+        };
+    }
     let stored = tail.stored.get_or_insert_default();
-    let mut put = match decide(request, stored, container.facts().bcsid)? {
+    let added = request.block_data.chunks.iter().map(|chunk| chunk.len as i64).fold(0, i64::wrapping_add);
+    let length = added.wrapping_add(length_of_first(same, stored) as i64);
+    let mut put = match decide(request, same, stored, container.facts().bcsid)? {
         Decision::AlreadyThere => return Ok(length),
         Decision::Apply(put) => *put,
     };
@@ -168,10 +195,10 @@ pub async fn put_block(
         if tail.written.covers(chunk.offset, chunk.offset + chunk.len) {
             continue;
         }
-        let file = store.block_file(container, local).await?;
+        let file = store.block_file(container, local, Way::Cached).await?;
         read::prove(store, container, &file, chunk).await?;
         // Written before this process started, perhaps never flushed.
-        open_file(store, container, local, &mut tail).await?;
+        open_file(store, container, local, &mut tail, chunk.len).await?;
         tail.dirty = true;
         tail.end = tail.end.max(chunk.offset + chunk.len);
         tail.written.insert(chunk.offset, chunk.offset + chunk.len);
@@ -184,8 +211,13 @@ pub async fn put_block(
     // From here to the end there is no await. Without the cache's hand on it the list grows in place.
     container.renew();
     store.uncache_list(container.id(), local);
+    let kept = put.list.as_ref().map(|list| list.kept);
     stored.apply(put, records);
-    if let Some(whole) = stored.whole() {
+    let whole = stored.whole();
+    if let Some(kept) = kept {
+        tail.listing.stored(kept, if incremental { &[] } else { &listed });
+    }
+    if let Some(whole) = whole {
         store.cache(container.id(), local, whole);
     }
     drop(tail);
@@ -230,25 +262,30 @@ pub async fn committed(
     Ok(Some(block))
 }
 
+/// The block's file, open for writing. `len` is that of the chunk that is written first.
 async fn open_file(
     store: &Rc<Store>,
     container: &Container,
     local: LocalId,
     tail: &mut Tail,
-) -> Result<allotrope_io::File, CommandError> {
+    len: u64,
+) -> Result<File, CommandError> {
     if let Some(file) = &tail.file {
         return Ok(file.clone());
     }
     let path = container.paths().block(local);
-    // Bytes that shall be stable go past the page cache, where the file system can.
-    let opened = match store.durability() {
-        Durability::Disk => match store.disk().open(&path, OpenHow::create().direct()).await {
+    // Bytes that shall be stable go past the page cache, where the file system can; so do those of long chunks, for which it is
+    // the cheaper way whatever an answer promises.
+    let direct = store.durability() == Durability::Disk || len >= DIRECT_MIN;
+    let opened = match direct {
+        true => match store.disk().open(&path, OpenHow::create().direct()).await {
+            // Where another has it open through the page cache, or the file system cannot.
             Err(e) if e.kind() == std::io::ErrorKind::InvalidInput => {
                 store.disk().open(&path, OpenHow::create()).await
             }
             opened => opened,
         },
-        Durability::PageCache => store.disk().open(&path, OpenHow::create()).await,
+        false => store.disk().open(&path, OpenHow::create()).await,
     };
     let file = opened?;
     tail.file = Some(file.clone());

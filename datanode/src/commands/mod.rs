@@ -164,7 +164,9 @@ async fn dispatch(store: &Rc<Store>, request: Request) -> Result<Response, Comma
                 delete_container::run(store, &context, payload!(delete_container)).await?
             )
         }
-        Type::PutBlock => answer!(put_block, put_block::run(store, &context, payload!(put_block)).await?),
+        Type::PutBlock => {
+            answer!(put_block, put_block::run(store, &context, payload!(put_block), bulk).await?)
+        }
         Type::GetBlock => answer!(get_block, get_block::run(store, &context, payload!(get_block)).await?),
         Type::ListBlock => answer!(list_block, list_block::run(store, &context, payload!(list_block)).await?),
         Type::WriteChunk => {

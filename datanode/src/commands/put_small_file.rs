@@ -33,7 +33,7 @@ pub(crate) async fn put(
     write::write_chunk(store, &container, block.local, &request.chunk_info, data).await?;
     block_data.chunks = vec![request.chunk_info];
     let put = PutBlockRequestProto { block_data, eof: Some(true), container_auto_create: None };
-    let committed_block_length = put_block::commit(store, &container, block, put).await?;
+    let committed_block_length = put_block::commit(store, &container, block, put, Vec::new()).await?;
     Ok(PutSmallFileResponseProto { committed_block_length })
 }
 

@@ -29,7 +29,7 @@ pub(crate) async fn run(
     container.check_writable()?;
     write::write_chunk(store, &container, block.local, &chunk, data).await?;
     let committed_block_length = match request.block {
-        Some(put) => Some(put_block::commit(store, &container, block, put).await?),
+        Some(put) => Some(put_block::commit(store, &container, block, put, Vec::new()).await?),
         None => None,
     };
     Ok(WriteChunkResponseProto { committed_block_length })

@@ -7,10 +7,8 @@ use super::body::{Gone, Sender};
 use crate::commands::Request;
 use crate::store::Node;
 use allotrope_io::Shard;
-use allotrope_proto::bulk::{GrpcMessages, SplitLimits, grpc_message, split, weave};
-use allotrope_proto::container::{
-    ContainerCommandRequestProto, ContainerCommandResponseProto, Result as WireResult, Type,
-};
+use allotrope_proto::bulk::{GrpcMessages, SplitLimits, grpc_message, split_request, weave};
+use allotrope_proto::container::{ContainerCommandResponseProto, Result as WireResult, Type};
 use allotrope_proto::{Rope, WireError};
 use hyper::body::{Body, Incoming};
 use std::future::poll_fn;
@@ -60,7 +58,7 @@ async fn requests(shard: &Shard, node: &Node, mut body: Incoming, sender: &Sende
     loop {
         let next = messages.next_message().map_err(|e| Cut::Status(RESOURCE_EXHAUSTED, e.to_string()))?;
         if let Some(frames) = next {
-            let request = split::<ContainerCommandRequestProto>(frames, SplitLimits::default());
+            let request = split_request(frames, SplitLimits::default());
             let request = request.map_err(|e: WireError| Cut::Status(INVALID_ARGUMENT, e.to_string()))?;
             answer(shard, node, request, sender).await?;
             continue;

@@ -10,6 +10,7 @@ use allotrope_datanode::metadata::{Batch, Durability, Family, Metadata};
 use allotrope_datanode::store::{Event, Node, ReplicaFacts, ShardMessage};
 use allotrope_datanode::volume::open::OpenMetadata;
 use allotrope_io::{OpenHow, Shard, ShardId, Sim, SimConfig, SimDisk, SimRng};
+use allotrope_proto::bulk::{SplitLimits, split_request, weave};
 use allotrope_proto::container::DatanodeBlockId;
 use allotrope_types::{ByteCount, ContainerId, DatanodeResult};
 use std::cell::RefCell;
@@ -290,6 +291,8 @@ impl World {
 }
 
 pub(crate) async fn send(node: Arc<Node>, request: Request) -> Response {
+    // As a connection reads it; what none would take is a case of its own.
+    let request = split_request(weave(request.clone()), SplitLimits::default()).unwrap_or(request);
     let container = ContainerId::try_from(request.message.container_id).unwrap_or(ContainerId::new(0));
     let home = node.home_of(container);
     node.mesh
