@@ -1,4 +1,4 @@
-//! Stock `ozone sh`, `ozone fs` and the calls of a stock S3 gateway, unchanged, against a cluster of real processes.
+//! Stock `ozone sh`, `ozone admin`, `ozone fs` and the calls of a stock S3 gateway, unchanged, against a cluster of real processes.
 #![allow(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 #![allow(clippy::disallowed_methods, reason = "tests of real processes use real files, clocks and sleeps")]
 
@@ -23,6 +23,7 @@ impl Ozone {
         let mut child = Command::new("java")
             .args(["-Xmx512m", "-XX:TieredStopAtLevel=1", "-Djava.net.preferIPv4Stack=true"])
             .args(["--add-opens", "java.base/java.nio=ALL-UNNAMED"])
+            .arg(format!("-Dscm={}", cluster.scm_address()))
             .args(["-cp", &class_path, "allotrope.interop.OzoneCommands", &cluster.om_address()])
             .env("HADOOP_USER_NAME", "ann")
             .current_dir(cluster.path(""))
@@ -118,6 +119,7 @@ fn stock_shells_and_s3_calls_work_as_on_ozone() {
     let mut ozone = Ozone::start(&cluster);
     volumes_and_buckets(&mut ozone);
     keys(&mut ozone, &cluster);
+    administration(&mut ozone);
     files(&mut ozone, &cluster);
     reclaimed(&mut ozone);
     s3(&mut ozone);
@@ -188,6 +190,30 @@ fn keys(ozone: &mut Ozone, cluster: &Cluster) {
     }
     has(&ozone.ok("sh key cat /vol1/link/small"), &[]);
     ozone.fails("sh bucket delete /vol1/obs", "BUCKET_NOT_EMPTY");
+}
+
+/// What an administrator asks of SCM.
+fn administration(ozone: &mut Ozone) {
+    let nodes = ozone.ok("admin datanode list");
+    assert_eq!(nodes.matches("Health State: HEALTHY").count(), 5, "{nodes}");
+    has(&nodes, &["Operational State: IN_SERVICE", "Healthy volume count: 1", "EC{rs-3-2-1024k}"]);
+    has(&ozone.ok("admin datanode usageinfo -m"), &["Usage Information (5 Datanodes)", "Ozone Capacity"]);
+    has(&ozone.ok("admin pipeline list"), &["rs-3-2-1024k", "State:OPEN", "ReplicaIndex: 5"]);
+    has(&ozone.ok("admin container list"), &["\"containerID\" : 1", "\"state\" : \"OPEN\""]);
+    has(
+        &ozone.ok("admin container info 1"),
+        &["Container id: 1", "Container State: OPEN", "ReplicaIndex: 5"],
+    );
+    ozone.fails("admin container info 999", "999");
+    ozone.ok("admin container close 1");
+    let closing = ozone.ok("admin container info 1");
+    has(&closing, &["Container State: CLOSING"]);
+    assert_eq!(closing.matches("Origin").count(), 5, "{closing}");
+    has(&ozone.ok("admin safemode status --verbose"), &["SCM is out of safe mode", "DataNodeSafeModeRule"]);
+    has(&ozone.ok("admin safemode wait -t 10"), &["SCM is out of safe mode"]);
+    has(&ozone.ok("admin printTopology"), &["State = HEALTHY", "/default-rack"]);
+    has(&ozone.ok("admin scm roles"), &[":LEADER:"]);
+    has(&ozone.ok("admin replicationmanager status"), &["ReplicationManager is"]);
 }
 
 fn files(ozone: &mut Ozone, cluster: &Cluster) {

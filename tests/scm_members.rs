@@ -152,3 +152,40 @@ fn an_administrator_sees_nodes_pipelines_containers_and_safe_mode() {
     cluster.admin(&["pipeline", "close", pipeline]);
     assert!(!cluster.admin(&["pipeline", "list", "--state", "open"]).contains(pipeline));
 }
+
+/// How many containers SCM knows.
+fn containers(cluster: &Cluster) -> usize {
+    let listed = cluster.admin(&["container", "list", "--count", "5000", "--json"]);
+    serde_json::from_str::<Vec<Value>>(&listed).unwrap().len()
+}
+
+/// An SCM whose disk is full says so, lives, and has all that it answered when there is room again.
+#[test]
+fn a_full_disk_under_scms_log_costs_nothing_that_was_answered() {
+    let mut cluster = Cluster::start(1);
+    cluster.admin_eventually(&["datanode", "list", "--json"], |text| text.contains("HEALTHY"));
+    cluster.admin_eventually(&["safemode", "status"], |text| text.contains("out of safe mode"));
+    cluster.kill(Server::Scm);
+    cluster.run_without_room(Server::Scm, 160);
+    cluster.admin_eventually(&["safemode", "status"], |text| text.contains("out of safe mode"));
+    let (before, mut made) = (containers(&cluster), 0);
+    let why = loop {
+        let output = cluster.try_admin(&["container", "create"]);
+        if !output.status.success() {
+            break String::from_utf8_lossy(&output.stderr).into_owned();
+        }
+        made += 1;
+        assert!(made < 3000, "the disk is never full");
+    };
+    println!("{made} containers, then: {why}");
+    // It lives, and says no again.
+    let again = cluster.try_admin(&["container", "create"]);
+    assert!(!again.status.success());
+    cluster.kill(Server::Scm);
+    cluster.run(Server::Scm);
+    cluster.admin_eventually(&["safemode", "status"], |text| text.contains("out of safe mode"));
+    let there = containers(&cluster) - before;
+    // The one that met the full disk may have landed.
+    assert!(there == made || there == made + 1, "{made} were answered, {there} are there");
+    cluster.admin(&["container", "create"]);
+}

@@ -5,9 +5,9 @@
 use crate::config::Config;
 use crate::metadata::Metadata;
 use crate::metrics::Metrics;
-use crate::replication::Imports;
 use crate::replication::stream::{Budget, Sessions};
 use crate::replication::supervisor::Supervisor;
+use crate::replication::{CopyLimits, Imports};
 use crate::store::{Event, ShardMessage};
 use crate::volume::Volume;
 use allotrope_io::{Mesh, ShardId};
@@ -84,6 +84,13 @@ impl Node {
             }
         }
         drop(self.events.try_send(Event::FullReport));
+    }
+
+    /// Changes how many copies are made and taken in at once, and how fast they leave. Those under way go on.
+    pub fn set_copy_limits(&self, limits: &CopyLimits) {
+        self.supervisor.set_limits(limits);
+        self.imports.set_streams(limits.streams);
+        self.budget.set(limits.bandwidth);
     }
 
     /// The shard that owns `container`.

@@ -10,7 +10,7 @@ use crate::control::link::{RpcLink, ScmLink};
 use crate::identity::{self, IdentityError};
 use crate::metadata::rocks::{RocksMetadata, RocksShared};
 use crate::metadata::{Metadata, MetadataError};
-use crate::replication;
+use crate::replication::{self, CopyLimits};
 use crate::server::{self, Door};
 use crate::volume::open::OpenMetadata;
 use allotrope_io::{
@@ -254,6 +254,13 @@ impl Running {
             lobby.set_volumes(&shard, roots).await
         })?;
         Ok(setting.wait()??)
+    }
+
+    /// Changes the limits of copies from now on, in a datanode whose volumes are open.
+    pub fn set_copy_limits(&self, limits: &CopyLimits) -> Result<(), StartError> {
+        let node = self.lobby.door.get().ok_or(BootError::Closed)?;
+        node.set_copy_limits(limits);
+        Ok(())
     }
 
     /// Ends it as a power cut would, for drills: connections are closed, what was read of requests is not carried out further,

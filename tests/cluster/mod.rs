@@ -154,9 +154,22 @@ impl Cluster {
 
     /// Starts one server that is not running and waits until it listens.
     pub(crate) fn run(&mut self, server: Server) {
+        self.run_by(server, self.command());
+    }
+
+    /// As `run`, with files that cannot grow beyond so many KiB: a longer write fails as on a full disk.
+    pub(crate) fn run_without_room(&mut self, server: Server, file_kib_max: usize) {
+        let mut command = Command::new("sh");
+        // Blocks of 512 bytes. The signal that comes with the error would end the process.
+        let limited = format!("trap '' XFSZ; ulimit -f {}; exec \"$@\"", 2 * file_kib_max);
+        command.args(["-c", &limited, "sh"]).arg(binary());
+        command.env_remove("RUST_LOG").current_dir(self.dir.path());
+        self.run_by(server, command);
+    }
+
+    fn run_by(&mut self, server: Server, mut command: Command) {
         assert!(!self.running.iter().any(|(running, _)| *running == server), "{server:?} runs already");
         let log = File::options().create(true).append(true).open(self.log_path(server)).expect("a log file");
-        let mut command = self.command();
         command.arg(role(server)).args(self.settings_of(server));
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("a second handle")).stderr(log);
         let child = command.spawn().expect("the binary starts");
@@ -274,6 +287,16 @@ impl Cluster {
     /// The port of OM's gRPC.
     pub(crate) fn om_grpc(&self) -> u16 {
         self.ports.om_grpc
+    }
+
+    /// `HOST:PORT` of the first SCM's service for datanodes.
+    pub(crate) fn scm_datanode_address(&self) -> String {
+        format!("127.0.0.1:{}", self.ports.scms[0].datanode)
+    }
+
+    /// `HOST:PORT` of the first SCM's service for administration.
+    pub(crate) fn scm_address(&self) -> String {
+        format!("127.0.0.1:{}", self.ports.scms[0].admin)
     }
 
     /// A file of the cluster's folder, for input and output of commands.

@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use allotrope_datanode::replication::Compression;
+use allotrope_datanode::replication::{Compression, CopyLimits};
 use allotrope_datanode::volume::reserved::Reserved;
 use allotrope_datanode::{Config, Durability, Running, ScmTransport, VolumeChoice};
 use allotrope_io::Back;
@@ -60,7 +60,7 @@ impl Datanode {
 }
 
 /// Runs until the process is asked to end, or the datanode cannot go on: then, why. SIGHUP reads the configuration
-/// again: the data directories that it names from then on are those in use.
+/// again: the data directories that it names from then on are those in use, and copies keep to its limits.
 async fn live(running: &Running, reread: &Reread<'_>) -> Result<Option<String>, Failure> {
     let mut reload = signal(SignalKind::hangup())?;
     let mut ended = pin!(super::asked_to_end()?);
@@ -71,19 +71,37 @@ async fn live(running: &Running, reread: &Reread<'_>) -> Result<Option<String>, 
             why = running.failed() => return Ok(Some(why)),
             _ = reload.recv() => {}
         }
-        let read = reread().map_err(|e| e.to_string());
-        let volumes =
-            read.and_then(|settings| settings.folders("hdds.datanode.dir").map_err(|e| e.to_string()));
         // A start refuses a wrong configuration; a server that runs goes on with the one it has.
         // Nothing else runs on this thread meanwhile.
-        match volumes.map(|roots| running.set_volumes(roots)) {
-            Ok(Ok(())) => tracing::info!("the configuration was read again"),
-            Ok(Err(e)) => {
-                tracing::error!(error = %crate::with_causes(&e), "the data directories stay as they are")
-            }
-            Err(e) => tracing::error!(error = e, "the configuration cannot be read again"),
+        match reread()
+            .and_then(|settings| Ok((settings.folders("hdds.datanode.dir")?, copy_limits(&settings)?)))
+        {
+            Ok((roots, limits)) => take_over(running, roots, &limits),
+            Err(e) => tracing::error!(error = %e, "the configuration cannot be read again"),
         }
     }
+}
+
+/// Has a datanode that runs go on with these.
+fn take_over(running: &Running, roots: Vec<PathBuf>, limits: &CopyLimits) {
+    let (volumes, copies) = (running.set_volumes(roots), running.set_copy_limits(limits));
+    for (what, done) in [("the data directories", &volumes), ("the limits of copies", &copies)] {
+        if let Err(e) = done {
+            tracing::error!(what, error = %crate::with_causes(e), "part of the configuration stays as it was");
+        }
+    }
+    if volumes.and(copies).is_ok() {
+        tracing::info!(streams = limits.streams, "the configuration was read again");
+    }
+}
+
+/// What of copies may change while the datanode runs.
+fn copy_limits(settings: &Settings) -> Result<CopyLimits, Failure> {
+    Ok(CopyLimits {
+        streams: settings.count("hdds.datanode.replication.streams.limit")?,
+        waiting_max: settings.count("hdds.datanode.replication.queue.limit")?,
+        bandwidth: settings.bytes("allotrope.datanode.replication.bandwidth")?,
+    })
 }
 
 fn drain_format(config: &Config) -> Result<ExitCode, Failure> {
@@ -113,10 +131,8 @@ pub(crate) fn config(settings: &Settings) -> Result<Config, Failure> {
     let listen = if address.is_loopback() { address } else { any };
     config.listen = SocketAddr::new(listen, settings.port("hdds.container.ipc.port")?);
     config.replication.listen = SocketAddr::new(listen, settings.port("hdds.datanode.replication.port")?);
-    config.replication.streams = settings.count("hdds.datanode.replication.streams.limit")?;
-    config.replication.waiting_max = settings.count("hdds.datanode.replication.queue.limit")?;
     config.replication.compression = compression(settings)?;
-    config.replication.bandwidth = settings.bytes("allotrope.datanode.replication.bandwidth")?;
+    config.replication.set_limits(&copy_limits(settings)?);
     config.replication.size_unknown = settings.bytes("ozone.scm.container.size")?;
     config.host_name = settings.text("hdds.datanode.hostname").map_or_else(super::host_name, str::to_owned);
     config.ip_address = address.to_string();

@@ -1,4 +1,5 @@
-//! SCMs that come to a group which runs already: one asks, the leader takes it in.
+//! SCMs that come to a group which runs already, and that leave it: one asks, the leader takes it in; an administrator has
+//! the leader take one out.
 //!
 //! Law     only a leader takes in, and only whom its own settings name; a new one gets its vote when it has caught up. A
 //!         member that asks again is told that it is in.
@@ -63,6 +64,52 @@ pub(crate) async fn add(scm: &Scm, asked: &AddScmRequestProto) -> Result<(), Add
         scm.raft.promote(BTreeSet::from([id])).await?;
     }
     tracing::info!(scm = named.name, "an SCM has joined the group");
+    Ok(())
+}
+
+/// Why a member was not taken out.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RemoveError {
+    /// This SCM runs alone.
+    #[error("this SCM runs alone; there is no group to take one out of")]
+    Alone,
+    /// The one that is asked is the one that leads.
+    #[error("{name} leads; hand leadership over first (ozone admin scm transfer), then ask again")]
+    Leads {
+        /// The leader.
+        name: String,
+    },
+    /// Nobody is called so.
+    #[error("no SCM of this group has the id, name or number {asked:?}; the group has {members}")]
+    Unknown {
+        /// What was asked for.
+        asked: String,
+        /// Who there is.
+        members: String,
+    },
+    /// The group did not agree.
+    #[error(transparent)]
+    Membership(#[from] MembershipError),
+}
+
+/// Takes an SCM out of the group, by its id, name or number; it may run or not. Returns when a majority of the others has it.
+pub(crate) async fn remove(scm: &Scm, asked: &str) -> Result<(), RemoveError> {
+    if scm.config.members.is_empty() {
+        return Err(RemoveError::Alone);
+    }
+    let status = scm.raft.status().now();
+    let mine = |id: &MemberId| id.0 == scm.config.member && asked == scm.identity.scm_id;
+    let named =
+        |(id, member): &(&MemberId, &Member)| member.name == asked || id.0.to_string() == asked || mine(id);
+    let Some((id, member)) = status.members.iter().find(named) else {
+        let names: Vec<&str> = status.members.values().map(|member| member.name.as_str()).collect();
+        return Err(RemoveError::Unknown { asked: asked.to_owned(), members: names.join(", ") });
+    };
+    if id.0 == scm.config.member {
+        return Err(RemoveError::Leads { name: member.name.clone() });
+    }
+    scm.raft.remove(*id).await?;
+    tracing::info!(scm = member.name, "an SCM was taken out of the group");
     Ok(())
 }
 

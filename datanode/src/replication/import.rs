@@ -16,7 +16,7 @@ mod publish;
 mod rows;
 mod unpack;
 
-pub use claim::{Claim, Imports};
+pub use claim::{Claim, Entered, Imports};
 pub use clear::clear;
 pub use publish::Landed;
 

@@ -74,6 +74,25 @@ pub struct ReplicationConfig {
     pub size_unknown: ByteCount,
 }
 
+/// What of copies may change while the datanode runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CopyLimits {
+    /// Copies and reconstructions that this datanode does at once, and as many that it receives.
+    pub streams: usize,
+    /// Commands that may wait.
+    pub waiting_max: usize,
+    /// Bytes that leave in a second by our own transport, all copies together; 0 is no limit.
+    pub bandwidth: ByteCount,
+}
+
+impl ReplicationConfig {
+    /// Takes these limits from the start on.
+    pub fn set_limits(&mut self, limits: &CopyLimits) {
+        (self.streams, self.waiting_max, self.bandwidth) =
+            (limits.streams, limits.waiting_max, limits.bandwidth);
+    }
+}
+
 impl Default for ReplicationConfig {
     fn default() -> ReplicationConfig {
         ReplicationConfig {

@@ -98,6 +98,11 @@ impl Queue {
         self.running_max = running_max.max(1);
     }
 
+    /// Changes how many may wait; those that wait stay.
+    pub fn set_waiting_max(&mut self, waiting_max: usize) {
+        self.waiting_max = waiting_max;
+    }
+
     /// How many wait, and how many run.
     pub fn len(&self) -> (usize, usize) {
         (self.waiting.len(), self.running.len())
@@ -233,6 +238,9 @@ mod tests {
         queue.done(ContainerId::new(2));
         queue.done(ContainerId::new(3));
         assert_eq!(ids(&mut queue, at, WALL), [(5, None)]);
+        queue.set_waiting_max(1);
+        queue.offer(wanted(6, Priority::Normal, None, 1), at, WALL).unwrap();
+        assert_eq!(queue.offer(wanted(7, Priority::Normal, None, 1), at, WALL), Err(Turned::Full));
     }
 
     #[test]

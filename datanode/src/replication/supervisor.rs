@@ -7,7 +7,7 @@
 use super::queue::{Next, Priority, Queue, Turned, Wanted};
 use super::rebuild::{Rebuild, Replica};
 use super::serve::{Ask, Peer};
-use super::{Compression, ReplicationConfig, import};
+use super::{Compression, CopyLimits, ReplicationConfig, import};
 use crate::commands::CommandError;
 use crate::store::{Event, Node};
 use allotrope_io::Clock;
@@ -36,11 +36,19 @@ const PORT_DEFAULT: u16 = 9886;
 #[derive(Debug)]
 pub struct Supervisor {
     queue: Mutex<Queue>,
-    streams: usize,
+    pace: Mutex<Pace>,
     out_of_service_tenths: usize,
     compression: Compression,
     /// Rings when a command has come, or more may run.
     rung: Notify,
+}
+
+/// What decides how many commands run at once.
+#[derive(Debug)]
+struct Pace {
+    streams: usize,
+    /// The datanode goes out of service.
+    leaving: bool,
 }
 
 impl Supervisor {
@@ -48,7 +56,7 @@ impl Supervisor {
     pub fn new(config: &ReplicationConfig) -> Supervisor {
         Supervisor {
             queue: Mutex::new(Queue::new(config.waiting_max, config.streams)),
-            streams: config.streams,
+            pace: Mutex::new(Pace { streams: config.streams, leaving: false }),
             // Ozone takes no factor outside of 1 to 10.
             out_of_service_tenths: config.out_of_service_tenths.clamp(10, 100),
             compression: config.compression,
@@ -58,8 +66,20 @@ impl Supervisor {
 
     /// Takes note of the operational state: one that goes out of service is written to by nobody, and gives away faster.
     pub fn set_leaving(&self, state: &str) {
-        let tenths = if state == "IN_SERVICE" { 10 } else { self.out_of_service_tenths };
-        self.queue().set_running_max(self.streams * tenths / 10);
+        self.change_pace(|pace| pace.leaving = state != "IN_SERVICE");
+    }
+
+    /// Changes how many commands wait and run; those that run go on.
+    pub fn set_limits(&self, limits: &CopyLimits) {
+        self.queue().set_waiting_max(limits.waiting_max);
+        self.change_pace(|pace| pace.streams = limits.streams);
+    }
+
+    fn change_pace(&self, change: impl FnOnce(&mut Pace)) {
+        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut pace);
+        let tenths = if pace.leaving { self.out_of_service_tenths } else { 10 };
+        self.queue().set_running_max(pace.streams.saturating_mul(tenths) / 10);
         self.rung.notify_one();
     }
 

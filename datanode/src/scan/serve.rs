@@ -30,6 +30,8 @@ const AT_ONCE: usize = 64;
 #[derive(Debug, Default)]
 pub struct Scans {
     wanted: RefCell<BTreeSet<ContainerId>>,
+    /// Those that have just come, which are scanned when no read waits for the scan of another.
+    came: RefCell<BTreeSet<ContainerId>>,
     last: RefCell<BTreeMap<ContainerId, Moment>>,
     rung: Notify,
 }
@@ -41,7 +43,7 @@ pub enum Kind {
     Metadata,
     /// Every sealed container's data, now and then.
     Data,
-    /// One container, since a read of it, or of what a write shares a page with, failed.
+    /// One container, since a read of it, or of what a write shares a page with, failed, or since it has just come.
     OnDemand,
 }
 
@@ -73,6 +75,15 @@ impl Store {
             if !container.state().is_sealed() {
                 self.wants_close(id);
             }
+            scans.rung.notify_one();
+        }
+    }
+
+    /// Has a container scanned that has just come, after those that reads failed of.
+    pub fn scan_arrival(&self, container: &Container) {
+        let scans = self.scans();
+        let mut came = scans.came.borrow_mut();
+        if self.node().config.scan.enabled && came.len() < WANTED_MAX && came.insert(container.id()) {
             scans.rung.notify_one();
         }
     }
@@ -162,17 +173,20 @@ async fn on_demand(store: &Rc<Store>) {
     let scans = store.scans();
     loop {
         let ready = {
-            let wanted = scans.wanted.borrow();
-            let mut found = wanted.iter().filter_map(|id| Some((*id, store.find(*id)?)));
+            let (wanted, came) = (scans.wanted.borrow(), scans.came.borrow());
+            let mut found = wanted.iter().chain(&*came).filter_map(|id| Some((*id, store.find(*id)?)));
             found.find(|(_, container)| container.state().is_sealed())
         };
         match ready {
             Some((id, container)) => {
                 scans.wanted.borrow_mut().remove(&id);
+                scans.came.borrow_mut().remove(&id);
                 scan(store, &container, Kind::OnDemand).await;
             }
             None => {
-                scans.wanted.borrow_mut().retain(|id| store.find(*id).is_some());
+                for all in [&scans.wanted, &scans.came] {
+                    all.borrow_mut().retain(|id| store.find(*id).is_some());
+                }
                 select(pin!(scans.rung.notified()), pin!(store.shard().clock().sleep(LOOK))).await;
             }
         }

@@ -560,3 +560,58 @@ fn blocks_that_scm_names_go_and_the_rest_stays() {
     let paths = talk.world.node().volumes()[0].paths().container(ContainerId::new(1));
     assert!(talk.world.disk.contents(paths.block(LocalId::new(1))).is_none());
 }
+
+#[test]
+fn a_deletion_that_comes_twice_or_late_takes_nothing_that_came_after_it() {
+    use crate::replication::cut;
+    let talk = talk(11, 1, |_| {});
+    talk.scm(0).term = Some(2);
+    let (archive, blocks) = cut::source(3);
+    let comes = || {
+        let pieces = cut::pieces(&archive, &talk.world.rng);
+        cut::offer(&talk.world, pieces, 500_000).unwrap();
+        talk.run(60);
+        assert_eq!(talk.truth()[&cut::CONTAINER], 4);
+    };
+    comes();
+    let deadline = talk.world.sim().clock().wall_ms() as i64 + 100_000;
+    let dated = ScmCommandProto { deadline_ms_since_epoch: Some(deadline), ..delete(cut::CONTAINER, 1, 2) };
+    talk.scm(0).commands = vec![dated.clone(), dated.clone()];
+    talk.run(40);
+    assert_eq!(talk.truth(), BTreeMap::new());
+    // A copy has come since. What is said of it now was meant for the one that is gone, or makes no claim on its data.
+    comes();
+    let mut gentle = delete(cut::CONTAINER, 3, 2);
+    gentle.delete_container_command_proto.as_mut().unwrap().force = false;
+    talk.scm(0).commands = vec![dated, delete(cut::CONTAINER, 2, 1), gentle];
+    talk.run(60);
+    assert!(talk.scm(0).commands.is_empty(), "they were handed over");
+    assert_eq!(talk.truth()[&cut::CONTAINER], 4);
+    cut::check(&talk.world, &blocks);
+    talk.scm(0).commands = vec![delete(cut::CONTAINER, 4, 2)];
+    talk.run(60);
+    assert_eq!(talk.truth(), BTreeMap::new());
+}
+
+#[test]
+fn a_datanode_that_no_scm_hears_serves_on_and_tells_afterwards() {
+    let talk = talk(12, 3, |_| {});
+    talk.scm(0).term = Some(1);
+    talk.fill(1, 3);
+    talk.run(90);
+    (0..3).for_each(|n| talk.scm(n).down = true);
+    talk.run(3600);
+    let (name, data) = (talk.world.name(), bytes(101, 5_000));
+    assert_eq!(talk.world.read(1, 1, 0, 5_000), data, "what is here is read");
+    talk.fill(2, 2);
+    talk.world.expect(close_container(&name, 1));
+    talk.run(3600);
+    (0..3).for_each(|n| talk.scm(n).down = false);
+    talk.run(120);
+    assert_eq!(talk.truth(), BTreeMap::from([(1, 4), (2, 1)]));
+    for (n, name) in NAMES.iter().enumerate() {
+        let scm = talk.scm(n);
+        let known: BTreeMap<i64, i32> = scm.replicas.iter().map(|(id, one)| (*id, one.state)).collect();
+        assert_eq!(known, talk.truth(), "{name}");
+    }
+}

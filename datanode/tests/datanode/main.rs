@@ -11,6 +11,7 @@ mod disks;
 mod faults;
 mod growth;
 mod java;
+mod java_datanode;
 mod kill;
 mod logs;
 mod neighbours;

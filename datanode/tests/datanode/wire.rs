@@ -8,7 +8,7 @@ use allotrope_io::{Back, Shard, ShardId, Shards, ShardsConfig};
 use allotrope_proto::Rope;
 use allotrope_proto::bulk::{Bulky, GrpcMessages, SplitLimits, grpc_message, split, weave};
 use allotrope_proto::container::*;
-use allotrope_proto::hdds::KeyValue as Pair;
+use allotrope_proto::hdds::{DatanodeDetailsProto, KeyValue as Pair};
 use allotrope_proto::heartbeat::{
     CloseContainerCommandProto, CommandStatus, ContainerReplicaProto, ScmCommandProto, ScmDatanodeRequest,
     ScmDatanodeResponse, ScmHeartbeatResponseProto, ScmRegisteredResponseProto, ScmVersionResponseProto,
@@ -35,6 +35,8 @@ pub(crate) struct Scm(Arc<Mutex<Told>>);
 #[derive(Default)]
 pub(crate) struct Told {
     pub(crate) registered: u64,
+    /// Of the datanode that registered last.
+    pub(crate) details: Option<DatanodeDetailsProto>,
     pub(crate) reported: Vec<ContainerReplicaProto>,
     pub(crate) commands: Vec<ScmCommandProto>,
     pub(crate) statuses: Vec<CommandStatus>,
@@ -66,6 +68,7 @@ impl ScmLink for Scm {
         if let Some(register) = request.register_request {
             told.registered += 1;
             let details = register.extended_datanode_details.datanode_details;
+            told.details = Some(details.clone());
             response.register_response = Some(ScmRegisteredResponseProto {
                 error_code: 1,
                 datanode_uuid: details.uuid.unwrap(),

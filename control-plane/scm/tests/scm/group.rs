@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::support::{Datanode, World, config, container_of, init_as, replica};
 use allotrope_proto::heartbeat::container_replica_proto::State;
 use allotrope_proto::rpc::CallError;
-use allotrope_proto::scm_container::Type;
+use allotrope_proto::scm_container::{DecommissionScmRequestProto, Type};
 use allotrope_scm::ScmMember;
 
 /// Ports that nobody uses now.
@@ -94,6 +94,25 @@ async fn a_group_of_three_outlives_its_leader_and_gives_no_id_twice() {
     let ids: BTreeSet<i64> =
         before.iter().chain(&after).map(|b| b.container_block_id.as_ref().unwrap().local_id).collect();
     assert_eq!(ids.len(), 6);
+
+    // The one that is gone is taken out: then the two that are left are the group, and the leader is not taken out itself.
+    let remove = async |scm: &str| {
+        let asked = DecommissionScmRequestProto { scm_id: scm.into() };
+        let answer =
+            next.location_call(Type::DecommissionScm, |r| r.decommission_scm_request = Some(asked)).await;
+        let answer = answer.unwrap().decommission_scm_response.unwrap();
+        (answer.success, answer.error_msg.unwrap_or_default())
+    };
+    let (done, why) = remove("nobody").await;
+    assert!(!done && why.contains("no SCM of this group"), "{why}");
+    let leads = worlds.iter().position(|w| w.running.leads()).unwrap();
+    let mut numbers = members.iter().enumerate().filter(|(at, _)| *at != leader).map(|(_, one)| one);
+    let (done, why) = remove(&numbers.nth(leads).unwrap().name).await;
+    assert!(!done && why.contains("leads; hand leadership over first"), "{why}");
+    assert_eq!(remove(&members[leader].name).await, (true, String::new()));
+    let info = next.location_call(Type::GetScmInfo, |r| r.get_scm_info_request = Some(Default::default()));
+    assert_eq!(info.await.unwrap().get_scm_info_response.unwrap().peer_roles.len(), 2);
+    assert_eq!(next.allocate("STANDALONE/ONE", 1).await.len(), 1);
     for world in worlds {
         world.stop().await;
     }

@@ -17,22 +17,70 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 pub struct Imports {
     ids: Mutex<BTreeSet<ContainerId>>,
     streams: Arc<Semaphore>,
+    limit: Mutex<Limit>,
+}
+
+/// How many may come at once.
+#[derive(Debug)]
+struct Limit {
+    max: usize,
+    /// Permits that go when they come back: the limit was lowered while they were out.
+    owed: usize,
+}
+
+/// The right to let one container come. Dropping it lets the next one in.
+#[derive(Debug)]
+pub struct Entered {
+    permit: Option<OwnedSemaphorePermit>,
+    imports: Arc<Imports>,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let mut limit = self.imports.limit();
+        if limit.owed > 0
+            && let Some(permit) = self.permit.take()
+        {
+            limit.owed -= 1;
+            permit.forget();
+        }
+    }
 }
 
 impl Imports {
     /// None on its way; at most `streams` at once are let in.
     pub fn new(streams: usize) -> Imports {
-        Imports { ids: Mutex::default(), streams: Arc::new(Semaphore::new(streams.max(1))) }
+        let max = streams.max(1);
+        let limit = Mutex::new(Limit { max, owed: 0 });
+        Imports { ids: Mutex::default(), streams: Arc::new(Semaphore::new(max)), limit }
+    }
+
+    /// Changes how many may come at once; those that come already go on.
+    pub(crate) fn set_streams(&self, streams: usize) {
+        let streams = streams.max(1);
+        let mut limit = self.limit();
+        let (more, fewer) = (streams.saturating_sub(limit.max), limit.max.saturating_sub(streams));
+        let kept = more.min(limit.owed);
+        limit.owed -= kept;
+        self.streams.add_permits(more - kept);
+        limit.owed += fewer - self.streams.forget_permits(fewer);
+        limit.max = streams;
+    }
+
+    fn limit(&self) -> MutexGuard<'_, Limit> {
+        self.limit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until one more may come.
-    pub(in crate::replication) async fn enter(&self) -> Option<OwnedSemaphorePermit> {
-        self.streams.clone().acquire_owned().await.ok()
+    pub(in crate::replication) async fn enter(self: &Arc<Imports>) -> Option<Entered> {
+        let permit = self.streams.clone().acquire_owned().await.ok()?;
+        Some(Entered { permit: Some(permit), imports: self.clone() })
     }
 
     /// Lets one more in if one may come now.
-    pub(in crate::replication) fn try_enter(&self) -> Option<OwnedSemaphorePermit> {
-        self.streams.clone().try_acquire_owned().ok()
+    pub(in crate::replication) fn try_enter(self: &Arc<Imports>) -> Option<Entered> {
+        let permit = self.streams.clone().try_acquire_owned().ok()?;
+        Some(Entered { permit: Some(permit), imports: self.clone() })
     }
 
     /// Whether the container is on its way here.
@@ -108,4 +156,42 @@ pub(in crate::replication) async fn claim(
     imports.lock().insert(container);
     volume.commit(room as i64);
     Ok(Arc::new(Claim { container, volume, room, imports, rows: AtomicBool::new(false) }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_many_may_come_changes_while_some_come() {
+        let imports = Arc::new(Imports::new(2));
+        let mut inside = vec![imports.try_enter().unwrap(), imports.try_enter().unwrap()];
+        assert!(imports.try_enter().is_none());
+        imports.set_streams(3);
+        inside.push(imports.try_enter().unwrap());
+        assert!(imports.try_enter().is_none());
+        // Fewer than there are: two have to go before one may come.
+        imports.set_streams(2);
+        imports.set_streams(1);
+        for _ in 0..2 {
+            inside.pop();
+            assert!(imports.try_enter().is_none());
+        }
+        // What is owed is paid by a higher limit first.
+        imports.set_streams(4);
+        inside.extend((0..3).map(|_| imports.try_enter().unwrap()));
+        assert!(imports.try_enter().is_none());
+        imports.set_streams(1);
+        imports.set_streams(3);
+        inside.pop();
+        assert!(imports.try_enter().is_none());
+        inside.pop();
+        inside.push(imports.try_enter().unwrap());
+        assert!(imports.try_enter().is_none());
+        drop(inside);
+        imports.set_streams(0);
+        let alone = imports.try_enter().unwrap();
+        assert!(imports.try_enter().is_none(), "one may always come");
+        drop(alone);
+    }
 }

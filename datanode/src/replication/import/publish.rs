@@ -60,7 +60,9 @@ pub(in crate::replication) async fn publish(store: &Rc<Store>, landed: Landed) -
         return Err(CommandError::new(IoException, why));
     }
     let container = Rc::new(Container::new(volume.clone(), paths, file, counters));
-    store.take_in(container);
+    store.take_in(container.clone());
+    // What the disk made of the bytes is read once more: they were verified before they were written.
+    store.scan_arrival(&container);
     tracing::info!(container = %id, bytes = counters.bytes_used, blocks = counters.blocks, "a copy was taken in");
     Ok(())
 }

@@ -6,7 +6,8 @@
 
 use super::wire::{Answer, HELLO_LEN, Hello, MAGIC};
 use crate::commands::CommandError;
-use crate::replication::{PIECE, feed, import};
+use crate::replication::import::{self, Entered};
+use crate::replication::{PIECE, feed};
 use crate::store::Node;
 use allotrope_io::{AlignedBuf, Class, Shard, TaskHandle, TcpStream};
 use allotrope_types::DatanodeResult::{self, ContainerInternalError, ContainerNotFound};
@@ -18,7 +19,7 @@ use std::io;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 
 /// Longest that a transfer waits for its sender to come again.
 const WAIT_MAX: Duration = Duration::from_secs(60);
@@ -51,7 +52,7 @@ struct Session {
     /// The way into the import; `None` once all has come.
     to: Option<mpsc::Sender<Result<Bytes, CommandError>>>,
     importing: TaskHandle<Result<(), CommandError>>,
-    _entered: OwnedSemaphorePermit,
+    _entered: Entered,
 }
 
 impl std::fmt::Debug for Session {

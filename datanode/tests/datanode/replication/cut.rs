@@ -7,16 +7,17 @@ use crate::world::World;
 use allotrope_datanode::commands::CommandError;
 use allotrope_datanode::metadata::Family;
 use allotrope_datanode::replication::{Ask, import};
+use allotrope_datanode::scan::serve::Kind;
 use allotrope_datanode::store::ShardMessage;
 use allotrope_io::{Act, ShardId, SimFault, SimRng};
-use allotrope_types::{ByteCount, ContainerId, DatanodeResult, LocalId};
+use allotrope_types::{ByteCount, ContainerId, DatanodeResult, LocalId, ReplicaState};
 use bytes::Bytes;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-const CONTAINER: i64 = 5;
+pub(crate) const CONTAINER: i64 = 5;
 
 /// Seeds below `count`, or the one that is to be repeated.
 fn seeds(count: u64) -> Vec<u64> {
@@ -27,7 +28,7 @@ fn seeds(count: u64) -> Vec<u64> {
 }
 
 /// A container's archive as its source sends it, and its blocks.
-fn source(seed: u64) -> (Vec<u8>, Vec<(i64, Bytes)>) {
+pub(crate) fn source(seed: u64) -> (Vec<u8>, Vec<(i64, Bytes)>) {
     let mut world = World::seeded(seed);
     world.boot();
     let blocks: Vec<(i64, Bytes)> = (1..8)
@@ -57,7 +58,11 @@ fn export(world: &World) -> Result<Vec<u8>, CommandError> {
 }
 
 /// Offers an archive, in pieces, to a datanode; what it answers.
-fn offer(world: &World, archive: Vec<Result<Bytes, CommandError>>, size: u64) -> Result<(), CommandError> {
+pub(crate) fn offer(
+    world: &World,
+    archive: Vec<Result<Bytes, CommandError>>,
+    size: u64,
+) -> Result<(), CommandError> {
     let task = begin(world, archive, size);
     world.sim().run(task).unwrap()
 }
@@ -84,7 +89,7 @@ fn begin(
     started.unwrap()
 }
 
-fn pieces(archive: &[u8], rng: &SimRng) -> Vec<Result<Bytes, CommandError>> {
+pub(crate) fn pieces(archive: &[u8], rng: &SimRng) -> Vec<Result<Bytes, CommandError>> {
     let len = 1 + rng.below(60_000) as usize;
     archive.chunks(len).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect()
 }
@@ -93,7 +98,7 @@ fn is_here(world: &World) -> bool {
     world.refused(read_container(&world.name(), CONTAINER)) == DatanodeResult::Success
 }
 
-fn check(world: &World, blocks: &[(i64, Bytes)]) {
+pub(crate) fn check(world: &World, blocks: &[(i64, Bytes)]) {
     for (local, whole) in blocks {
         let read = world.read(CONTAINER, *local, 0, whole.len() as u64);
         assert!(read == whole[..], "seed {}: block {local}", world.seed);
@@ -369,6 +374,25 @@ fn a_copy_without_room_is_refused_and_another_volume_is_not_asked_to_hold_it() {
 }
 
 #[test]
+fn a_copy_is_scanned_soon_after_it_came_and_what_the_disk_made_of_it_is_found() {
+    let (archive, blocks) = source(7);
+    let damaged = blocks.iter().rev().find(|(_, whole)| whole.len() > 10_000).unwrap().0;
+    let mut world = World::seeded(15);
+    world.config.scan.demand_bytes_per_second = 50_000;
+    world.boot();
+    let pieces = pieces(&archive, &world.rng);
+    offer(&world, pieces, 500_000).unwrap();
+    let paths = world.node().volumes()[0].paths().container(ContainerId::new(CONTAINER as u64));
+    assert!(world.disk.flip_bit(paths.block(LocalId::new(damaged as u64)), 9000, 3));
+    world.told();
+    // Before the scan that comes to all containers in their turn has looked for any.
+    world.sim().run_for(Duration::from_secs(40));
+    assert!(world.node().metrics.scanned_bytes(Kind::OnDemand) > 0);
+    let unhealthy = |one: &allotrope_datanode::store::ReplicaFacts| one.state == ReplicaState::Unhealthy;
+    assert!(world.told().iter().any(unhealthy), "SCM is told");
+}
+
+#[test]
 fn an_unhealthy_replica_is_copied_as_it_is_and_stays_unhealthy() {
     let mut world = World::seeded(12);
     world.boot();
@@ -378,7 +402,7 @@ fn an_unhealthy_replica_is_copied_as_it_is_and_stays_unhealthy() {
     world.expect(close_container(&name, CONTAINER));
     world.kill();
     world.boot();
-    world.rewrite_container_file(CONTAINER, |file| file.state = allotrope_types::ReplicaState::Unhealthy);
+    world.rewrite_container_file(CONTAINER, |file| file.state = ReplicaState::Unhealthy);
     let path = world.node().volumes()[0]
         .paths()
         .container(ContainerId::new(CONTAINER as u64))

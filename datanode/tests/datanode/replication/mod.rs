@@ -1,6 +1,6 @@
 //! Containers copied between datanodes, and what is left when that goes wrong.
 
-mod cut;
+pub(crate) mod cut;
 pub(crate) mod processes;
 mod rebuild;
 mod transfer;

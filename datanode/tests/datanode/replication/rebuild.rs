@@ -3,6 +3,7 @@
 use crate::ask::*;
 use crate::replication::processes::{Child, details, ended, leftovers};
 use crate::wire::{Client, Scm, config, wait_until};
+use allotrope_datanode::commands::Request;
 use allotrope_datanode::{Running, start_with};
 use allotrope_ec::{CellIndex, Codec, Layout, StripeIndex};
 use allotrope_proto::Rope;
@@ -21,7 +22,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-const CONTAINER: i64 = 4;
+pub(crate) const CONTAINER: i64 = 4;
 
 /// A datanode of the cluster, while it lives.
 struct Node {
@@ -70,8 +71,51 @@ impl Node {
     }
 }
 
-fn replica_id(local: i64, replica: usize) -> DatanodeBlockId {
+pub(crate) fn replica_id(local: i64, replica: usize) -> DatanodeBlockId {
     DatanodeBlockId { replica_index: Some(replica as i32), ..id(CONTAINER, local) }
+}
+
+/// The chunks of a group's replicas, data and parity, as Ozone's client makes them.
+pub(crate) fn coded(layout: Layout, local: i64, group: &Bytes) -> Vec<Vec<(ChunkInfo, Bytes)>> {
+    let len = ByteCount::new(group.len() as u64);
+    let (data, cells) = (layout.scheme().data(), layout.scheme().cells());
+    let codec = Codec::new(layout.scheme());
+    let spec = ChecksumSpec::new(ChecksumKind::Crc32, WINDOW).unwrap();
+    let mut chunks: Vec<Vec<(ChunkInfo, Bytes)>> = vec![Vec::new(); cells];
+    let mut rest = &group[..];
+    for stripe in 0..layout.stripes(len) {
+        let shape = layout.shape(len, StripeIndex::new(stripe)).unwrap();
+        let mut cell_bytes: Vec<Vec<u8>> = Vec::new();
+        for cell in 0..data {
+            let (now, later) = rest.split_at(shape.cell_len(CellIndex::new(cell)));
+            cell_bytes.push(now.to_vec());
+            rest = later;
+        }
+        let mut parity = vec![vec![0; shape.coded_len()]; cells - data];
+        let sources: Vec<&[u8]> = cell_bytes.iter().map(Vec::as_slice).collect();
+        let mut into: Vec<&mut [u8]> = parity.iter_mut().map(Vec::as_mut_slice).collect();
+        codec.encode_padded(&sources, &mut into).unwrap();
+        cell_bytes.extend(parity);
+        let sums: Vec<Checksums> = cell_bytes.iter().map(|cell| Checksums::compute(spec, cell)).collect();
+        let joined: Bytes = sums.iter().flat_map(|one| one.joined().to_vec()).collect();
+        for (cell, bytes) in cell_bytes.into_iter().enumerate().filter(|(_, bytes)| !bytes.is_empty()) {
+            let keeps_all = cell == 0 || cell >= data;
+            let mut one = chunk(local, stripe * layout.cell_len() as u64, &bytes);
+            one.chunk_name = format!("{local}_chunk_{}", chunks[cell].len() + 1);
+            one.stripe_checksum = keeps_all.then(|| joined.clone());
+            chunks[cell].push((one, bytes.into()));
+        }
+    }
+    chunks
+}
+
+/// The put of a replica's block, of a group of so many bytes.
+pub(crate) fn put_cells(node: &str, block: DatanodeBlockId, chunks: Vec<ChunkInfo>, group: usize) -> Request {
+    let mut request = put_block(node, block, chunks, true);
+    let pair = |key: &str, value: String| KeyValue { key: key.into(), value: Some(value) };
+    let put = request.message.put_block.as_mut().unwrap();
+    put.block_data.metadata = vec![pair("TYPE", "KEY".into()), pair("blockGroupLen", group.to_string())];
+    request
 }
 
 impl Cluster {
@@ -89,57 +133,21 @@ impl Cluster {
         cluster
     }
 
-    /// Writes a group as Ozone's client does: stripe by stripe, then the blocks.
+    /// Writes a group as Ozone's client does: the chunks, then the blocks.
     fn write(&mut self, local: i64, group: Bytes) {
-        let (layout, len) = (self.layout, ByteCount::new(group.len() as u64));
-        let (data, cells) = (layout.scheme().data(), layout.scheme().cells());
-        let codec = Codec::new(layout.scheme());
-        let spec = ChecksumSpec::new(ChecksumKind::Crc32, WINDOW).unwrap();
-        let mut chunks: Vec<Vec<ChunkInfo>> = vec![Vec::new(); cells];
-        let mut rest = &group[..];
-        for stripe in 0..layout.stripes(len) {
-            let shape = layout.shape(len, StripeIndex::new(stripe)).unwrap();
-            let mut cell_bytes: Vec<Vec<u8>> = Vec::new();
-            for cell in 0..data {
-                let (now, later) = rest.split_at(shape.cell_len(CellIndex::new(cell)));
-                cell_bytes.push(now.to_vec());
-                rest = later;
-            }
-            let mut parity = vec![vec![0; shape.coded_len()]; cells - data];
-            let sources: Vec<&[u8]> = cell_bytes.iter().map(Vec::as_slice).collect();
-            let mut into: Vec<&mut [u8]> = parity.iter_mut().map(Vec::as_mut_slice).collect();
-            codec.encode_padded(&sources, &mut into).unwrap();
-            cell_bytes.extend(parity);
-            let sums: Vec<Checksums> = cell_bytes.iter().map(|cell| Checksums::compute(spec, cell)).collect();
-            let joined: Bytes = sums.iter().flat_map(|one| one.joined().to_vec()).collect();
-            for (cell, bytes) in cell_bytes.into_iter().enumerate().filter(|(_, bytes)| !bytes.is_empty()) {
-                let keeps_all = cell == 0 || cell >= data;
-                let mut one = chunk(local, stripe * layout.cell_len() as u64, &bytes);
-                one.chunk_name = format!("{local}_chunk_{}", chunks[cell].len() + 1);
-                one.stripe_checksum = keeps_all.then(|| joined.clone());
-                let node = &self.nodes[cell];
-                let mut message = command(Type::WriteChunk, CONTAINER, &node.name);
-                message.write_chunk = Some(WriteChunkRequestProto {
-                    block_id: replica_id(local, cell + 1),
-                    chunk_data: Some(one.clone()),
-                    data: Some(Bytes::new()),
-                    ..Default::default()
-                });
-                node.client.expect(Bulky { message, bulk: vec![Rope::from(Bytes::from(bytes))] });
-                chunks[cell].push(one);
-            }
-        }
-        for (cell, chunks) in chunks.into_iter().enumerate() {
+        for (cell, chunks) in coded(self.layout, local, &group).into_iter().enumerate() {
             let node = &self.nodes[cell];
-            let mut message = command(Type::PutBlock, CONTAINER, &node.name);
-            let pair = |key: &str, value: String| KeyValue { key: key.into(), value: Some(value) };
-            let block_data = BlockData {
-                metadata: vec![pair("TYPE", "KEY".into()), pair("blockGroupLen", len.as_u64().to_string())],
-                ..block_data(replica_id(local, cell + 1), chunks)
-            };
-            message.put_block =
-                Some(PutBlockRequestProto { block_data, eof: Some(true), container_auto_create: None });
-            node.client.expect(message.into());
+            for (one, bytes) in &chunks {
+                node.client.expect(write_chunk(
+                    &node.name,
+                    replica_id(local, cell + 1),
+                    one.clone(),
+                    bytes.clone(),
+                ));
+            }
+            let chunks = chunks.into_iter().map(|(one, _)| one).collect();
+            let block = replica_id(local, cell + 1);
+            node.client.expect(put_cells(&node.name, block, chunks, group.len()));
         }
         self.groups.insert(local, group);
     }

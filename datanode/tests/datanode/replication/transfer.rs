@@ -2,10 +2,12 @@
 
 use crate::ask::*;
 use crate::replication::processes::{check, details, ended, fill, leftovers, replicate};
-use crate::wire::running;
+use crate::wire::{Client, Scm, config, running, wait_until};
+use allotrope_datanode::replication::CopyLimits;
+use allotrope_datanode::start_with;
 use allotrope_proto::heartbeat::ReplicateContainerCommandProto;
 use allotrope_proto::heartbeat::command_status::Status;
-use allotrope_types::DatanodeResult;
+use allotrope_types::{ByteCount, DatanodeResult};
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -97,6 +99,45 @@ fn a_transfer_that_is_cut_goes_on_where_it_stopped() {
     // What had arrived was not sent again: headers, rows and what lay in the cut connections' buffers come on top.
     assert!(passed < bytes + bytes / 4 + (1 << 20), "{passed} bytes passed for {bytes}");
     assert_eq!(leftovers(there.path()), Vec::<String>::new());
+    source.shutdown(Duration::from_secs(5));
+    target.shutdown(Duration::from_secs(5));
+}
+
+#[test]
+fn limits_change_while_copies_wait_and_run() {
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let scm = Scm::default();
+    let (link, mut config) = (scm.clone(), config(here.path()));
+    let limits = |streams, bandwidth| {
+        let bandwidth = ByteCount::new(bandwidth);
+        CopyLimits { streams, waiting_max: 10, bandwidth }
+    };
+    config.replication.set_limits(&limits(1, 1_000_000));
+    let source = start_with(config, move || vec![link]).unwrap();
+    wait_until("the volumes to open", || source.is_open());
+    let client = Client::of(source.address());
+    let kept = [1, 2].map(|container| fill(&client, &source.id().to_string(), container));
+    let (target, copy, _) = running(there.path());
+    let between = Between::new(target.replication_address(), u64::MAX, b"");
+    let name = target.id().to_string();
+    for container_id in [1, 2] {
+        let target = Some(details(&name, between.port, target.address().port()));
+        let command = ReplicateContainerCommandProto { container_id, target, ..Default::default() };
+        scm.told(|told| told.commands.push(replicate(container_id, command)));
+    }
+    let copies = || between.connections.load(Relaxed);
+    wait_until("the first copy to begin", || copies() == 1);
+    std::thread::sleep(Duration::from_millis(400));
+    assert_eq!(copies(), 1, "one at a time");
+    source.set_copy_limits(&limits(2, 1_000_000)).unwrap();
+    wait_until("the second copy to begin", || copies() == 2);
+    // Some 7 MB at 1 MB a second: the first one is still on its way.
+    assert!(scm.told(|told| told.statuses.is_empty()));
+    source.set_copy_limits(&limits(2, 0)).unwrap();
+    for (container, blocks) in [1, 2].into_iter().zip(&kept) {
+        assert_eq!(ended(&scm, container), (Status::Executed, String::new()));
+        check(&copy, &name, container, blocks);
+    }
     source.shutdown(Duration::from_secs(5));
     target.shutdown(Duration::from_secs(5));
 }

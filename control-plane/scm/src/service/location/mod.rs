@@ -62,6 +62,7 @@ fn act(kind: Type) -> Act {
         | ForceExitSafeMode
         | SuppressContainer
         | TransferLeadership
+        | DecommissionScm
         | DecommissionNodes
         | RecommissionNodes
         | StartMaintenanceNodes
@@ -241,6 +242,10 @@ impl LocationService {
                 state::transfer_leadership(scm, &payload!(transfer_scm_leadership_request).new_leader_id)
                     .await?;
                 out.transfer_scm_leadership_response = Some(Default::default());
+            }
+            Type::DecommissionScm => {
+                let asked = payload!(decommission_scm_request).scm_id;
+                out.decommission_scm_response = Some(state::decommission(scm, &asked).await);
             }
             other => {
                 let text = format!("{} is not served by this SCM", other.as_str_name());

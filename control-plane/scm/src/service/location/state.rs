@@ -3,10 +3,11 @@
 use allotrope_consensus::MemberId;
 use allotrope_proto::rpc::Fault;
 use allotrope_proto::scm_container::{
-    ForceExitSafeModeResponseProto, GetSafeModeRuleStatusesResponseProto, InSafeModeResponseProto,
-    SafeModeRuleStatusProto,
+    DecommissionScmResponseProto, ForceExitSafeModeResponseProto, GetSafeModeRuleStatusesResponseProto,
+    InSafeModeResponseProto, SafeModeRuleStatusProto,
 };
 
+use crate::members;
 use crate::safe_mode;
 use crate::scm::{Scm, class};
 
@@ -44,4 +45,11 @@ pub(super) async fn transfer_leadership(scm: &Scm, to: &str) -> Result<(), Fault
     };
     let number = MemberId(member.number);
     scm.raft.transfer_leadership(number).await.map_err(|why| refused(why.to_string()))
+}
+
+/// Takes an SCM out of the group. What speaks against it is said in the answer, as Ozone's command shows it.
+pub(super) async fn decommission(scm: &Scm, asked: &str) -> DecommissionScmResponseProto {
+    let removed = members::remove(scm, asked).await;
+    let error_msg = removed.as_ref().err().map(ToString::to_string);
+    DecommissionScmResponseProto { success: removed.is_ok(), error_msg }
 }

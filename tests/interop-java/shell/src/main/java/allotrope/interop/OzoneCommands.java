@@ -10,14 +10,16 @@ import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
 import org.apache.hadoop.fs.ozone.OzoneFsShell;
 import org.apache.hadoop.hdds.conf.OzoneConfiguration;
+import org.apache.hadoop.ozone.admin.OzoneAdmin;
 import org.apache.hadoop.ozone.shell.OzoneShell;
 import org.apache.hadoop.util.ToolRunner;
 
 /**
- * Runs commands of stock {@code ozone sh} and {@code ozone fs} in one JVM, as they are, and calls of the S3 gateway.
+ * Runs commands of stock {@code ozone sh}, {@code ozone admin} and {@code ozone fs} in one JVM, as they are, and calls of the S3
+ * gateway.
  *
- * <p>Use: OzoneCommands HOST:PORT. Each line of stdin is a command, its words separated by tabs, the first of them {@code sh},
- * {@code fs} or {@code s3}. Each answer is a line {@code exit CODE LENGTH}, and so many bytes that the command printed.
+ * <p>Use: OzoneCommands HOST:PORT, OM's; SCM's is the property {@code scm}. Each line of stdin is a command, its words separated by
+ * tabs, the first of them {@code sh}, {@code admin}, {@code fs} or {@code s3}. Each answer is a line {@code exit CODE LENGTH}, and so many bytes that the command printed.
  */
 public final class OzoneCommands {
   private OzoneCommands() {}
@@ -43,6 +45,12 @@ public final class OzoneCommands {
         all[2] = "--set=ozone.client.wait.between.retries.millis=200";
         System.arraycopy(args, 0, all, 3, args.length);
         return new OzoneShell().execute(all);
+      case "admin":
+        String[] asked = new String[args.length + 2];
+        asked[0] = "--set=ozone.scm.client.address=" + System.getProperty("scm");
+        asked[1] = "--set=hdds.scmclient.max.retry.timeout=20s";
+        System.arraycopy(args, 0, asked, 2, args.length);
+        return new OzoneAdmin().execute(asked);
       case "fs":
         return ToolRunner.run(new OzoneFsShell(conf(address)), args);
       case "trash":
