@@ -247,13 +247,13 @@ impl Running {
         why.unwrap_or_default()
     }
 
-    /// Makes `roots` the volumes in use: new ones are opened, those that are not named are let go. Blocks until done.
-    pub fn set_volumes(&self, roots: Vec<PathBuf>) -> Result<(), StartError> {
+    /// Makes `roots` the volumes in use: new ones are opened, those that are not named are let go. Returns when that is done.
+    pub async fn set_volumes(&self, roots: Vec<PathBuf>) -> Result<(), StartError> {
         let lobby = self.lobby.clone();
         let setting = self.shards.run_on(ShardId(0), "volumes", move |shard| async move {
             lobby.set_volumes(&shard, roots).await
         })?;
-        Ok(setting.wait()??)
+        Ok(setting.await??)
     }
 
     /// Changes the limits of copies from now on, in a datanode whose volumes are open.

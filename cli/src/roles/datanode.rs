@@ -72,19 +72,18 @@ async fn live(running: &Running, reread: &Reread<'_>) -> Result<Option<String>, 
             _ = reload.recv() => {}
         }
         // A start refuses a wrong configuration; a server that runs goes on with the one it has.
-        // Nothing else runs on this thread meanwhile.
         match reread()
             .and_then(|settings| Ok((settings.folders("hdds.datanode.dir")?, copy_limits(&settings)?)))
         {
-            Ok((roots, limits)) => take_over(running, roots, &limits),
+            Ok((roots, limits)) => take_over(running, roots, &limits).await,
             Err(e) => tracing::error!(error = %e, "the configuration cannot be read again"),
         }
     }
 }
 
 /// Has a datanode that runs go on with these.
-fn take_over(running: &Running, roots: Vec<PathBuf>, limits: &CopyLimits) {
-    let (volumes, copies) = (running.set_volumes(roots), running.set_copy_limits(limits));
+async fn take_over(running: &Running, roots: Vec<PathBuf>, limits: &CopyLimits) {
+    let (volumes, copies) = (running.set_volumes(roots).await, running.set_copy_limits(limits));
     for (what, done) in [("the data directories", &volumes), ("the limits of copies", &copies)] {
         if let Err(e) = done {
             tracing::error!(what, error = %crate::with_causes(e), "part of the configuration stays as it was");

@@ -100,8 +100,15 @@ fn first(folders: Vec<PathBuf>, name: &str) -> Result<PathBuf, Failure> {
 
 /// Makes a role's folder where it is missing.
 pub(crate) fn make_folder(path: &std::path::Path) -> Result<(), Failure> {
-    std::fs::create_dir_all(path)
-        .map_err(|error| format!("the folder {} cannot be made: {error}", path.display()).into())
+    let failed = |error: std::io::Error| format!("the folder {} cannot be made: {error}", path.display());
+    let made: Vec<_> = path.ancestors().take_while(|folder| !folder.exists()).collect();
+    std::fs::create_dir_all(path).map_err(failed)?;
+    // Their names are durable before anything in them is promised to be.
+    let parents = made.iter().rev().filter_map(|folder| folder.parent());
+    for parent in parents.map(|parent| if parent.as_os_str().is_empty() { ".".as_ref() } else { parent }) {
+        std::fs::File::open(parent).and_then(|parent| parent.sync_all()).map_err(failed)?;
+    }
+    Ok(())
 }
 
 /// This machine's name, as the kernel knows it.
