@@ -18,7 +18,7 @@ use crate::format::layout::ContainerPaths;
 use crate::metadata::{Batch, Family};
 use crate::volume::Volume;
 use allotrope_io::Moment;
-use allotrope_types::{ContainerId, LocalId, ReplicaIndex, ReplicaState};
+use allotrope_types::{ContainerId, DatanodeResult, LocalId, ReplicaIndex, ReplicaState};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -68,6 +68,8 @@ pub struct Container {
     /// Writers share it; what changes the container's state or removes it holds it alone.
     pub gate: RwLock<()>,
     open: RefCell<BTreeMap<LocalId, Rc<OpenBlock>>>,
+    /// Whether sealing has begun in this process.
+    sealing: Cell<bool>,
     /// Since when it has been seen without a write; `None` after one.
     idle_since: Cell<Option<Moment>>,
 }
@@ -87,6 +89,7 @@ impl Container {
             counters: Cell::new(counters),
             gate: RwLock::new(()),
             open: RefCell::default(),
+            sealing: Cell::new(false),
             idle_since: Cell::new(None),
         }
     }
@@ -157,9 +160,19 @@ impl Container {
         put(keys::BLOCK_COUNT, counters.blocks);
     }
 
+    /// Takes no more writes, whatever comes of the sealing. A seal that fails may have reached the disk all the same, and
+    /// what came after it would lie where nobody looks in a sealed container.
+    pub fn begin_sealing(&self) {
+        self.sealing.set(true);
+    }
+
     /// Refuses a write that its state does not allow.
     pub fn check_writable(&self) -> Result<(), CommandError> {
         let state = self.state();
+        if self.sealing.get() && state.check_writable().is_ok() {
+            let why = format!("container {} is being closed and takes no writes", self.id());
+            return Err(CommandError::new(DatanodeResult::ClosedContainerIo, why));
+        }
         state.check_writable().map_err(|result| {
             CommandError::new(result, format!("container {} is {state} and takes no writes", self.id()))
         })

@@ -2,7 +2,8 @@
 //!
 //! Steps   no write is under way (the gate); CLOSING is written; every block's list becomes one value; every block file
 //!         gets the length its metadata says, and files no block names go; the Merkle tree is written; CLOSED is written. A crash between two steps leaves
-//!         CLOSING, and closing again starts over.
+//!         CLOSING, and closing again starts over. Writes that were on their way may come until the folding begins; if a step
+//!         fails, nothing tells whether CLOSED is on disk, so none comes after it either.
 
 use super::Container;
 use crate::block::put::Stored;
@@ -42,6 +43,7 @@ pub async fn close(store: &Rc<Store>, container: &Rc<Container>, quasi: bool) ->
     if closing != state {
         rewrite(store, container, |file| file.state = closing).await?;
     }
+    container.begin_sealing();
     container.take_open();
     store.close_files(container.id());
     fold_blocks(container).await?;

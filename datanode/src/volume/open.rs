@@ -23,7 +23,7 @@ const SMALL: usize = 64 << 10;
 /// Takes a folder for this process until the file it returns is closed. `holder` is what others are told.
 pub async fn lock(disk: &Disk, path: &Path, holder: &str) -> Result<File, VolumeError> {
     let failed = |source| VolumeError::Disk { path: path.to_owned(), source };
-    disk.create_dir_all(path.parent().unwrap_or(path)).await.map_err(failed)?;
+    make_folder(disk, path.parent().unwrap_or(path)).await.map_err(failed)?;
     let file = disk.open(path, OpenHow::create()).await.map_err(failed)?;
     if !file.try_lock().await.map_err(failed)? {
         let text = disk.read_small(path, SMALL).await.unwrap_or_default();
@@ -34,6 +34,23 @@ pub async fn lock(disk: &Disk, path: &Path, holder: &str) -> Result<File, Volume
     file.truncate(0).await.map_err(failed)?;
     file.write_at(allotrope_io::AlignedBuf::copy_of(holder.as_bytes()), 0).await.1.map_err(failed)?;
     Ok(file)
+}
+
+/// Makes a folder with those above it that are missing. All of their names are durable then: nothing below outlives a power cut
+/// that takes one of them.
+async fn make_folder(disk: &Disk, dir: &Path) -> Result<(), DiskError> {
+    let mut made = Vec::new();
+    for folder in dir.ancestors() {
+        if disk.stat(folder).await?.is_some() {
+            break;
+        }
+        made.push(folder);
+    }
+    disk.create_dir_all(dir).await?;
+    for parent in made.iter().rev().filter_map(|folder| folder.parent()) {
+        disk.sync_dir(parent).await?;
+    }
+    Ok(())
 }
 
 /// The `VERSION` of the volume at `root`, if it has one.
@@ -131,4 +148,34 @@ pub async fn open(
     let volume = Volume::new(index, paths, version, metadata, kept);
     volume.set_fs(disk.space(root).await.map_err(failed)?);
     Ok(Arc::new(volume))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use allotrope_io::{ShardId, Sim, SimConfig, SimDisk};
+
+    #[test]
+    fn a_new_volume_outlives_a_power_cut_with_the_folders_above_it() {
+        for seed in 0..20 {
+            let disk = SimDisk::new(1 << 30);
+            let sim = Sim::with_disk(SimConfig::seeded(seed, 1), disk.clone());
+            let formatting = sim.shards().run_on(ShardId(0), "format", |shard| async move {
+                let (disk, root) = (shard.disk(), Path::new("/data/site/disk1"));
+                let held = lock(disk, &VolumePaths::lock(root), "test").await.unwrap();
+                let version = fresh("CID-1", DatanodeId::from_random_bytes([7; 16]), [9; 16], 0);
+                format(disk, root, &version).await.unwrap();
+                drop(held);
+            });
+            sim.run(async move { formatting.unwrap().await.unwrap() });
+            sim.kill();
+            disk.crash(seed);
+            let sim = Sim::with_disk(SimConfig::seeded(seed, 1), disk);
+            let reading = sim.shards().run_on(ShardId(0), "read", |shard| async move {
+                read_version(shard.disk(), Path::new("/data/site/disk1")).await.unwrap()
+            });
+            let found = sim.run(async move { reading.unwrap().await.unwrap() });
+            assert!(found.is_some(), "seed {seed}: the volume is gone");
+        }
+    }
 }

@@ -311,6 +311,45 @@ fn a_flush_that_failed_is_never_turned_into_success() {
 }
 
 #[test]
+fn a_close_that_failed_lets_nothing_in_that_a_sealed_container_would_not_show() {
+    let data = bytes(2, 20_000);
+    let (mut failed, mut refused) = (0, 0);
+    for at in 0..12 {
+        let mut world = World::seeded(8);
+        world.boot();
+        let name = world.name();
+        let first = chunk(1, 0, &data);
+        world.expect(write_chunk(&name, id(1, 1), first.clone(), data.clone()));
+        world.expect(put_block(&name, id(1, 1), vec![first.clone()], false));
+        let folder = world.node().volumes()[0].paths().container(ContainerId::new(1)).dir().join("metadata");
+        world.disk.fault(Act::Sync, &folder, at, SimFault::Error);
+        if world.refused(close_container(&name, 1)) == DatanodeResult::Success {
+            break;
+        }
+        failed += 1;
+        let second = chunk(1, 20_000, &data);
+        let written = world.refused(write_chunk(&name, id(1, 1), second.clone(), data.clone()));
+        let put = world.refused(put_block(&name, id(1, 1), vec![first, second], true));
+        assert_eq!(written, put, "the disk fails at {at}");
+        let acknowledged = put == DatanodeResult::Success;
+        if !acknowledged {
+            assert_eq!(put, DatanodeResult::ClosedContainerIo, "the disk fails at {at}");
+            refused += 1;
+        }
+        // The crash keeps what was renamed, as a disk may.
+        world.kill();
+        world.disk.clear_faults();
+        world.boot();
+        let len = if acknowledged { 40_000 } else { 20_000 };
+        let found = world.expect(get_block(&name, id(1, 1))).message.get_block.unwrap();
+        assert_eq!(found.block_data.size, Some(len), "the disk fails at {at}");
+        world.expect(close_container(&name, 1));
+        assert_eq!(world.read(1, 1, 0, 20_000), data);
+    }
+    assert!(failed > refused && refused > 0, "{failed} closes failed, {refused} of them let nothing in");
+}
+
+#[test]
 fn a_full_disk_is_said_to_be_full_and_the_block_is_as_it_was() {
     let mut world = World::seeded(7);
     world.boot();
