@@ -321,7 +321,7 @@ impl Store {
     /// Publishes a container that was made.
     pub fn add(&self, container: Rc<Container>) {
         let id = container.id();
-        container.volume().commit(container.room() as i64);
+        container.keep_room();
         self.witnessed.borrow_mut().insert(id);
         self.containers.borrow_mut().insert(id, container.clone());
         self.turn.set(self.turn.get() + 1);
@@ -380,6 +380,7 @@ impl Store {
             let id = one.file.id;
             if self.find(id).is_some() {
                 tracing::error!(container = %id, left_out = %one.paths.dir().display(), "a container lies on two volumes");
+                one.into_container().give_room_back();
                 continue;
             }
             let container = Rc::new(one.into_container());

@@ -1,6 +1,6 @@
 //! Servers in processes of their own, and what they cost.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -26,16 +26,23 @@ pub(crate) struct How {
     pub(crate) durability: &'static str,
     /// Bytes of buffers, of all shards together.
     pub(crate) memory: usize,
+    /// Bytes that it scans a second; 0: it does not scan.
+    pub(crate) scan: usize,
 }
 
-pub(crate) const DISK: How = How { durability: "disk", memory: 128 << 20 };
+pub(crate) const DISK: How = How { durability: "disk", memory: 128 << 20, scan: 0 };
 pub(crate) const PAGE_CACHE: How = How { durability: "page-cache", ..DISK };
 
 impl Server {
     /// A datanode on the folders below `dir`.
     pub(crate) fn datanode(dir: &Path, how: How) -> Server {
-        let memory = how.memory.to_string();
-        Server::start(&["serve", dir.to_str().unwrap(), how.durability, &memory])
+        let (memory, scan) = (how.memory.to_string(), how.scan.to_string());
+        Server::start(&["serve", dir.to_str().unwrap(), how.durability, &memory, &scan])
+    }
+
+    /// Has SCM say something to it.
+    pub(crate) fn tell(&mut self, line: &str) {
+        writeln!(self.stdin.as_mut().expect("it runs"), "{line}").unwrap();
     }
 
     /// The sink.
@@ -80,6 +87,13 @@ impl Server {
         let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
         let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
         ticks as f64 / 100.0
+    }
+
+    /// Bytes it has read from the disk.
+    pub(crate) fn read_bytes(&self) -> u64 {
+        let io = std::fs::read_to_string(format!("/proc/{}/io", self.pid())).unwrap();
+        let line = io.lines().find_map(|line| line.strip_prefix("read_bytes: "));
+        line.unwrap().parse().unwrap()
     }
 
     /// Its resident memory, in MiB: now, and the most it ever was.

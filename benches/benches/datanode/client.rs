@@ -187,6 +187,12 @@ impl Connection {
         message.into()
     }
 
+    pub(crate) fn close_container(&self, container: i64) -> Request {
+        let mut message = self.command(Type::CloseContainer, container);
+        message.close_container = Some(CloseContainerRequestProto {});
+        message.into()
+    }
+
     pub(crate) fn delete_container(&self, container: i64) -> Request {
         let mut message = self.command(Type::DeleteContainer, container);
         message.delete_container = Some(DeleteContainerRequestProto { force_delete: Some(true) });

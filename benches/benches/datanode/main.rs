@@ -7,13 +7,14 @@
 //!
 //! `./dev bench datanode` prints the tables; with `-- --save` their sections of docs/performance/datanode.md are written
 //! anew, with `-- --quick` turns are fewer and shorter, with `-- write read` these parts are measured. Parts: write, read,
-//! small, metadata, start, memory, profile, and `soak`, which is `memory` for ten minutes and runs only when it is asked for.
+//! small, life, metadata, start, memory, profile, and `soak`, which is `memory` for ten minutes and runs only when it is asked for.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a bench prints its findings")]
 #![allow(clippy::disallowed_methods, reason = "a bench reads the machine and writes its report itself")]
 #![allow(clippy::unwrap_used, reason = "a bench that cannot run says where")]
 
 mod child;
 mod client;
+mod life;
 mod limits;
 mod memory;
 mod metadata;
@@ -43,10 +44,11 @@ struct Effort {
 type Measure = fn(&mut Report, Effort);
 
 /// The parts of the report, by the names they can be asked for with, and whether all means them too.
-const PARTS: [(&str, Measure, bool); 8] = [
+const PARTS: [(&str, Measure, bool); 9] = [
     ("write", writes::measure, true),
     ("read", reads::measure, true),
     ("small", small::measure, true),
+    ("life", life::measure, true),
     ("metadata", metadata::measure, true),
     ("start", memory::measure_start, true),
     ("memory", |report, effort| memory::measure_load(report, effort.turn * 15), true),

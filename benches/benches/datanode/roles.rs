@@ -1,6 +1,7 @@
 //! What the children run: a datanode with an SCM that only knows its cluster, and the sink.
 
 use allotrope_datanode::block::checksums;
+use allotrope_datanode::container::delete_blocks::DeletionPace;
 use allotrope_datanode::control::link::{LinkError, ScmLink};
 use allotrope_datanode::{Config, Durability, start_with};
 use allotrope_io::{Back, Shard, ShardId, ShardTimer, Shards, ShardsConfig, TcpStream};
@@ -9,9 +10,11 @@ use allotrope_proto::bulk::{Bulky, GrpcMessages, SplitLimits, grpc_message, spli
 use allotrope_proto::container::read_chunk_response_proto::ResponseData;
 use allotrope_proto::container::*;
 use allotrope_proto::hdds::KeyValue as Pair;
+use allotrope_proto::heartbeat::scm_command_proto::Type as CommandType;
 use allotrope_proto::heartbeat::{
-    ScmDatanodeRequest, ScmDatanodeResponse, ScmHeartbeatResponseProto, ScmRegisteredResponseProto,
-    ScmVersionResponseProto, Status,
+    DeleteBlocksCommandProto, DeletedBlocksTransaction, ScmCommandProto, ScmDatanodeRequest,
+    ScmDatanodeResponse, ScmHeartbeatResponseProto, ScmRegisteredResponseProto, ScmVersionResponseProto,
+    Status,
 };
 use allotrope_types::ByteCount;
 use bytes::Bytes;
@@ -29,16 +32,20 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::pin::Pin;
 use std::result::Result;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 pub(crate) const CLUSTER: &str = "CID-6d2f1b8e-3f0e-4f6e-8d2b-5f0f5f0f5f0f";
+/// Blocks that a datanode deletes in a second, once it is told to.
+pub(crate) const DELETIONS_A_SECOND: u64 = 10_000;
+/// Blocks of one of SCM's transactions.
+const TRANSACTION: usize = 100;
 /// Shards of both servers.
 const SHARDS: usize = 2;
 
-/// An SCM that knows its cluster and registers everyone.
-struct Scm;
+/// An SCM that knows its cluster, registers everyone, and has the commands carried out that it is given.
+struct Scm(Arc<Mutex<Vec<ScmCommandProto>>>);
 
 impl ScmLink for Scm {
     fn name(&self) -> String {
@@ -68,7 +75,7 @@ impl ScmLink for Scm {
             response.send_heartbeat_response = Some(ScmHeartbeatResponseProto {
                 datanode_uuid: beat.datanode_details.uuid.unwrap(),
                 term: Some(1),
-                ..Default::default()
+                commands: std::mem::take(&mut *self.0.lock().unwrap()),
             });
         }
         Ok(response)
@@ -86,18 +93,53 @@ pub(crate) fn config(dir: &Path) -> Config {
     config
 }
 
-/// A datanode, until stdin ends: `DIR DURABILITY BYTES-OF-BUFFERS`.
+/// A datanode, until stdin ends: `DIR DURABILITY BYTES-OF-BUFFERS BYTES-SCANNED-A-SECOND`. Lines of stdin are SCM's:
+/// `delete CONTAINER FIRST STEP COUNT`.
 pub(crate) fn serve(args: &[String]) {
     let mut config = config(Path::new(&args[0]));
     config.durability = if args[1] == "disk" { Durability::Disk } else { Durability::PageCache };
     config.memory_per_shard = ByteCount::new(args[2].parse::<u64>().unwrap() / SHARDS as u64);
-    let running = start_with(config, || vec![Scm]).unwrap();
+    let scan: u64 = args[3].parse().unwrap();
+    config.scan.enabled = scan > 0;
+    (config.scan.bytes_per_second, config.scan.gap_min) = (scan, Duration::ZERO);
+    config.scan.data_every = Duration::from_millis(100);
+    config.deletion = DeletionPace { every: Duration::from_secs(1), blocks_max: DELETIONS_A_SECOND };
+    config.heartbeat_every = Duration::from_millis(500);
+    let commands: Arc<Mutex<Vec<ScmCommandProto>>> = Arc::default();
+    let told = commands.clone();
+    let running = start_with(config, || vec![Scm(told)]).unwrap();
     while !running.is_open() {
         std::thread::sleep(Duration::from_millis(1));
     }
     println!("{} {}", running.address(), running.id());
-    drop(std::io::stdin().read_to_end(&mut Vec::new()));
+    for (line, number) in std::io::stdin().lines().map_while(Result::ok).zip(1..) {
+        commands.lock().unwrap().push(command(&line, number));
+    }
     running.shutdown(Duration::from_secs(10));
+}
+
+fn command(line: &str, cmd_id: i64) -> ScmCommandProto {
+    let mut words = line.split(' ');
+    let kind = words.next().unwrap();
+    let numbers: Vec<i64> = words.map(|word| word.parse().unwrap()).collect();
+    let mut command = ScmCommandProto { term: Some(1), ..Default::default() };
+    match (kind, &numbers[..]) {
+        ("delete", &[container_id, first, step, count]) => {
+            let blocks: Vec<i64> = (0..count).map(|n| first + n * step).collect();
+            let transaction = |(n, blocks): (i64, &[i64])| DeletedBlocksTransaction {
+                tx_id: cmd_id * count + n,
+                container_id,
+                local_id: blocks.to_vec(),
+                ..Default::default()
+            };
+            let deleted_blocks_transactions = (0..).zip(blocks.chunks(TRANSACTION)).map(transaction).collect();
+            command.command_type = CommandType::DeleteBlocksCommand.into();
+            command.delete_blocks_command_proto =
+                Some(DeleteBlocksCommandProto { deleted_blocks_transactions, cmd_id });
+        }
+        _ => panic!("{line:?} is no command"),
+    }
+    command
 }
 
 /// The sink, until stdin ends. With `files`, ReadChunk answers what a buffered pread of the file gives, unverified: the block

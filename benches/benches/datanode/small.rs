@@ -9,15 +9,15 @@ use bytes::Bytes;
 use hdrhistogram::Histogram;
 use std::time::{Duration, Instant};
 
-const STREAMS: usize = 64;
-const LEN: usize = 4 << 10;
+pub(crate) const STREAMS: usize = 64;
+pub(crate) const LEN: usize = 4 << 10;
 /// Containers that the files go to.
-const CONTAINERS: i64 = 16;
+pub(crate) const CONTAINERS: i64 = 16;
 /// The share of the rate that was reached at which latencies are taken.
 const SHARE: f64 = 0.7;
 
 #[derive(Clone, Copy)]
-enum What {
+pub(crate) enum What {
     Put,
     Get,
 }
@@ -31,7 +31,7 @@ fn request(what: What, connection: &Connection, n: i64, data: &Bytes, chunk: &Ch
 }
 
 /// Operations a second of 64 streams that each wait for their answer; files from `first` on.
-fn closed(
+pub(crate) fn closed(
     client: &Client,
     server: &Server,
     what: What,
@@ -58,7 +58,7 @@ fn closed(
 }
 
 /// Latencies in microseconds from the moment each operation was due, at `rate` operations a second.
-fn open(
+pub(crate) fn open(
     client: &Client,
     server: &Server,
     what: What,

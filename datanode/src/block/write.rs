@@ -101,9 +101,7 @@ pub async fn write_chunk(
     let grown = end.saturating_sub(tail.end);
     tail.end = tail.end.max(end);
     tail.written.insert(chunk.offset, end);
-    container.count(|counters| counters.bytes_used += grown);
-    container.volume().grew(grown as i64);
-    container.volume().commit(-(grown as i64));
+    container.grew(grown);
     let (used, max) = (container.facts().bytes_used, container.file().size_max.as_u64());
     if grown > 0 && used >= max / 10 * CLOSE_AT_TENTHS && used - grown < max / 10 * CLOSE_AT_TENTHS {
         store.wants_close(container.id());

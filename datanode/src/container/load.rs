@@ -34,12 +34,23 @@ pub struct Found {
     pub file: ContainerFile,
     /// Its counters.
     pub counters: Counters,
+    /// Bytes of the volume that are kept for it to grow by.
+    kept: u64,
 }
 
 impl Found {
     /// The container, on its home shard.
     pub fn into_container(self) -> Container {
-        Container::new(self.volume, self.paths, self.file, self.counters)
+        Container::new(self.volume, self.paths, self.file, self.counters).with_room(self.kept)
+    }
+
+    /// Keeps room on its volume for all that it may still grow by, if it is OPEN.
+    fn keep_room(&mut self) {
+        if self.file.state == ReplicaState::Open {
+            let room = self.file.size_max.as_u64().saturating_sub(self.counters.bytes_used);
+            self.kept = room.min(i64::MAX as u64);
+            self.volume.commit(self.kept as i64);
+        }
     }
 }
 
@@ -70,13 +81,10 @@ pub async fn load(disk: &Disk, volume: &Arc<Volume>) -> Result<Vec<Found>, Comma
         .filter_map(|one| async move { one })
         .collect()
         .await;
-    let found = remove_unfinished(disk, volume, found).await;
-    for one in &found {
+    let mut found = remove_unfinished(disk, volume, found).await;
+    for one in &mut found {
         volume.found(one.counters.bytes_used);
-        if one.file.state == ReplicaState::Open {
-            let room = one.file.size_max.as_u64().saturating_sub(one.counters.bytes_used);
-            volume.commit(i64::try_from(room).unwrap_or(i64::MAX));
-        }
+        one.keep_room();
     }
     Ok(found)
 }
@@ -126,7 +134,7 @@ async fn load_one(disk: &Disk, volume: &Arc<Volume>, id: ContainerId, counters: 
             return None;
         }
     };
-    Some(Found { volume: volume.clone(), paths, file, counters })
+    Some(Found { volume: volume.clone(), paths, file, counters, kept: 0 })
 }
 
 /// A folder without a `.container` file is a creation that a crash cut short, unless it holds blocks.

@@ -65,6 +65,8 @@ pub struct Container {
     paths: ContainerPaths,
     file: RefCell<ContainerFile>,
     counters: Cell<Counters>,
+    /// Bytes of its volume that are kept for it to grow by.
+    kept: Cell<u64>,
     /// Writers share it; what changes the container's state or removes it holds it alone.
     pub gate: RwLock<()>,
     open: RefCell<BTreeMap<LocalId, Rc<OpenBlock>>>,
@@ -87,6 +89,7 @@ impl Container {
             paths,
             file: RefCell::new(file),
             counters: Cell::new(counters),
+            kept: Cell::new(0),
             gate: RwLock::new(()),
             open: RefCell::default(),
             sealing: Cell::new(false),
@@ -119,9 +122,13 @@ impl Container {
         self.file.borrow().clone()
     }
 
-    /// Publishes a `.container` file that has been written.
+    /// Publishes a `.container` file that has been written. In a state that takes no writes, room that was kept is given back.
     pub fn set_file(&self, file: ContainerFile) {
+        let grows = file.state.check_writable().is_ok();
         *self.file.borrow_mut() = file;
+        if !grows {
+            self.give_room_back();
+        }
     }
 
     /// The volume it lies on.
@@ -164,6 +171,7 @@ impl Container {
     /// what came after it would lie where nobody looks in a sealed container.
     pub fn begin_sealing(&self) {
         self.sealing.set(true);
+        self.give_room_back();
     }
 
     /// Refuses a write that its state does not allow.
@@ -228,8 +236,31 @@ impl Container {
         now.since(since)
     }
 
-    /// Bytes it may still grow by.
-    pub fn room(&self) -> u64 {
-        self.file.borrow().size_max.as_u64().saturating_sub(self.counters.get().bytes_used)
+    /// The same, for which `kept` bytes of its volume are kept already.
+    pub fn with_room(self, kept: u64) -> Container {
+        Container { kept: Cell::new(kept), ..self }
+    }
+
+    /// Keeps room on its volume for all that it may still grow by.
+    pub fn keep_room(&self) {
+        let room = self.file.borrow().size_max.as_u64().saturating_sub(self.counters.get().bytes_used);
+        let room = room.min(i64::MAX as u64);
+        let before = self.kept.replace(room);
+        self.volume.commit(room as i64 - before as i64);
+    }
+
+    /// Counts bytes that a write added, in the room that is kept for it as far as that goes.
+    pub fn grew(&self, bytes: u64) {
+        self.count(|counters| counters.bytes_used += bytes);
+        let kept = self.kept.get();
+        let into = kept.min(bytes);
+        self.kept.set(kept - into);
+        self.volume.grew(bytes as i64);
+        self.volume.commit(-(into as i64));
+    }
+
+    /// Gives back what is kept for it: it does not grow any more.
+    pub fn give_room_back(&self) {
+        self.volume.commit(-(self.kept.take() as i64));
     }
 }

@@ -59,6 +59,30 @@ fn writing_and_putting_again_changes_nothing() {
 }
 
 #[test]
+fn room_is_kept_for_a_container_as_long_as_it_takes_writes() {
+    let mut world = world();
+    let room = |world: &World| world.node().volumes()[0].space().committed;
+    let whole = 256 << 20;
+    for container in 1..=3 {
+        world.put(container, 7, &bytes(2, 40_000));
+    }
+    assert_eq!(room(&world), 3 * (whole - 40_000));
+    world.expect(close_container(&world.name(), 1));
+    assert_eq!(room(&world), 2 * (whole - 40_000));
+    world.expect(delete_container(&world.name(), 2, true));
+    assert_eq!(room(&world), whole - 40_000);
+    // A start keeps what is still needed, and no more.
+    world.crash();
+    world.boot();
+    assert_eq!(room(&world), whole - 40_000);
+    world.put(3, 8, &bytes(3, 5000));
+    assert_eq!(room(&world), whole - 45_000);
+    world.expect(delete_container(&world.name(), 1, true));
+    world.expect(delete_container(&world.name(), 3, true));
+    assert_eq!(room(&world), 0);
+}
+
+#[test]
 fn wrong_chunks_are_refused_and_harm_no_one_else() {
     let world = world();
     let (node, data) = (world.name(), bytes(3, 20_000));

@@ -3,4 +3,5 @@
 pub(crate) mod cut;
 pub(crate) mod processes;
 mod rebuild;
+mod rebuild_seeds;
 mod transfer;

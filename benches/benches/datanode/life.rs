@@ -1,0 +1,166 @@
+//! What work in the background costs clients: a scan at its budget, and deletions at their rate.
+
+use crate::child::{DISK, How, Server};
+use crate::client::{Client, id, payload};
+use crate::report::{Aim, Report};
+use crate::roles::DELETIONS_A_SECOND;
+use crate::small::{CONTAINERS, LEN, STREAMS, What, closed, open};
+use crate::{Effort, clean, scratch};
+use hdrhistogram::Histogram;
+use std::path::Path;
+use std::time::Duration;
+
+/// Budgets of the scan: Ozone's default, and ten times it.
+const BUDGETS: [usize; 2] = [5 << 20, 50 << 20];
+/// The container of long blocks that is scanned, how many it has, and their bytes.
+const LONG: i64 = 99;
+const LONG_BLOCKS: usize = 8;
+const LONG_LEN: usize = 64 << 20;
+/// Bytes of a chunk of a long block.
+const CHUNK: usize = 4 << 20;
+/// The first container whose blocks are deleted.
+const DOOMED: i64 = 101;
+/// The share of the rate that was reached at which latencies are taken: there is room for others' work.
+const SHARE: f64 = 0.5;
+/// How long deletions have been under way when latencies are taken.
+const LEAD: Duration = Duration::from_millis(1500);
+
+/// One row's latencies and what the datanode did besides.
+struct Row {
+    name: String,
+    taken: Histogram<u64>,
+    /// CPU seconds a second.
+    cpu: f64,
+    /// Bytes a second that it read from the disk.
+    read: f64,
+}
+
+fn gets(client: &Client, server: &Server, name: &str, rate: f64, time: Duration) -> Row {
+    let (cpu, read) = (server.cpu(), server.read_bytes());
+    // Only files that every stream has put.
+    let taken = open(client, server, What::Get, 0, STREAMS as i64, rate, time);
+    let (cpu, read) = (server.cpu() - cpu, (server.read_bytes() - read) as f64);
+    Row { name: name.to_owned(), taken, cpu: cpu / time.as_secs_f64(), read: read / time.as_secs_f64() }
+}
+
+/// Puts long blocks and closes their container.
+fn fill_long(client: &Client, server: &Server) {
+    let (data, chunk) = payload(CHUNK);
+    client.streams((server.address, &server.node), LONG_BLOCKS, move |_, mut connection, n| {
+        let (data, chunk) = (data.clone(), chunk.clone());
+        async move {
+            let (block, mut chunks) = (id(LONG, 1 + n as i64), Vec::new());
+            for at in (0..LONG_LEN).step_by(CHUNK) {
+                let mut one = chunk.clone();
+                (one.offset, one.chunk_name) = (at as u64, format!("chunk_{at}"));
+                chunks.push(one.clone());
+                connection.ask(connection.write_chunk(block, one, data.clone())).await;
+            }
+            connection.ask(connection.put_block(block, chunks, true)).await;
+        }
+    });
+    close_all(client, server, LONG, 1);
+}
+
+/// Puts `count` blocks that are not read again, in as many containers as the files have.
+fn fill_doomed(client: &Client, server: &Server, count: i64) {
+    let (data, chunk) = payload(LEN);
+    client.streams((server.address, &server.node), STREAMS, move |_, mut connection, stream| {
+        let (data, chunk) = (data.clone(), chunk.clone());
+        async move {
+            for n in (stream as i64..count).step_by(STREAMS) {
+                let block = id(DOOMED + n % CONTAINERS, 1 + n);
+                connection.ask(connection.put_small(block, chunk.clone(), data.clone())).await;
+            }
+        }
+    });
+    close_all(client, server, DOOMED, CONTAINERS);
+}
+
+fn close_all(client: &Client, server: &Server, first: i64, count: i64) {
+    client.streams((server.address, &server.node), 1, move |_, mut connection, _| async move {
+        for container in first..first + count {
+            connection.ask(connection.close_container(container)).await;
+        }
+    });
+}
+
+/// Files of blocks below `dir`.
+fn block_files(dir: &Path) -> usize {
+    let (mut count, mut folders) = (0, vec![dir.to_owned()]);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            match entry.file_type().unwrap().is_dir() {
+                true => folders.push(entry.path()),
+                false => count += usize::from(entry.path().extension().is_some_and(|kind| kind == "block")),
+            }
+        }
+    }
+    count
+}
+
+/// Gets beside the deletion of blocks, which are made before: more of them than go meanwhile.
+fn beside_deletions(client: &Client, dir: &Path, rate: f64, time: Duration) -> Row {
+    let mut server = Server::datanode(dir, DISK);
+    let count =
+        (DELETIONS_A_SECOND as f64 * (time + LEAD * 3).as_secs_f64()) as i64 / CONTAINERS * CONTAINERS;
+    fill_doomed(client, &server, count);
+    for n in 0..CONTAINERS {
+        server.tell(&format!("delete {} {} {CONTAINERS} {}", DOOMED + n, 1 + n, count / CONTAINERS));
+    }
+    std::thread::sleep(LEAD);
+    let before = block_files(dir);
+    let mut row = gets(client, &server, "", rate, time);
+    let gone = (before - block_files(dir)) as f64 / time.as_secs_f64();
+    row.name = format!("{gone:.0} deletions a second");
+    row
+}
+
+pub(crate) fn measure(report: &mut Report, effort: Effort) {
+    report.section(
+        "Background work",
+        "GetSmallFile of 4 KiB at half the rate that 64 waiting streams reach, from the moment an operation was due, while the datanode \
+         works by itself: it scans closed containers over and over at a budget, or deletes blocks of 4 KiB as SCM asked, a file \
+         each. The last columns hold the p99 against that of the first row.",
+        "besides | gets a second | p50 ms | p99 ms | p99.9 ms | CPU s a second | disk reads, MiB/s | p99 beside alone | aim",
+    );
+    let dir = scratch("life");
+    let time = effort.turn * 4;
+    let client = Client::new();
+    let server = Server::datanode(&dir, DISK);
+    closed(&client, &server, What::Put, 0, i64::MAX / 2, time / 2);
+    fill_long(&client, &server);
+    let (rate, _) = closed(&client, &server, What::Get, 0, STREAMS as i64, time / 2);
+    let rate = rate * SHARE;
+    let mut rows = vec![gets(&client, &server, "nothing", rate, time)];
+    drop(server);
+    let mut scan = |what: &str, scan: usize, files: bool| {
+        let server = Server::datanode(&dir, How { scan, ..DISK });
+        if files {
+            close_all(&client, &server, 1, CONTAINERS);
+        }
+        let name = format!("a scan of {what}, {} MiB/s", scan >> 20);
+        rows.push(gets(&client, &server, &name, rate, time));
+    };
+    BUDGETS.into_iter().for_each(|budget| scan("long blocks", budget, false));
+    scan("long blocks and files of 4 KiB", BUDGETS[0], true);
+    rows.push(beside_deletions(&client, &dir, rate, time));
+    let p99 = |row: &Row| row.taken.value_at_quantile(0.99) as f64;
+    let alone = p99(&rows[0]);
+    for (n, row) in rows.iter().enumerate() {
+        let at = |quantile: f64| format!("{:.2}", row.taken.value_at_quantile(quantile) as f64 / 1e3);
+        let ratio = p99(row) / alone;
+        report.row(&[
+            row.name.clone(),
+            format!("{rate:.0}"),
+            at(0.5),
+            at(0.99),
+            at(0.999),
+            format!("{:.2}", row.cpu),
+            format!("{:.1}", row.read / f64::from(1 << 20)),
+            format!("{ratio:.2}"),
+            if n == 0 { "–".to_owned() } else { Aim::AtMost(1.2).judge(ratio) },
+        ]);
+    }
+    clean("life");
+}
