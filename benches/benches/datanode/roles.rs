@@ -132,7 +132,8 @@ fn command(line: &str, cmd_id: i64) -> ScmCommandProto {
                 local_id: blocks.to_vec(),
                 ..Default::default()
             };
-            let deleted_blocks_transactions = (0..).zip(blocks.chunks(TRANSACTION)).map(transaction).collect();
+            let deleted_blocks_transactions =
+                (0..).zip(blocks.chunks(TRANSACTION)).map(transaction).collect();
             command.command_type = CommandType::DeleteBlocksCommand.into();
             command.delete_blocks_command_proto =
                 Some(DeleteBlocksCommandProto { deleted_blocks_transactions, cmd_id });

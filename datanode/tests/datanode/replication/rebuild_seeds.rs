@@ -265,7 +265,7 @@ fn a_while(rng: &SimRng) -> Duration {
 #[test]
 fn a_rebuild_is_whole_or_not_there_wherever_the_power_fails() {
     let mut cut = 0;
-    for seed in seeds(80) {
+    for seed in seeds(60) {
         let mut group = Group::seeded(seed);
         let life = a_while(&group.rng);
         let ended = group.within(group.begin(&LOST), life);
@@ -285,7 +285,7 @@ fn a_rebuild_is_whole_or_not_there_wherever_the_power_fails() {
 #[test]
 fn a_disk_that_fails_or_is_full_under_a_rebuild_leaves_nothing_half_made() {
     let mut failed = 0;
-    for seed in seeds(120) {
+    for seed in seeds(90) {
         let mut group = Group::seeded(seed + 1000);
         const ACTS: [Act; 7] =
             [Act::Open, Act::Read, Act::Write, Act::Write, Act::Sync, Act::Rename, Act::CreateDir];
@@ -318,7 +318,7 @@ fn a_disk_that_fails_or_is_full_under_a_rebuild_leaves_nothing_half_made() {
 #[test]
 fn a_datanode_that_is_cut_off_from_a_rebuild_costs_no_byte() {
     let mut failed = 0;
-    for seed in seeds(80) {
+    for seed in seeds(60) {
         let group = Group::seeded(seed + 2000);
         let life = a_while(&group.rng);
         let node = [1, 2, 3, 6][group.rng.below(4) as usize];
