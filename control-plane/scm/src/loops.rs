@@ -125,6 +125,11 @@ pub(crate) async fn repair(scm: Arc<Scm>, drain: Drain) {
         tokio::time::sleep(REPAIR_GATHERS).await;
         while scm.term().is_some() {
             let repaired = scm.cluster().repair(scm.now());
+            // One line a look, however many there are; `admin container report` counts and names them.
+            if let Some((container, why)) = repaired.stuck.first() {
+                let containers = repaired.stuck.len();
+                tracing::warn!(containers, %container, %why, "containers are not as they should be and nothing can be done for now");
+            }
             scm.metrics.copies_ordered.add(repaired.copies);
             scm.metrics.rebuilds_ordered.add(repaired.rebuilds);
             scm.metrics.removals_ordered.add(repaired.removals);

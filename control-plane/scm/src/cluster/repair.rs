@@ -37,6 +37,8 @@ pub struct Repaired {
     pub rebuilds: u64,
     /// Deletions that were ordered.
     pub removals: u64,
+    /// Containers for which nothing can be done since this look, and why.
+    pub stuck: Vec<(ContainerId, Short)>,
     /// Whether there is more to do at once.
     pub more: bool,
 }
@@ -235,7 +237,9 @@ impl Cluster {
                 short = short.or(Some(Short::Busy));
             }
         }
-        self.manager.planned(container, short, now.monotonic_ms);
+        if self.manager.planned(container, short.clone(), now.monotonic_ms) {
+            repaired.stuck.extend(short.map(|why| (container, why)));
+        }
     }
 
     /// Queues the command for an order; false if its datanode's queue is full.

@@ -171,8 +171,10 @@ impl Manager {
     }
 
     /// The container was planned for. What is short is tried again later, each time after a longer wait, if it is not only a
-    /// question of turns.
-    pub fn planned(&mut self, container: ContainerId, short: Option<Short>, now_ms: u64) {
+    /// question of turns. True if nothing can be done, and could when it was last planned for.
+    pub fn planned(&mut self, container: ContainerId, short: Option<Short>, now_ms: u64) -> bool {
+        let stuck = short.as_ref().is_some_and(|short| *short != Short::Busy);
+        let news = stuck && !self.tries.contains_key(&container);
         match &short {
             None => {}
             Some(Short::Busy) => self.again(container, now_ms + WAIT_MS / 2),
@@ -181,6 +183,7 @@ impl Manager {
         if let Some(ill) = self.ills.get_mut(&container) {
             ill.why = short;
         }
+        news
     }
 
     fn again(&mut self, container: ContainerId, at_ms: u64) {
@@ -276,7 +279,8 @@ mod tests {
         let mut waits = Vec::new();
         for _ in 0..3 {
             assert_eq!(manager.take_queued(), Some(id(1)));
-            manager.planned(id(1), Some(Short::NoTarget(few.clone())), now_ms);
+            let news = manager.planned(id(1), Some(Short::NoTarget(few.clone())), now_ms);
+            assert_eq!(news, waits.is_empty(), "it is said once");
             let since_ms = now_ms;
             while manager.take_changed(now_ms, 10).is_empty() {
                 now_ms += 500;
