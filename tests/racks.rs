@@ -1,5 +1,6 @@
 //! What racks of datanodes suffer, and that the data outlives it: losses during repair, too few left, decommission under load, a
 //! rack that is cut off. Real processes in network namespaces; the bytes are always those that were put.
+#![allow(clippy::print_stdout, reason = "what a minute's silence is for, and how long steps take")]
 #![allow(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 #![allow(clippy::disallowed_methods, reason = "tests of real processes use real files, clocks and sleeps")]
 
