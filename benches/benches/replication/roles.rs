@@ -73,12 +73,13 @@ fn say(line: &str) {
     out.flush().unwrap();
 }
 
-fn start(dir: &Path, alone: bool, compression: Compression) -> (Running, Commands) {
+fn start(dir: &Path, compression: Compression) -> (Running, Commands) {
     let mut config = Config::new(vec![dir.join("disk")], dir.join("meta"), Vec::new());
     config.listen = SocketAddr::from(([127, 0, 0, 1], 0));
     config.replication.listen = SocketAddr::from(([127, 0, 0, 1], 0));
     config.replication.compression = compression;
-    config.shards = if alone { 2 } else { 1 };
+    // Each side works on one container at a time, which has one home; the cores are shared by all processes.
+    config.shards = 1;
     config.memory_per_shard = ByteCount::mib(32);
     (config.free_min_soft, config.free_min_hard) = (ByteCount::mib(64), ByteCount::mib(64));
     (config.heartbeat_every, config.heartbeat_first) = (Duration::from_millis(10), Duration::from_millis(10));
@@ -97,7 +98,7 @@ fn start(dir: &Path, alone: bool, compression: Compression) -> (Running, Command
 pub(crate) fn serve(args: &[String]) {
     let count: usize = args[1].parse().unwrap();
     let compression = Compression::from_str_name(&args[2]).expect("a compression's name");
-    let start = |n: usize| start(&Path::new(&args[0]).join(n.to_string()), count == 1, compression);
+    let start = |n: usize| start(&Path::new(&args[0]).join(n.to_string()), compression);
     let nodes: Vec<(Running, Commands)> = (0..count).map(start).collect();
     for (running, _) in &nodes {
         say(&format!("{} {} {}", running.id(), running.address(), running.replication_address()));

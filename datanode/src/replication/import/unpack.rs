@@ -14,12 +14,12 @@ use crate::format::archive::{ArchiveError, Entry, Event, FAMILIES, Unpack};
 use crate::format::container_file::ContainerFile;
 use crate::format::keys;
 use crate::metadata::{Family, Metadata};
-use allotrope_io::{AlignedBuf, File, OpenHow, Shard};
+use allotrope_io::{AlignedBuf, DiskError, File, OpenHow, Shard};
 use allotrope_types::DatanodeResult::{ChecksumMismatch, DiskOutOfSpace, ImportContainerMetadataFailed};
 use allotrope_types::{LocalId, ReplicaState};
 use bytes::{Buf, Bytes};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The longest descriptor.
@@ -32,6 +32,9 @@ const PAGE: usize = 256;
 const ROOM_SPARE: u64 = 64 << 20;
 /// The longest piece of a file that has no checksums.
 const PIECE: usize = 1 << 20;
+/// From this length on a block's file is written past the page cache: its bytes are on the disk as they come, and the end
+/// waits for little.
+const DIRECT_MIN: u64 = 256 << 10;
 
 /// What an archive turned out to be.
 pub(super) struct Unpacked {
@@ -152,7 +155,16 @@ impl<'a> Unpacking<'a> {
 
     async fn begin_block(&mut self, local: LocalId, len: u64) -> Result<Current, CommandError> {
         let path = self.place.dir.join("chunks").join(format!("{local}.block"));
-        let mut writing = self.open(path, len, true).await?;
+        let mut writing = match len >= DIRECT_MIN {
+            true => match self.create(&path, OpenHow::create_new().direct(), len, true).await {
+                // Not every file system can.
+                Err(e) if e.kind() == std::io::ErrorKind::InvalidInput => {
+                    self.create(&path, OpenHow::create(), len, true).await?
+                }
+                created => created?,
+            },
+            false => self.open(path, len, true).await?,
+        };
         writing.block = Some(local);
         let strict = self.file.as_ref().map(|file| file.state != ReplicaState::Unhealthy);
         // Rows that have not come yet may still come.
@@ -168,10 +180,20 @@ impl<'a> Unpacking<'a> {
     }
 
     async fn open(&self, path: PathBuf, len: u64, stays: bool) -> Result<Box<Writing>, CommandError> {
-        let file = self.place.disk.open(path, OpenHow::create_new()).await?;
-        let (buf, chunks) = (AlignedBuf::default(), None);
-        let mut writing = Writing { file, buf, at: 0, left: len, piece: 0, chunks, block: None, stays };
-        writing.next_piece()?;
+        Ok(self.create(&path, OpenHow::create_new(), len, stays).await?)
+    }
+
+    async fn create(
+        &self,
+        path: &Path,
+        how: OpenHow,
+        len: u64,
+        stays: bool,
+    ) -> Result<Box<Writing>, DiskError> {
+        let file = self.place.disk.open(path, how).await?;
+        let (buf, chunks, piece) = (AlignedBuf::default(), None, (PIECE as u64).min(len).max(1) as usize);
+        let mut writing = Writing { file, buf, at: 0, left: len, piece, chunks, block: None, stays };
+        writing.make_room();
         Ok(Box::new(writing))
     }
 
@@ -223,6 +245,10 @@ impl<'a> Unpacking<'a> {
                     && writing.at < chunks.end
                 {
                     return Err(short(local, writing.at, chunks.end));
+                }
+                // The last page's padding is no part of the file.
+                if writing.file.is_direct() {
+                    writing.file.trim().await?;
                 }
                 if writing.stays {
                     self.unsynced.push(writing.file);
@@ -325,10 +351,14 @@ impl Writing {
             None => PIECE as u64,
         };
         self.piece = piece.min(self.left).max(1) as usize;
+        self.make_room();
+        Ok(())
+    }
+
+    fn make_room(&mut self) {
         if self.piece > self.buf.room() {
             self.buf = AlignedBuf::heap(self.piece);
         }
-        Ok(())
     }
 }
 

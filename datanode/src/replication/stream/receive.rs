@@ -52,6 +52,7 @@ struct Session {
     /// The way into the import; `None` once all has come.
     to: Option<mpsc::Sender<Result<Bytes, CommandError>>>,
     importing: TaskHandle<Result<(), CommandError>>,
+    buffers: Buffers,
     _entered: Entered,
 }
 
@@ -64,6 +65,45 @@ impl std::fmt::Debug for Session {
 impl Sessions {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Id, Held>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Buffers that a transfer's bytes came in and that are free again: new memory for every piece would cost as much as
+/// receiving it.
+#[derive(Clone, Debug, Default)]
+struct Buffers(Arc<Mutex<Vec<AlignedBuf>>>);
+
+impl Buffers {
+    fn take(&self) -> AlignedBuf {
+        let free = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        // Outside the shard's pool: copies never keep clients from its buffers.
+        free.unwrap_or_else(|| AlignedBuf::heap(PIECE))
+    }
+
+    /// Bytes whose memory comes back here when nobody needs them any more.
+    fn lend(&self, buf: AlignedBuf) -> Bytes {
+        Bytes::from_owner(Lent { buf: Some(buf), home: self.clone() })
+    }
+}
+
+/// A buffer that is being read.
+struct Lent {
+    buf: Option<AlignedBuf>,
+    home: Buffers,
+}
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        self.buf.as_deref().unwrap_or_default()
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(mut buf) = self.buf.take() {
+            buf.set_len(0);
+            self.home.0.lock().unwrap_or_else(PoisonError::into_inner).push(buf);
+        }
     }
 }
 
@@ -153,7 +193,15 @@ fn begin(shard: &Shard, node: &Arc<Node>, hello: &Hello) -> Option<Session> {
     let importing = shard.spawn_in(Class::Replication, "import", async move {
         import::receive(&task, &target, container, size, from).await
     });
-    Some(Session { len: hello.len, has: 0, cuts: 0, to: Some(to), importing, _entered: entered })
+    Some(Session {
+        len: hello.len,
+        has: 0,
+        cuts: 0,
+        to: Some(to),
+        importing,
+        buffers: Buffers::default(),
+        _entered: entered,
+    })
 }
 
 /// Leaves a transfer to the sender's next connection, for a while.
@@ -186,7 +234,7 @@ async fn take(shard: &Shard, stream: &mut TcpStream, mut session: Box<Session>) 
     }
     while let Some(to) = session.to.as_ref().filter(|_| session.has < session.len) {
         let want = (session.len - session.has).min(PIECE as u64) as usize;
-        let (piece, cut) = piece(shard, stream, want).await;
+        let (piece, cut) = piece(shard, stream, &session.buffers, want).await;
         session.has += piece.len() as u64;
         let refused = !piece.is_empty() && to.send(Ok(piece)).await.is_err();
         if refused {
@@ -205,9 +253,13 @@ async fn take(shard: &Shard, stream: &mut TcpStream, mut session: Box<Session>) 
 }
 
 /// Reads `want` bytes, or as many as come before the connection ends.
-async fn piece(shard: &Shard, stream: &mut TcpStream, want: usize) -> (Bytes, Option<io::Error>) {
-    // Outside the shard's pool: copies never keep clients from its buffers.
-    let mut buf = AlignedBuf::heap(want);
+async fn piece(
+    shard: &Shard,
+    stream: &mut TcpStream,
+    buffers: &Buffers,
+    want: usize,
+) -> (Bytes, Option<io::Error>) {
+    let mut buf = buffers.take();
     buf.set_len(want);
     let mut filled = 0;
     let cut = loop {
@@ -222,5 +274,5 @@ async fn piece(shard: &Shard, stream: &mut TcpStream, want: usize) -> (Bytes, Op
         }
     };
     buf.set_len(filled);
-    (buf.freeze(), cut)
+    (buffers.lend(buf), cut)
 }
