@@ -171,8 +171,9 @@ async fn land(
     file.data_scan_ms = None;
     let descriptor = place.dir.join("metadata").join(format!("{id}.container"));
     place.disk.replace(descriptor, file.encode().as_bytes()).await?;
+    // The folder of copies, the one it lies in, and the volume's root: the first copy of a volume has made both.
     let copies = claim.volume().paths().copies();
-    let above = [&copies, copies.parent().unwrap_or(&copies)].map(PathBuf::from);
+    let above = copies.ancestors().take(3).map(PathBuf::from);
     for dir in
         [place.dir.join("chunks"), place.dir.join("metadata"), place.dir.clone()].into_iter().chain(above)
     {
