@@ -10,6 +10,7 @@ mod doctor;
 mod genconf;
 mod getconf;
 mod om_admin;
+mod perf;
 mod quickstart;
 mod s3;
 mod sh;
@@ -78,6 +79,9 @@ enum Command {
     Sh(sh::Sh),
     /// Make, set and revoke the secrets that S3 clients sign with.
     S3(s3::S3),
+    /// Put load on servers, Allotrope's or Ozone's, and measure what they bear.
+    #[command(visible_alias = "freon")]
+    Perf(perf::Perf),
 }
 
 impl Allotrope {
@@ -101,6 +105,7 @@ impl Allotrope {
             Command::Completions(command) => command.run(),
             Command::Sh(command) => command.run(&settings),
             Command::S3(command) => command.run(&settings),
+            Command::Perf(command) => command.run(&settings),
         }
     }
 }

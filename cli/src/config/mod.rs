@@ -19,6 +19,7 @@ use std::path::PathBuf;
 pub(crate) use check::check;
 pub(crate) use known::{KNOWN, Kind, Known};
 pub(crate) use sources::{Sources, load};
+pub(crate) use values::time as parse_time;
 
 /// Where a value came from, for messages and for `getconf`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -109,7 +109,7 @@ fn known(name: &'static str) -> &'static Known {
 }
 
 /// Parses a whole number and its unit.
-fn time(text: &str) -> Result<Duration, String> {
+pub(crate) fn time(text: &str) -> Result<Duration, String> {
     let unit_at = text.find(|c: char| !c.is_ascii_digit()).ok_or("it has no unit (ms, s, m, h, d)")?;
     let (digits, unit) = text.split_at(unit_at);
     let number: u64 = digits.parse().map_err(|_| "it does not begin with a whole number".to_owned())?;

@@ -99,6 +99,11 @@ fn explained(error: &(dyn Error + 'static)) -> String {
 
 /// A client of the OM that `uri` names, or else the settings.
 pub(super) fn connect(settings: &Settings, uri: &str) -> Result<Client, Box<dyn Error>> {
+    Ok(Client::new(client_config(settings, uri)?)?)
+}
+
+/// The way to the OM that `uri` names, or else the settings, with all else at its default.
+pub(super) fn client_config(settings: &Settings, uri: &str) -> Result<Config, Box<dyn Error>> {
     let (named, _) = split_uri(uri)?;
     if named.is_none()
         && let Some((service, nodes)) = om::service(settings)
@@ -109,7 +114,7 @@ pub(super) fn connect(settings: &Settings, uri: &str) -> Result<Client, Box<dyn 
         };
         let om = nodes.iter().map(address).collect::<Result<Vec<_>, _>>()?;
         let first = om.first().ok_or("ozone.om.nodes names no OM")?.clone();
-        return Ok(Client::new(Config { om, user: user(), ..Config::at(first.host(), first.port()) })?);
+        return Ok(Config { om, user: user(), ..Config::at(first.host(), first.port()) });
     }
     let (host, _) = settings.address("ozone.om.address", 9862)?;
     let host = named.map_or(host, |address| address.host().to_owned());
@@ -117,7 +122,7 @@ pub(super) fn connect(settings: &Settings, uri: &str) -> Result<Client, Box<dyn 
     let host = if host == "0.0.0.0" { "127.0.0.1".to_owned() } else { host };
     let port = settings.port("ozone.om.grpc.port")?;
     let om = vec![Address::new(&host, port)];
-    Ok(Client::new(Config { om, user: user(), ..Config::at(host, port) })?)
+    Ok(Config { om, user: user(), ..Config::at(host, port) })
 }
 
 /// The caller's name as Ozone's clients find it.

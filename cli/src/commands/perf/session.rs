@@ -1,0 +1,152 @@
+//! One run from its flags to its exit code, the same for every load.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use allotrope_perf::{Described, HdrLog, Load, Machine, RunResult, Trouble, Watch, table};
+use tokio::sync::watch;
+
+use super::compare::write_page;
+use super::flags::RunArgs;
+use super::live::Live;
+use crate::config::Settings;
+
+/// Exit code of a run that was interrupted, as shells have it.
+const INTERRUPTED: u8 = 130;
+
+/// Why a load could not be made ready.
+pub(super) enum NotReady {
+    /// Its flags or settings do not do: there is nothing to measure.
+    Words(Box<dyn Error>),
+    /// The servers do not do: that is a result.
+    Servers(Trouble),
+}
+
+impl<E: Into<Box<dyn Error>>> From<E> for NotReady {
+    fn from(error: E) -> NotReady {
+        let error = error.into();
+        match error.downcast::<Trouble>() {
+            Ok(trouble) => NotReady::Servers(*trouble),
+            Err(error) => NotReady::Words(error),
+        }
+    }
+}
+
+/// A load as the command line names it.
+pub(super) trait Ordered {
+    /// The load's name in results.
+    const NAME: &'static str;
+
+    /// The flags that every load has.
+    fn run_args(&self) -> &RunArgs;
+
+    /// What else makes its runs alike.
+    fn settings(&self) -> Vec<(&'static str, String)>;
+
+    /// Makes ready what must be there before the clock runs.
+    async fn prepare(&self, settings: &Settings) -> Result<Arc<dyn Load>, NotReady>;
+}
+
+/// Runs a load to its end and prints its result.
+pub(super) fn run(load: impl Ordered, settings: &Settings) -> Result<ExitCode, Box<dyn Error>> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(measure(&load, settings));
+    // A connection that waits for a server must not keep the command.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    let Some(result) = result? else { return Ok(ExitCode::from(INTERRUPTED)) };
+    let args = load.run_args();
+    if let Some(path) = &args.out {
+        write(path, &result)?;
+    }
+    if let Some(path) = &args.html {
+        write_page(path, &result)?;
+    }
+    match print(&result, args.json) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error.into()),
+        _ => {}
+    }
+    Ok(match (result.end.as_str(), result.is_whole()) {
+        ("interrupted", _) => ExitCode::from(INTERRUPTED),
+        (_, true) => ExitCode::SUCCESS,
+        (_, false) => ExitCode::FAILURE,
+    })
+}
+
+/// The result; `None` if the run was interrupted before it began.
+async fn measure<L: Ordered>(load: &L, settings: &Settings) -> Result<Option<RunResult>, Box<dyn Error>> {
+    let (args, plan) = (load.run_args(), load.run_args().plan());
+    let (interrupt, stop) = watch::channel(false);
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            interrupt.send_replace(true);
+        }
+        // Whoever waits for the signal waits for ever without it.
+        std::future::pending::<()>().await;
+    });
+    let mut interrupted = stop.clone();
+    let prepared = tokio::select! {
+        prepared = load.prepare(settings) => prepared,
+        _ = interrupted.wait_for(|&on| on) => return Ok(None),
+    };
+    let began = SystemTime::now();
+    let described = describe(load, began);
+    let ready = match prepared {
+        Ok(ready) => ready,
+        Err(NotReady::Words(error)) => return Err(error),
+        Err(NotReady::Servers(trouble)) => {
+            return Ok(Some(RunResult::not_begun(described, &plan, &trouble, Machine::here())));
+        }
+    };
+    let failed = |path: &Path, error: io::Error| format!("cannot write {}: {error}", path.display());
+    let log = match &args.hdr_log {
+        Some(path) => Some((path, HdrLog::create(path, began).map_err(|error| failed(path, error))?)),
+        None => None,
+    };
+    let watch = Watch {
+        stop,
+        processes: args.pids.clone(),
+        log: log.as_ref().map(|(_, log)| log.clone()),
+        ..Watch::default()
+    };
+    let live = Live::begin(watch.progress.clone(), &plan);
+    let measured = allotrope_perf::run(ready, &plan, watch).await;
+    drop(live);
+    if let Some((path, log)) = log {
+        log.close().map_err(|error| failed(path, error))?;
+    }
+    Ok(Some(RunResult::new(described, &plan, measured, Machine::here())))
+}
+
+fn describe<L: Ordered>(load: &L, began: SystemTime) -> Described {
+    let args = load.run_args();
+    let mut settings: BTreeMap<String, String> =
+        load.settings().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    settings.insert("seed".to_owned(), args.seed.to_string());
+    let since = began.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Described {
+        load: L::NAME.to_owned(),
+        settings,
+        named: [("prefix".to_owned(), args.prefix.clone())].into(),
+        began_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
+    }
+}
+
+fn print(result: &RunResult, json: bool) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match json {
+        true => writeln!(out, "{:#}", result.to_json())?,
+        false => write!(out, "{}", table(result))?,
+    }
+    out.flush()
+}
+
+fn write(path: &Path, result: &RunResult) -> Result<(), Box<dyn Error>> {
+    let written = File::create(path).and_then(|mut file| writeln!(file, "{:#}", result.to_json()));
+    written.map_err(|error| format!("cannot write {}: {error}", path.display()).into())
+}
