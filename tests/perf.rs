@@ -42,7 +42,9 @@ fn counted(result: &Value, kind: &str) -> (u64, u64) {
 
 fn world() -> (tempfile::TempDir, Ports, Quickstart) {
     let dir = tempfile::tempdir().unwrap();
-    let ports = Ports::pick();
+    let mut ports = Ports::pick();
+    // Loads make containers of several kinds, and each keeps its whole size free on a disk that six datanodes share.
+    ports.0.push("--set=ozone.scm.container.size=512MB".to_owned());
     let running = start(&ports, &dir.path().join("data"));
     (dir, ports, running)
 }
@@ -89,7 +91,7 @@ fn keys_are_written_read_and_validated_and_another_seed_is_not_what_was_written(
     let first = wrong["failures"]["corrupt"]["first"].as_str().unwrap();
     assert_eq!(first, "/vol1/bucket1/run1/0 has 100001 bytes instead of 100000");
 
-    with("ockr", &[]);
+    perf_ok(&ports, &["ockr", "-n", "24", "-t", "4", "-p", "run1"]);
     let (code, gone) = perf(&ports, &["key-validate", "-n", "3", "-s", "100001", "-p", "run1"]);
     assert_eq!((code, &gone["end"]), (Some(1), &Value::from("failed")), "{gone:#}");
     assert!(gone["failures"]["refused"]["first"].as_str().unwrap().contains("KEY_NOT_FOUND"), "{gone:#}");
@@ -127,9 +129,10 @@ fn datanodes_scm_and_s3_are_loaded_each_by_its_own_wire() {
     let echo = perf_ok(&ports, &["dne", "-n", "30", "--payload-req", "1KB", "--payload-resp", "2KB"]);
     assert_eq!(counted(&echo, "echo"), (30, 30 * 3072));
 
+    let exported = running.said.iter().filter_map(|line| line.trim().strip_prefix("export "));
     let exports: Vec<(&str, &str)> =
-        running.said.iter().filter_map(|line| line.trim().strip_prefix("export ")?.split_once('=')).collect();
-    assert_eq!(exports.len(), 2, "{:?}", running.said);
+        exported.flat_map(str::split_whitespace).filter_map(|word| word.split_once('=')).collect();
+    assert!(exports.iter().any(|(name, _)| *name == "AWS_SECRET_ACCESS_KEY"), "{:?}", running.said);
     let s3 = |args: &[&str]| {
         let mut command = allotrope(&ports);
         let output =
@@ -157,9 +160,90 @@ fn datanodes_scm_and_s3_are_loaded_each_by_its_own_wire() {
     // Parts of five MiB, which S3 wants of all but the last; what comes is read back as one object.
     let parts = ["-b", "loaded", "-n", "2", "-s", "5242880", "-p", "parts"];
     let upload: Vec<&str> = ["s3-multipart"].into_iter().chain(parts).chain(["--parts", "3"]).collect();
-    assert_eq!(counted(&s3(&upload), "upload"), (2, 2 * 15 << 20));
+    assert_eq!(counted(&s3(&upload), "upload"), (2, (2 * 15) << 20));
     let get = ["s3-get", "-b", "loaded", "-n", "2", "-s", "15728640", "-p", "parts"];
-    assert_eq!(counted(&s3(&get), "get"), (2, 2 * 15 << 20));
+    assert_eq!(counted(&s3(&get), "get"), (2, (2 * 15) << 20));
+}
+
+#[test]
+fn datanodes_come_and_go_and_no_byte_is_lost() {
+    let (dir, ports, _running) = world();
+    let data = dir.path().join("data");
+    let args = [
+        "ec-stress",
+        "--data",
+        data.to_str().unwrap(),
+        "-n",
+        "1",
+        "--keys",
+        "4",
+        "-s",
+        "3MB",
+        "--deadline",
+        "180s",
+    ];
+    let result = perf_ok(&ports, &args);
+    for step in ["write", "kill", "read-degraded", "rebuild", "read-rebuilt", "start"] {
+        assert_eq!(counted(&result, step).0, 1, "{step}: {result:#}");
+    }
+    let [written, degraded, rebuilt] =
+        ["write", "read-degraded", "read-rebuilt"].map(|step| counted(&result, step).1);
+    assert!(written > 0 && written == degraded && written == rebuilt, "{result:#}");
+}
+
+#[test]
+fn results_are_held_against_each_other_and_against_the_machines_limits() {
+    let (dir, ports, _running) = world();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let perf_text = |args: &[&str]| {
+        let output = allotrope(&ports).arg("perf").args(args).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let folder = dir.path().to_str().unwrap();
+    let (code, text, error) =
+        perf_text(&["limits", "--dir", folder, "--time", "2s", "--out", &path("limits.json")]);
+    assert_eq!(code, Some(0), "{text}{error}");
+    for limit in
+        ["memcpy", "crc32c", "loopback", "rs-6-3 encode", "disk write 1 MiB x 8", "disk read 4 KiB x 32"]
+    {
+        assert!(text.contains(limit), "{limit}: {text}");
+    }
+    let (one, two, page) = (path("one.json"), path("two.json"), path("page.html"));
+    let run = |out: &str, size: &str| {
+        let with = [
+            "key-write",
+            "-n",
+            "20",
+            "-s",
+            size,
+            "--out",
+            out,
+            "--html",
+            &page,
+            "--limits",
+            &path("limits.json"),
+        ];
+        perf_text(&with)
+    };
+    let (code, text, error) = run(&one, "64KB");
+    assert_eq!(code, Some(0), "{text}{error}");
+    assert!(text.contains("% of disk write 1 MiB x 8") && text.contains("% of loopback"), "{text}");
+    let html = std::fs::read_to_string(&page).unwrap();
+    assert!(html.contains("<svg") && !html.contains("http"), "{html}");
+    run(&two, "64KB");
+    let (code, text, error) = perf_text(&["compare", &one, &two]);
+    assert_eq!(code, Some(0), "{text}{error}");
+    assert!(text.contains("write a second") && text.contains("write p99 ms"), "{text}");
+    let (_, json, _) = perf_text(&["compare", &one, &one, "--json"]);
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert!(json["ratios"].as_array().unwrap().iter().all(|ratio| ratio["ratio"] == 1.0), "{json:#}");
+    run(&two, "32KB");
+    let (code, _, error) = perf_text(&["compare", &one, &two]);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("the runs are unlike: size is 64 KiB in one and 32 KiB in another"), "{error}");
+    let (code, _, error) = perf_text(&["report", &path("limits.json"), &page]);
+    assert!(code == Some(1) && error.contains("its field format"), "{error}");
 }
 
 #[test]
@@ -193,22 +277,19 @@ fn a_server_that_never_answers_ends_the_run_by_its_deadline() {
 
 #[test]
 fn ctrl_c_prints_what_was_measured() {
-    let (_dir, ports, _running) = world();
+    let (dir, ports, _running) = world();
+    let log = dir.path().join("log");
     let mut command = allotrope(&ports);
     command.args(["perf", "key-write", "--duration", "1h", "-n", "50", "-s", "1KB", "--json"]);
-    command.args(["--hdr-log", _dir.path().join("log").to_str().unwrap(), "--interval", "100ms"]);
+    command.args(["--hdr-log", log.to_str().unwrap(), "--interval", "100ms"]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    // Its first interval with an operation is in the log.
+    // Until an interval with an operation is in the log.
     let began = Instant::now();
-    loop {
-        let log = std::fs::metadata(_dir.path().join("log")).map_or(0, |log| log.len());
-        if log > 0 {
-            break;
-        }
+    let logged = || std::fs::read_to_string(&log).is_ok_and(|log| log.contains("Tag=write"));
+    while !logged() {
         assert!(began.elapsed() < Duration::from_secs(90) && child.try_wait().unwrap().is_none());
         std::thread::sleep(Duration::from_millis(50));
     }
-    std::thread::sleep(Duration::from_secs(2));
     rustix::process::kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     let mut text = String::new();
     child.stdout.take().unwrap().read_to_string(&mut text).unwrap();

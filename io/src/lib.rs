@@ -77,7 +77,7 @@ pub use mesh::{Answer, AskError, Inbox, Mesh, Refused, Reply};
 pub use net::{NetError, TcpListener, TcpStream};
 pub use probe::{Probe, ProbeLine, RegisteredFinding, Severity, UringFinding};
 pub use probe_dir::{DirFacts, DirProbe, DirTrouble, FsKind};
-pub use probe_speed::{DiskSpeed, DiskSpeedError};
+pub use probe_speed::{DiskRate, DiskSpeed, DiskSpeedError, DiskSweep};
 pub use shard::Shard;
 pub use shards::{Back, ShardId, Shards, ShardsConfig, StartError, StopReport};
 pub use sim::{Sim, SimConfig, SimDisk, SimFault, SimLatency, SimNetwork, SimRng};

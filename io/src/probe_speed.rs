@@ -1,7 +1,7 @@
-//! How fast a data directory is: what `allotrope doctor` measures in a few seconds.
+//! How fast a data directory is: what `allotrope doctor` measures in a few seconds, and `allotrope perf limits` in more.
 //!
 //! Shape   one shard of its own: 1 MiB writes, then 1 MiB reads, eight at a time past the page cache; then pages that are each
-//!         written and made durable before the next.
+//!         written and made durable before the next. A sweep does the same with other lengths, and other numbers at a time.
 //! Units   bytes a second; times of one durable page.
 //! Errors  those of the disk; the file it writes is removed either way.
 
@@ -43,6 +43,42 @@ pub struct DiskSpeed {
     pub sync_p99: Duration,
 }
 
+/// Writes or reads of one length, so many at a time, in sequence and past the page cache.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DiskRate {
+    /// Whether they were writes; durable at the end.
+    pub write: bool,
+    /// Bytes of each.
+    pub len: usize,
+    /// How many were under way at a time.
+    pub depth: usize,
+    /// Bytes a second.
+    pub per_second: f64,
+}
+
+/// What a data directory does by length and depth.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DiskSweep {
+    /// The rates: writes before reads, short before long, few before many.
+    pub rates: Vec<DiskRate>,
+    /// The time until a written page was durable: the median.
+    pub sync_p50: Duration,
+    /// The time that one page in a hundred took longer than.
+    pub sync_p99: Duration,
+}
+
+/// The lengths and depths of a sweep.
+const SWEEP: [(usize, usize); 8] = [
+    (4 << 10, 1),
+    (4 << 10, 8),
+    (4 << 10, 32),
+    (64 << 10, 1),
+    (64 << 10, 8),
+    (64 << 10, 32),
+    (BLOCK, 1),
+    (BLOCK, DEPTH),
+];
+
 /// Why a data directory was not measured.
 #[derive(Debug, thiserror::Error)]
 pub enum DiskSpeedError {
@@ -60,24 +96,8 @@ pub enum DiskSpeedError {
 impl DiskSpeed {
     /// Measures the directory `path` on `back`, within about `within`. Blocks.
     pub fn measure(path: &Path, back: Back, within: Duration) -> Result<DiskSpeed, DiskSpeedError> {
-        let config = ShardsConfig {
-            back,
-            name: "probe".into(),
-            pin: false,
-            memory_per_shard: 2 * DEPTH * BLOCK,
-            buffer_max: BLOCK,
-            blocking_threads_max: DEPTH,
-            ..ShardsConfig::portable(1)
-        };
-        let shards = Shards::start(config)?;
         let (dir, turn) = (path.to_owned(), within / 3);
-        let probing = shards.run_on(ShardId(0), "probe", move |shard| probe(shard, dir, turn));
-        let ended = probing.map(|task| task.wait());
-        shards.stop(Duration::from_secs(1));
-        match ended {
-            Ok(Ok(measured)) => measured,
-            _ => Err(DiskSpeedError::Other("the measuring shard ended without an answer")),
-        }
+        on_a_shard(back, move |shard| probe(shard, dir, turn))
     }
 
     /// The finding, for people.
@@ -98,56 +118,137 @@ impl DiskSpeed {
     }
 }
 
-async fn probe(shard: Shard, dir: PathBuf, turn: Duration) -> Result<DiskSpeed, DiskSpeedError> {
-    let file = dir.join(format!(".allotrope-speed-{}", std::process::id()));
-    let measured = measure(&shard, &dir, &file, turn).await;
-    let removed = shard.disk().remove(&file).await;
+impl DiskSweep {
+    /// Measures the directory `path` on `back`, within about `within`. Blocks.
+    ///
+    /// # Errors
+    /// As [`DiskSpeed::measure`].
+    pub fn measure(path: &Path, back: Back, within: Duration) -> Result<DiskSweep, DiskSpeedError> {
+        let turns = u32::try_from(2 * SWEEP.len() + 2).unwrap_or(u32::MAX);
+        let (dir, turn) = (path.to_owned(), within / turns);
+        on_a_shard(back, move |shard| async move {
+            let at = file_of(&dir);
+            let measured = sweep(&shard, &dir, &at, turn).await;
+            removing(&shard, &at, measured).await
+        })
+    }
+}
+
+/// Runs `work` on a shard that is started for it. Blocks.
+fn on_a_shard<T, F>(back: Back, work: impl FnOnce(Shard) -> F + Send + 'static) -> Result<T, DiskSpeedError>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, DiskSpeedError>> + 'static,
+{
+    let config = ShardsConfig {
+        back,
+        name: "probe".into(),
+        pin: false,
+        memory_per_shard: 2 * DEPTH * BLOCK,
+        buffer_max: BLOCK,
+        blocking_threads_max: DEPTH,
+        ..ShardsConfig::portable(1)
+    };
+    let shards = Shards::start(config)?;
+    let probing = shards.run_on(ShardId(0), "probe", work);
+    let ended = probing.map(|task| task.wait());
+    shards.stop(Duration::from_secs(1));
+    match ended {
+        Ok(Ok(measured)) => measured,
+        _ => Err(DiskSpeedError::Other("the measuring shard ended without an answer")),
+    }
+}
+
+fn file_of(dir: &Path) -> PathBuf {
+    dir.join(format!(".allotrope-speed-{}", std::process::id()))
+}
+
+async fn removing<T>(
+    shard: &Shard,
+    file: &Path,
+    measured: Result<T, DiskSpeedError>,
+) -> Result<T, DiskSpeedError> {
+    let removed = shard.disk().remove(file).await;
     let measured = measured?;
     removed?;
     Ok(measured)
 }
 
-async fn measure(shard: &Shard, dir: &Path, at: &Path, turn: Duration) -> Result<DiskSpeed, DiskSpeedError> {
+async fn probe(shard: Shard, dir: PathBuf, turn: Duration) -> Result<DiskSpeed, DiskSpeedError> {
+    let file = file_of(&dir);
+    let measured = measure(&shard, &dir, &file, turn).await;
+    removing(&shard, &file, measured).await
+}
+
+/// Bytes of the file that is measured: a part of what is free.
+async fn room(shard: &Shard, dir: &Path) -> Result<u64, DiskSpeedError> {
     let free = shard.disk().space(dir).await?.available;
-    let blocks = (free / FREE_PART / BLOCK as u64).min(BLOCKS_MAX);
-    if blocks == 0 {
-        return Err(DiskSpeedError::Other("less than 16 MiB are free: too little to measure"));
+    match (free / FREE_PART / BLOCK as u64).min(BLOCKS_MAX) {
+        0 => Err(DiskSpeedError::Other("less than 16 MiB are free: too little to measure")),
+        blocks => Ok(blocks * BLOCK as u64),
     }
+}
+
+async fn sweep(shard: &Shard, dir: &Path, at: &Path, turn: Duration) -> Result<DiskSweep, DiskSpeedError> {
+    let room = room(shard, dir).await?;
     let file = shard.disk().open(at, OpenHow::create_new().direct()).await?;
-    let write_per_second = stream(shard, &file, blocks, turn, true).await?;
-    let written = file.len().await? / BLOCK as u64;
-    let read_per_second = stream(shard, &file, written.max(1), turn, false).await?;
+    // Blocks of the file that are there: what is read later, and what short writes find.
+    stream(shard, &file, Stream { len: BLOCK, depth: DEPTH, room, write: true }, turn).await?;
+    let mut rates = Vec::new();
+    for write in [true, false] {
+        let room = file.len().await?.max(BLOCK as u64);
+        for (len, depth) in SWEEP {
+            let per_second = stream(shard, &file, Stream { len, depth, room, write }, turn).await?;
+            rates.push(DiskRate { write, len, depth, per_second });
+        }
+    }
+    let (sync_p50, sync_p99) = pages(shard, &file, turn).await?;
+    Ok(DiskSweep { rates, sync_p50, sync_p99 })
+}
+
+async fn measure(shard: &Shard, dir: &Path, at: &Path, turn: Duration) -> Result<DiskSpeed, DiskSpeedError> {
+    let usual = Stream { len: BLOCK, depth: DEPTH, room: room(shard, dir).await?, write: true };
+    let file = shard.disk().open(at, OpenHow::create_new().direct()).await?;
+    let write_per_second = stream(shard, &file, usual, turn).await?;
+    let written = file.len().await?.max(BLOCK as u64);
+    let read_per_second = stream(shard, &file, Stream { room: written, write: false, ..usual }, turn).await?;
     let (sync_p50, sync_p99) = pages(shard, &file, turn).await?;
     Ok(DiskSpeed { path: dir.to_owned(), write_per_second, read_per_second, sync_p50, sync_p99 })
 }
 
-/// Writes or reads the file's blocks over and over; answers bytes a second.
-async fn stream(
-    shard: &Shard,
-    file: &File,
-    blocks: u64,
-    turn: Duration,
+/// One pattern of writes or reads.
+#[derive(Clone, Copy)]
+struct Stream {
+    len: usize,
+    depth: usize,
+    /// Bytes of the file that it goes round.
+    room: u64,
     write: bool,
-) -> Result<f64, DiskSpeedError> {
+}
+
+/// Writes or reads the file over and over; answers bytes a second.
+async fn stream(shard: &Shard, file: &File, how: Stream, turn: Duration) -> Result<f64, DiskSpeedError> {
+    let Stream { len, depth, room, write } = how;
     let clock = shard.clock();
     let began = clock.now();
     let next = Rc::new(Cell::new(0u64));
-    let workers = (0..DEPTH).map(|_| {
+    let places = (room / len as u64).max(1);
+    let workers = (0..depth).map(|_| {
         let (next, clock, file, shard) = (next.clone(), clock.clone(), file.clone(), shard.clone());
         async move {
-            let buf = shard.buffers().take(BLOCK).await;
+            let buf = shard.buffers().take(len).await;
             let mut buf = buf.map_err(|_| DiskSpeedError::Other("the probe's buffers are too small"))?;
             while clock.now().since(began) < turn {
-                let at = next.replace(next.get() + 1) % blocks * BLOCK as u64;
+                let at = next.replace(next.get() + 1) % places * len as u64;
                 buf = match write {
                     true => {
-                        buf.set_len(BLOCK);
+                        buf.set_len(len);
                         let (buf, written) = file.write_at(buf, at).await;
                         written?;
                         buf
                     }
                     false => {
-                        let (buf, read) = file.read_at(buf, at, BLOCK).await;
+                        let (buf, read) = file.read_at(buf, at, len).await;
                         read?;
                         buf
                     }
@@ -162,7 +263,7 @@ async fn stream(
     if write {
         file.sync().await?;
     }
-    Ok((next.get() * BLOCK as u64) as f64 / clock.now().since(began).as_secs_f64().max(1e-9))
+    Ok((next.get() * len as u64) as f64 / clock.now().since(began).as_secs_f64().max(1e-9))
 }
 
 /// Writes page after page, each durable before the next; answers the median and the 99th of a hundred.

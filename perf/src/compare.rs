@@ -83,12 +83,14 @@ pub fn compare(a: &[RunResult], b: &[RunResult], partial: bool) -> Result<Vec<Ra
         let mut push = |what: &str, more_is_better: bool, figure: &dyn Fn(&RunResult) -> Option<f64>| {
             ratios.extend(ratio(format!("{name} {what}"), more_is_better, a, b, figure));
         };
-        push("a second", true, &|run| Some(run.a_second(run.operation(name)?.count)));
+        push("a second", true, &|run| Some(run.a_second(run.operation_named(name)?.count)));
         if operation.bytes > 0 {
-            push("MiB/s", true, &|run| Some(run.a_second(run.operation(name)?.bytes) / f64::from(1 << 20)));
+            push("MiB/s", true, &|run| {
+                Some(run.a_second(run.operation_named(name)?.bytes) / f64::from(1 << 20))
+            });
         }
         for (part, label) in [(0.5, "p50 ms"), (0.99, "p99 ms"), (0.999, "p99.9 ms")] {
-            push(label, false, &|run| Some(run.operation(name)?.at(part)?.as_secs_f64() * 1e3));
+            push(label, false, &|run| Some(run.operation_named(name)?.at(part)?.as_secs_f64() * 1e3));
         }
     }
     if let ([a], [b]) = (a, b)
@@ -103,7 +105,7 @@ pub fn compare(a: &[RunResult], b: &[RunResult], partial: bool) -> Result<Vec<Ra
 }
 
 impl RunResult {
-    fn operation(&self, name: &str) -> Option<&crate::result::Operation> {
+    fn operation_named(&self, name: &str) -> Option<&crate::result::Operation> {
         self.operations.iter().find(|operation| operation.name == name && operation.count > 0)
     }
 }

@@ -39,6 +39,8 @@ pub fn page(result: &RunResult) -> String {
         section(&mut html, "Disk writes of each process", &written);
         let read = of_processes(result, "MiB/s", |point| point.disk_read / MIB);
         section(&mut html, "Disk reads of each process", &read);
+        let net = of_processes(result, "MiB/s", |point| (point.net_received + point.net_sent) / MIB);
+        section(&mut html, "Network of each process's namespace, both ways", &net);
     }
     html.push_str("</body></html>\n");
     html

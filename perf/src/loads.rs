@@ -3,6 +3,7 @@
 //! Shape   a load holds what all its operations share; `prepare…` makes what must be there before the clock runs.
 
 mod datanode;
+mod ec_stress;
 mod key_mixed;
 mod key_names;
 mod key_read;
@@ -13,6 +14,7 @@ mod s3_mixed;
 mod scm;
 
 pub use datanode::{BlockPut, Blocks, ChunkRead, ChunkWrite, Echo, SmallFileRead, SmallFileWrite, Written};
+pub use ec_stress::{EcStress, EcStressParts, Faults};
 pub use key_mixed::{KeyMixed, Mix};
 pub use key_names::{KeySet, prepare_keys};
 pub use key_read::{KeyRead, ReadWhat};

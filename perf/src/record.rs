@@ -129,6 +129,7 @@ impl Recorder {
         let some = inner.kinds.iter().any(|kind| !kind.interval.is_empty()) || inner.interval_failures > 0;
         if some || now > inner.interval_began {
             inner.tick(now);
+            inner.join_short_end();
         }
         Recorded {
             kinds: std::mem::take(&mut inner.kinds),
@@ -142,6 +143,19 @@ impl Recorder {
 }
 
 impl Recorded {
+    /// Adds a last interval that is much shorter than the one before to that one: its rate would say nothing.
+    fn join_short_end(&mut self) {
+        let [.., before, last] = self.points.as_mut_slice() else { return };
+        if last.len * 10 < before.len {
+            before.len += last.len;
+            before.count += last.count;
+            before.bytes += last.bytes;
+            before.failures += last.failures;
+            before.max = before.max.max(last.max);
+            self.points.pop();
+        }
+    }
+
     fn tick(&mut self, now: Duration) {
         let (at, len) = (self.interval_began, now.saturating_sub(self.interval_began));
         self.interval_began = now;

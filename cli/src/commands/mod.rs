@@ -81,7 +81,7 @@ enum Command {
     S3(s3::S3),
     /// Put load on servers, Allotrope's or Ozone's, and measure what they bear.
     #[command(visible_alias = "freon")]
-    Perf(perf::Perf),
+    Perf(Box<perf::Perf>),
 }
 
 impl Allotrope {

@@ -163,6 +163,8 @@ fn process(process: &ProcessUse) -> Value {
                 "rss": point.rss,
                 "disk_read_per_second": point.disk_read,
                 "disk_written_per_second": point.disk_written,
+                "net_received_per_second": point.net_received,
+                "net_sent_per_second": point.net_sent,
             })
         })
         .collect();
@@ -174,6 +176,8 @@ fn process(process: &ProcessUse) -> Value {
         "rss_max": process.rss_max,
         "disk_read": process.disk_read,
         "disk_written": process.disk_written,
+        "net_received": process.net_received,
+        "net_sent": process.net_sent,
         "series": series,
     })
 }
@@ -187,6 +191,8 @@ fn read_process(at: &At<'_>) -> Result<ProcessUse, UnreadableResult> {
         rss_max: at.number("rss_max")?,
         disk_read: at.value["disk_read"].as_u64(),
         disk_written: at.value["disk_written"].as_u64(),
+        net_received: at.value["net_received"].as_u64(),
+        net_sent: at.value["net_sent"].as_u64(),
         series: at.each("series", |at| {
             Ok(ProcessPoint {
                 at: at.time("at_ns")?,
@@ -194,6 +200,8 @@ fn read_process(at: &At<'_>) -> Result<ProcessUse, UnreadableResult> {
                 rss: at.number("rss")?,
                 disk_read: at.float("disk_read_per_second")?,
                 disk_written: at.float("disk_written_per_second")?,
+                net_received: at.float("net_received_per_second")?,
+                net_sent: at.float("net_sent_per_second")?,
             })
         })?,
     })
@@ -313,12 +321,16 @@ mod tests {
                 rss_max: 2 << 20,
                 disk_read: None,
                 disk_written: Some(5),
+                net_received: Some(6),
+                net_sent: None,
                 series: vec![ProcessPoint {
                     at: ms(1000),
                     cores: 0.75,
                     rss: 1 << 20,
                     disk_read: 0.0,
                     disk_written: 5.0,
+                    net_received: 6.0,
+                    net_sent: 0.5,
                 }],
             }],
             machine: Machine {

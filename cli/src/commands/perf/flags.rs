@@ -52,6 +52,9 @@ pub(super) struct RunArgs {
     /// Write the result's JSON to this file as well.
     #[arg(long, value_name = "FILE")]
     pub(super) out: Option<PathBuf>,
+    /// Say what share of the machine's limits the result is; `allotrope perf limits --out` writes them.
+    #[arg(long, value_name = "FILE")]
+    pub(super) limits: Option<PathBuf>,
     /// Write the result as a page with plots to this file as well.
     #[arg(long, value_name = "FILE")]
     pub(super) html: Option<PathBuf>,

@@ -41,7 +41,7 @@ pub(super) struct Place {
     #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(super) clients: u32,
     /// Layout of a bucket that is made: OBJECT_STORE, FILE_SYSTEM_OPTIMIZED or LEGACY.
-    #[arg(long, value_name = "LAYOUT", default_value = "OBJECT_STORE")]
+    #[arg(long, value_name = "LAYOUT", default_value = "OBJECT_STORE", value_parser = sh::layout)]
     layout: BucketLayout,
 }
 

@@ -5,8 +5,10 @@
 
 mod compare;
 mod datanode;
+mod ec_stress;
 mod flags;
 mod keys;
+mod limits;
 mod live;
 mod om;
 mod s3;
@@ -88,6 +90,12 @@ enum Load {
     /// Make buckets through S3.
     #[command(visible_alias = "s3bg", alias = "s3-bucket-generator", after_help = s3::EXAMPLES)]
     S3Bucket(s3::Bucket),
+    /// Write, lose a datanode of a quickstart, see it made up for, read everything; over and over.
+    #[command(after_help = ec_stress::EXAMPLES)]
+    EcStress(ec_stress::Stress),
+    /// Measure what this machine can: disk, memory, loopback, checksums, erasure codes.
+    #[command(after_help = limits::EXAMPLES)]
+    Limits(limits::Limits),
     /// Hold kept results against each other: ratios and their spread.
     #[command(after_help = compare::EXAMPLES)]
     Compare(compare::Compare),
@@ -118,6 +126,8 @@ impl Perf {
             Load::S3Multipart(load) => run(load, settings),
             Load::S3Mixed(load) => run(load, settings),
             Load::S3Bucket(load) => run(load, settings),
+            Load::EcStress(load) => run(load, settings),
+            Load::Limits(command) => command.run(),
             Load::Compare(command) => command.run(),
             Load::Report(command) => command.run(),
         }

@@ -9,7 +9,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use allotrope_perf::{Described, HdrLog, Load, Machine, RunResult, Trouble, Watch, table};
+use allotrope_perf::{
+    Described, HdrLog, Limit, Load, Machine, Plan, RunResult, Trouble, Watch, limits_from_json, shares, table,
+};
 use tokio::sync::watch;
 
 use super::compare::write_page;
@@ -49,12 +51,18 @@ pub(super) trait Ordered {
     /// What else makes its runs alike.
     fn settings(&self) -> Vec<(&'static str, String)>;
 
+    /// How it is run.
+    fn plan(&self) -> Plan {
+        self.run_args().plan()
+    }
+
     /// Makes ready what must be there before the clock runs.
     async fn prepare(&self, settings: &Settings) -> Result<Arc<dyn Load>, NotReady>;
 }
 
 /// Runs a load to its end and prints its result.
 pub(super) fn run(load: impl Ordered, settings: &Settings) -> Result<ExitCode, Box<dyn Error>> {
+    let limits = load.run_args().limits.as_deref().map(limits_in).transpose()?.unwrap_or_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(measure(&load, settings));
     // A connection that waits for a server must not keep the command.
@@ -67,7 +75,7 @@ pub(super) fn run(load: impl Ordered, settings: &Settings) -> Result<ExitCode, B
     if let Some(path) = &args.html {
         write_page(path, &result)?;
     }
-    match print(&result, args.json) {
+    match print(&result, &limits, args.json) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error.into()),
         _ => {}
     }
@@ -80,7 +88,7 @@ pub(super) fn run(load: impl Ordered, settings: &Settings) -> Result<ExitCode, B
 
 /// The result; `None` if the run was interrupted before it began.
 async fn measure<L: Ordered>(load: &L, settings: &Settings) -> Result<Option<RunResult>, Box<dyn Error>> {
-    let (args, plan) = (load.run_args(), load.run_args().plan());
+    let (args, plan) = (load.run_args(), load.plan());
     let (interrupt, stop) = watch::channel(false);
     tokio::spawn(async move {
         if tokio::signal::ctrl_c().await.is_ok() {
@@ -137,11 +145,21 @@ fn describe<L: Ordered>(load: &L, began: SystemTime) -> Described {
     }
 }
 
-fn print(result: &RunResult, json: bool) -> io::Result<()> {
+/// The limits that were kept in a file.
+fn limits_in(path: &Path) -> Result<Vec<Limit>, Box<dyn Error>> {
+    let failed = |error: &dyn Error| format!("cannot read {}: {error}", path.display());
+    let text = std::fs::read_to_string(path).map_err(|error| failed(&error))?;
+    Ok(limits_from_json(&text).map_err(|error| failed(&error))?)
+}
+
+fn print(result: &RunResult, limits: &[Limit], json: bool) -> io::Result<()> {
     let mut out = io::stdout().lock();
     match json {
         true => writeln!(out, "{:#}", result.to_json())?,
         false => write!(out, "{}", table(result))?,
+    }
+    for line in shares(result, limits).iter().filter(|_| !json) {
+        writeln!(out, "{line}")?;
     }
     out.flush()
 }

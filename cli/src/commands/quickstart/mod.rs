@@ -64,6 +64,24 @@ enum Act {
     },
 }
 
+/// What may befall a datanode of a quickstart that runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// It ends as by a power cut.
+    Kill,
+    /// It is started again.
+    Start,
+}
+
+/// Has `fault` befall datanode `number`, from 1, of the quickstart that holds `dir`; gives what that says. Blocks.
+pub(super) fn ask(dir: &Path, fault: Fault, number: usize) -> Result<String, Failure> {
+    let request = match fault {
+        Fault::Kill => Request::Kill(number),
+        Fault::Start => Request::Start(number),
+    };
+    admin::ask(dir, request)
+}
+
 impl Act {
     fn run(&self, dir: &Path) -> Result<ExitCode, Failure> {
         let request = match *self {

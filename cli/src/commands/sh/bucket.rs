@@ -44,7 +44,7 @@ pub(super) enum Bucket {
     },
 }
 
-fn layout(text: &str) -> Result<BucketLayout, String> {
+pub(in crate::commands) fn layout(text: &str) -> Result<BucketLayout, String> {
     match text.to_ascii_uppercase().as_str() {
         "OBS" => Ok(BucketLayout::ObjectStore),
         "FSO" => Ok(BucketLayout::FileSystemOptimized),

@@ -9,6 +9,8 @@ mod out;
 mod transfer;
 mod volume;
 
+pub(super) use bucket::layout;
+
 use std::error::Error;
 use std::fmt::Write as _;
 use std::process::ExitCode;

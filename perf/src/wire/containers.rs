@@ -1,0 +1,111 @@
+//! What SCM says of containers, as an administrator asks for it.
+//!
+//! Source  `StorageContainerLocationProtocol.submitRequest` over Hadoop RPC, which every SCM speaks.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use allotrope_proto::hadoop_rpc::{ClientConfig, HadoopClient};
+use allotrope_proto::hdds::{LifeCycleState, ReplicationType};
+use allotrope_proto::net::{Plain, Target};
+use allotrope_proto::rpc::catalog::ScmContainerSubmit;
+use allotrope_proto::rpc::{CallOptions, ClientId, Failover, RpcClient as _};
+use allotrope_proto::scm_container::{
+    GetContainerReplicasRequestProto, ScmContainerLocationRequest, ScmContainerLocationResponse,
+    ScmListContainerRequestProto, Type,
+};
+
+use crate::load::{Trouble, TroubleKind};
+
+/// Containers of one page of a listing.
+const PAGE: u32 = 1000;
+
+/// The SCMs of one group, as administrators see them.
+pub struct Containers {
+    scms: Failover<HadoopClient<Plain>>,
+    deadline: Duration,
+}
+
+impl Containers {
+    /// The SCMs whose service for administrators is at `targets`. Nothing is sent yet. Needs a tokio runtime.
+    pub fn new(targets: &[(String, u16)], user: &str, deadline: Duration, seed: u64) -> Containers {
+        let mut chance = fastrand::Rng::with_seed(seed);
+        let config = ClientConfig { user: Some(user.to_owned()), ..ClientConfig::default() };
+        let client = |(host, port): &(String, u16)| {
+            let id = ClientId::from_bytes(chance.u128(..).to_be_bytes());
+            HadoopClient::new(Target { host: host.clone(), port: *port }, Plain, id, config.clone())
+        };
+        Containers { scms: Failover::new(targets.iter().map(client).collect()), deadline }
+    }
+
+    async fn ask(
+        &self,
+        request: ScmContainerLocationRequest,
+    ) -> Result<ScmContainerLocationResponse, Trouble> {
+        let options = CallOptions { time_max: Some(self.deadline), ..CallOptions::default() };
+        Ok(self.scms.call::<ScmContainerSubmit>(&request, &options).await?)
+    }
+
+    /// Erasure-coded containers that lack a good replica when the datanode that listens on `gone` does not count.
+    ///
+    /// # Errors
+    /// What SCM refused, or that none can be reached.
+    pub(crate) async fn lacking_without(&self, gone: u16) -> Result<Vec<i64>, Trouble> {
+        let (mut lacking, mut start) = (Vec::new(), 0);
+        loop {
+            let asked = ScmListContainerRequestProto {
+                count: PAGE,
+                start_container_id: Some(start),
+                ..Default::default()
+            };
+            let answer = self
+                .ask(ScmContainerLocationRequest {
+                    cmd_type: Type::ListContainer as i32,
+                    scm_list_container_request: Some(asked),
+                    ..Default::default()
+                })
+                .await?;
+            let page = answer.scm_list_container_response.ok_or_else(|| lacks("the containers"))?.containers;
+            for info in &page {
+                let ends = matches!(info.state(), LifeCycleState::Deleting | LifeCycleState::Deleted);
+                let Some(ec) = info.ec_replication_config.as_ref().filter(|_| !ends) else { continue };
+                if info.replication_type() != ReplicationType::Ec {
+                    continue;
+                }
+                let wanted = usize::try_from(ec.data + ec.parity).unwrap_or(usize::MAX);
+                if self.is_lacking(info.container_id, wanted, gone).await? {
+                    lacking.push(info.container_id);
+                }
+            }
+            match page.last() {
+                Some(last) if page.len() as u32 == PAGE => start = last.container_id.cast_unsigned() + 1,
+                _ => return Ok(lacking),
+            }
+        }
+    }
+
+    async fn is_lacking(&self, container: i64, wanted: usize, gone: u16) -> Result<bool, Trouble> {
+        let asked = GetContainerReplicasRequestProto { container_id: container, trace_id: None };
+        let answer = self
+            .ask(ScmContainerLocationRequest {
+                cmd_type: Type::GetContainerReplicas as i32,
+                get_container_replicas_request: Some(asked),
+                ..Default::default()
+            })
+            .await?;
+        let replicas = answer.get_container_replicas_response.ok_or_else(|| lacks("the replicas"))?;
+        let replicas = replicas.container_replica;
+        let here = replicas.iter().filter(|replica| {
+            let good = replica.state == "CLOSED" || replica.state == "OPEN";
+            let ports = &replica.datanode_details.ports;
+            good && !ports.iter().any(|port| port.name == "STANDALONE" && port.value == u32::from(gone))
+        });
+        let indexes: BTreeSet<i64> = here.map(|replica| replica.replica_index()).collect();
+        // A container that nobody has written to yet has no replica, and lacks none.
+        Ok(!replicas.is_empty() && indexes.len() < wanted)
+    }
+}
+
+fn lacks(what: &str) -> Trouble {
+    Trouble::new(TroubleKind::Broken, format!("SCM's answer lacks {what}"))
+}
