@@ -68,19 +68,23 @@ impl Channel {
     ) -> Result<Rope, CallError> {
         match tokio::time::timeout(deadline, self.exchange(path, message, deadline, user)).await {
             Ok(Err(error @ CallError::Broken { .. })) => {
-                self.forget().await;
+                self.forget();
                 Err(error)
             }
             Ok(answer) => answer,
             Err(_) => {
-                self.forget().await;
+                self.forget();
                 Err(CallError::Deadline { peer: self.address.clone(), after: deadline })
             }
         }
     }
 
-    async fn forget(&self) {
-        *self.live.lock().await = None;
+    /// The next call opens a new connection; calls that are out go on over the one they have.
+    pub(crate) fn forget(&self) {
+        // Locked, it is being replaced already.
+        if let Ok(mut live) = self.live.try_lock() {
+            *live = None;
+        }
     }
 
     async fn exchange(

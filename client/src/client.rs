@@ -2,18 +2,13 @@
 
 use std::sync::Arc;
 
-use allotrope_types::BucketLayout;
-
 use crate::config::Config;
 use crate::datanode::Datanodes;
 use crate::error::Error;
-use crate::om::{Bucket, BucketOptions, Deletion, Key, KeyListing, Om, PutOptions, Volume, VolumeOptions};
+use crate::om::{Bucket, BucketOptions, Deletion, Key, Om, PutOptions, Volume, VolumeOptions};
 use crate::path::{BucketPath, KeyPath};
 use crate::read::KeyReader;
 use crate::write::KeyWriter;
-
-/// Volumes and buckets in one page of a listing.
-const PAGE: u32 = 1000;
 
 /// One user's view of a cluster. Clones share their connections, which open when they are first needed.
 ///
@@ -84,33 +79,6 @@ impl Client {
         self.om().delete_volume(name).await
     }
 
-    /// Volumes whose names begin with `prefix` and stand behind `after`, at most `count_max`: those that `user` may
-    /// list, or all.
-    ///
-    /// # Errors
-    /// As any call to OM.
-    pub async fn list_volumes(
-        &self,
-        user: Option<&str>,
-        prefix: &str,
-        after: &str,
-        count_max: usize,
-    ) -> Result<Vec<Volume>, Error> {
-        let mut found: Vec<Volume> = vec![];
-        while found.len() < count_max {
-            let after = found.last().map_or(after, |volume| volume.name.as_str()).to_owned();
-            let page = self.om().list_volumes(user, prefix, &after, PAGE).await?;
-            // A server may start with the name it was given.
-            let fresh: Vec<Volume> = page.into_iter().filter(|volume| volume.name > after).collect();
-            if fresh.is_empty() {
-                break;
-            }
-            found.extend(fresh);
-        }
-        found.truncate(count_max);
-        Ok(found)
-    }
-
     /// Makes a bucket.
     ///
     /// # Errors
@@ -133,45 +101,6 @@ impl Client {
     /// [`Error::Refused`] with `BUCKET_NOT_EMPTY`, `BUCKET_NOT_FOUND`.
     pub async fn delete_bucket(&self, path: &BucketPath) -> Result<(), Error> {
         self.om().delete_bucket(path).await
-    }
-
-    /// Buckets of `volume` whose names begin with `prefix` and stand behind `after`, at most `count_max`.
-    ///
-    /// # Errors
-    /// As any call to OM.
-    pub async fn list_buckets(
-        &self,
-        volume: &str,
-        prefix: &str,
-        after: &str,
-        count_max: usize,
-    ) -> Result<Vec<Bucket>, Error> {
-        let mut found: Vec<Bucket> = vec![];
-        while found.len() < count_max {
-            let after = found.last().map_or(after, |bucket| bucket.path.bucket.as_str()).to_owned();
-            let page = self.om().list_buckets(volume, prefix, &after, PAGE as i32).await?;
-            let fresh: Vec<Bucket> = page.into_iter().filter(|bucket| bucket.path.bucket > after).collect();
-            if fresh.is_empty() {
-                break;
-            }
-            found.extend(fresh);
-        }
-        found.truncate(count_max);
-        Ok(found)
-    }
-
-    /// Keys of a bucket whose names begin with `prefix` and stand behind `after`, page by page.
-    ///
-    /// # Errors
-    /// [`Error::Refused`] with `BUCKET_NOT_FOUND`; the listing's own calls fail as they come.
-    pub async fn list_keys(
-        &self,
-        bucket: &BucketPath,
-        prefix: &str,
-        after: &str,
-    ) -> Result<KeyListing, Error> {
-        let layout: BucketLayout = self.bucket(bucket).await?.layout;
-        Ok(KeyListing::new(self.clone(), bucket.clone(), layout, prefix.to_owned(), after.to_owned()))
     }
 
     /// Looks up a key and where its blocks are.

@@ -6,6 +6,7 @@ use allotrope_proto::checksum::{ChecksumKind, ChecksumSpec};
 use allotrope_types::ByteCount;
 
 use crate::channel::Address;
+use crate::pace::HedgePolicy;
 use crate::retry::RetryPolicy;
 
 /// A client's settings. [`Config::at`] gives the defaults for one OM.
@@ -32,6 +33,8 @@ pub struct Config {
     pub datanode_deadline: Duration,
     /// How a block that no datanode gives is asked for again: between rounds OM is asked where it is now.
     pub read_retry: RetryPolicy,
+    /// When a slow read is asked for elsewhere too.
+    pub hedge: HedgePolicy,
     /// Consecutive blocks that may fail before a write gives up. Default 10.
     pub write_attempts_max: u32,
     /// Whether datanodes are reached by host name instead of address (`hdds.datanode.use.datanode.hostname`).
@@ -43,6 +46,9 @@ pub struct Config {
     /// Data after which a replicated block is made safe by a PutBlock, and so the most that is kept to be sent again.
     /// Default 16 MiB.
     pub flush_len: ByteCount,
+    /// Bytes, parity included, that one writer of an erasure-coded key holds until they are safe: what is on its way to the
+    /// datanodes, and is sent again when one of them fails. Two stripes at the least. Default 32 MiB.
+    pub write_window: ByteCount,
     /// Bytes that one reader asks for ahead. Default 16 MiB.
     pub read_ahead: ByteCount,
     /// Start of the random numbers that spread retries; with the same seed they are the same. Drawn by default.
@@ -75,11 +81,13 @@ impl Config {
                 delay_max: Duration::from_secs(1),
                 budget: Duration::from_secs(120),
             },
+            hedge: HedgePolicy::default(),
             write_attempts_max: 10,
             use_datanode_hostname: false,
             checksum: ChecksumSpec::new(ChecksumKind::Crc32, 16 * 1024).expect("16 KiB are not zero"),
             chunk_len: ByteCount::mib(4),
             flush_len: ByteCount::mib(16),
+            write_window: ByteCount::mib(32),
             read_ahead: ByteCount::mib(16),
             seed: fastrand::u64(..),
         }

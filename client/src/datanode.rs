@@ -7,10 +7,12 @@
 
 mod command;
 mod error;
+mod standing;
 mod verified;
 
 pub(crate) use command::{BlockAt, checksum_data, chunk_name};
 pub use error::DatanodeError;
+pub(crate) use standing::Standing;
 pub(crate) use verified::read_verified;
 
 use std::collections::BTreeMap;
@@ -35,6 +37,7 @@ pub(crate) struct Datanodes {
     channels: Mutex<BTreeMap<Address, Arc<Channel>>>,
     connect_deadline: Duration,
     deadline: Duration,
+    standing: Standing,
 }
 
 impl Datanodes {
@@ -43,7 +46,19 @@ impl Datanodes {
             channels: Mutex::default(),
             connect_deadline: config.connect_deadline,
             deadline: config.datanode_deadline,
+            standing: Standing::new(config.hedge),
         }
+    }
+
+    /// What is thought of the datanodes.
+    pub(crate) fn standing(&self) -> &Standing {
+        &self.standing
+    }
+
+    /// `member` was overtaken: it is asked last for a while, and then over a new connection.
+    pub(crate) fn overtaken(&self, member: &Member) {
+        self.standing.avoid(member.datanode);
+        self.channel(&member.address).forget();
     }
 
     fn channel(&self, address: &Address) -> Arc<Channel> {
@@ -59,7 +74,10 @@ impl Datanodes {
         request: Bulky<ContainerCommandRequestProto>,
     ) -> Result<Bulky<ContainerCommandResponseProto>, DatanodeError> {
         let command = request.message.cmd_type();
-        let failed = |source| DatanodeError::Call { datanode: member.datanode, command, source };
+        let failed = |source| {
+            self.standing.avoid(member.datanode);
+            DatanodeError::Call { datanode: member.datanode, command, source }
+        };
         let answer =
             self.channel(&member.address).call(SEND, weave(request), self.deadline).await.map_err(failed)?;
         let garbled = |source| failed(CallError::Garbled { peer: member.address.clone(), source });
@@ -67,7 +85,10 @@ impl Datanodes {
             split(answer, SplitLimits::default()).map_err(garbled)?;
         let result = answer.message.result;
         match DatanodeResult::from_number(result) {
-            Some(DatanodeResult::Success) => Ok(answer),
+            Some(DatanodeResult::Success) => {
+                self.standing.trust(member.datanode);
+                Ok(answer)
+            }
             Some(result) => {
                 let message = answer.message.message.unwrap_or_default();
                 Err(DatanodeError::Refused { datanode: member.datanode, command, result, message })

@@ -117,6 +117,14 @@ pub enum Error {
         /// Bytes written.
         written: u64,
     },
+    /// The stream that a key's bytes were to come from failed.
+    #[error("the bytes for {key} ended early; the key was not written")]
+    Source {
+        /// The key.
+        key: KeyPath,
+        /// What the stream failed with.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The writer failed before; its key was not committed.
     #[error("{key} was given up after an earlier failure")]
     GivenUp {
@@ -151,6 +159,7 @@ impl Error {
             | Error::Unsupported { .. }
             | Error::NotInKey { .. }
             | Error::Length { .. }
+            | Error::Source { .. }
             | Error::GivenUp { .. } => Advice::FixRequest,
         }
     }

@@ -36,8 +36,10 @@ mod client;
 mod config;
 mod datanode;
 mod error;
+mod list;
 mod location;
 mod om;
+mod pace;
 mod path;
 mod read;
 mod retry;
@@ -58,7 +60,8 @@ pub use om::{
     ListedUpload, PartOfUpload, PartPage, PutOptions, UploadPage, VERSION_ID, VersionPage, Volume,
     VolumeOptions,
 };
+pub use pace::HedgePolicy;
 pub use path::{BucketPath, KeyPath, PathError, split_uri};
 pub use read::{KeyReader, UnreadableStripe};
 pub use retry::{Failure, Next, RetryPolicy};
-pub use write::{KeyWriter, Written};
+pub use write::{AsyncKeyWriter, KeyWriter, Written};

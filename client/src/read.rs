@@ -2,10 +2,12 @@
 //!
 //! Shape   a key's range is cut into jobs of at most a few MiB, in order; several run ahead of the caller, within
 //!         `read_ahead`. `replicated` reads a block's chunks from whichever replica gives them, `striped` reads the
-//!         cells of a block group and decodes those that are gone. Both give only verified bytes.
+//!         cells of a block group and decodes those that are gone. Both give only verified bytes, and both ask elsewhere too when
+//!         an answer takes much longer than others did: the first that verifies is taken.
 //! Errors  a replica that fails is passed over. When none is left OM is asked where the block is now, with a pause
 //!         between, until the policy gives up: [`Error::Unreadable`], [`Error::UnreadableGroup`].
 
+mod race;
 mod replicated;
 mod striped;
 

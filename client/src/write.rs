@@ -2,19 +2,24 @@
 //!
 //! Shape   a [`KeyWriter`] takes bytes in any pieces and hands them, cut to size, to the writer of one kind of block:
 //!         `replicated` cuts chunks, `striped` cuts stripes. `blocks` gives out the blocks, and `finish` commits them.
-//! Units   bytes; memory is bounded by what is sent and not yet safe: `flush_len` and two chunks, or three stripes.
+//! Units   bytes; memory is bounded by what is sent and not yet safe: `flush_len` and two chunks, or
+//!         `write_window` and one stripe.
 //! Errors  a datanode that fails costs a new block elsewhere and nothing else; [`Error::Unwritable`] when too many fail
 //!         one after the other.
 
 mod blocks;
 mod replicated;
+mod sink;
 mod striped;
+
+pub use sink::AsyncKeyWriter;
 
 use std::collections::BTreeMap;
 
 use allotrope_proto::Rope;
 use allotrope_types::{ReplicationConfig, ReplicationFactor};
 use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
 
 use crate::client::Client;
 use crate::error::Error;
@@ -112,6 +117,33 @@ impl KeyWriter {
         }
         self.failed = false;
         Ok(())
+    }
+
+    /// Takes the bytes of a stream to its end, and returns how many they were.
+    ///
+    /// Not cancel safe, as [`KeyWriter::write`].
+    ///
+    /// # Errors
+    /// As [`KeyWriter::write`], and [`Error::Source`] with what the stream failed with. The writer is of no use then.
+    pub async fn write_stream<S, E>(&mut self, bytes: S) -> Result<u64, Error>
+    where
+        S: Stream<Item = Result<Bytes, E>>,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (mut bytes, before) = (std::pin::pin!(bytes), self.written);
+        while let Some(piece) = bytes.next().await {
+            let piece = piece.map_err(|error| {
+                self.failed = true;
+                Error::Source { key: self.key().clone(), source: error.into() }
+            })?;
+            self.write(piece).await?;
+        }
+        Ok(self.written - before)
+    }
+
+    /// The same as a writer of tokio's; an [`Error`] is the inner error of its `io::Error`.
+    pub fn into_async_write(self) -> AsyncKeyWriter {
+        AsyncKeyWriter::new(self)
     }
 
     /// Makes all bytes safe on the datanodes, then the key visible.

@@ -17,6 +17,8 @@ use crate::config::Settings;
 
 /// Bytes that the gateway asks for ahead of one reader: less than a lone client does, for it has many.
 const READ_AHEAD: ByteCount = ByteCount::mib(4);
+/// Bytes that one writer of an erasure-coded key holds, for the same reason: two stripes of rs-3-2-1024k.
+const WRITE_WINDOW: ByteCount = ByteCount::mib(10);
 
 /// How long a page that is being read may hold up the end.
 pub(crate) const PAGES_DRAIN: Duration = Duration::from_secs(1);
@@ -117,5 +119,11 @@ pub(crate) fn client(settings: &Settings) -> Result<Client, Failure> {
     let port = settings.port("ozone.om.grpc.port")?;
     let user = settings.text_needed("allotrope.s3g.user")?.to_owned();
     let om = vec![Address::new(&host, port)];
-    Ok(Client::new(ClientConfig { om, user, read_ahead: READ_AHEAD, ..ClientConfig::at(host, port) })?)
+    Ok(Client::new(ClientConfig {
+        om,
+        user,
+        read_ahead: READ_AHEAD,
+        write_window: WRITE_WINDOW,
+        ..ClientConfig::at(host, port)
+    })?)
 }

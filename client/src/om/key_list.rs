@@ -8,6 +8,8 @@ use allotrope_proto::om::{
     BasicKeyInfo, KeyArgs, ListKeysRequest, ListStatusRequest, OzoneFileStatusProtoLight, Type,
 };
 use allotrope_types::{BucketLayout, ReplicationConfig};
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
 
 use super::{Om, part};
 use crate::client::Client;
@@ -91,6 +93,14 @@ impl KeyListing {
                 return Ok(None);
             }
         }
+    }
+
+    /// The same as a stream.
+    pub fn into_stream(self) -> BoxStream<'static, Result<KeyEntry, Error>> {
+        let entries = stream::try_unfold(self, |mut listing| async move {
+            Ok(listing.next().await?.map(|entry| (entry, listing)))
+        });
+        entries.boxed()
     }
 
     /// Fetches the next page; false when there is none.

@@ -7,6 +7,7 @@ use allotrope_proto::Rope;
 use allotrope_proto::container::ChunkInfo;
 use allotrope_types::BlockId;
 
+use super::race::first_answer;
 use crate::client::Client;
 use crate::datanode::{BlockAt, DatanodeError, read_verified};
 use crate::error::Error;
@@ -15,6 +16,8 @@ use crate::path::KeyPath;
 
 /// Most bytes of one job: Ozone's usual chunk.
 const JOB_LEN: u64 = 4 << 20;
+/// About how long a list of chunks is.
+const LISTING_LEN: u64 = 32 << 10;
 
 /// A block whose chunks are known.
 #[derive(Debug)]
@@ -27,7 +30,7 @@ pub(super) struct ReplicatedBlock {
 }
 
 impl ReplicatedBlock {
-    /// Asks the replicas, one after the other, for the block's chunks.
+    /// Asks the replicas for the block's chunks.
     pub(super) async fn open(
         client: &Client,
         key: &KeyPath,
@@ -40,18 +43,15 @@ impl ReplicatedBlock {
             best: AtomicUsize::new(0),
             chunks: vec![],
         };
-        let mut failure = None;
-        for (number, replica) in block.replicas.iter().enumerate() {
-            match client.datanodes().get_block(replica).await {
-                Ok(chunks) => {
-                    block.best = AtomicUsize::new(number);
-                    block.chunks = chunks;
-                    return Ok(block);
-                }
-                Err(error) => failure = Some(error),
+        let ask = |number: usize| client.datanodes().get_block(&block.replicas[number]);
+        match first_answer(client, &block.replicas, 0, LISTING_LEN, ask).await {
+            Ok((number, chunks)) => {
+                block.best = AtomicUsize::new(number);
+                block.chunks = chunks;
+                Ok(block)
             }
+            Err(failure) => Err(block.unreadable(key, failure)),
         }
-        Err(block.unreadable(key, failure))
     }
 
     /// Cuts `range` where chunks end.
@@ -75,7 +75,7 @@ impl ReplicatedBlock {
         cuts
     }
 
-    /// The bytes `range` from the first replica that gives them.
+    /// The bytes `range` from the first replica that gives them; a slow one is overtaken by the next.
     pub(super) async fn read(
         &self,
         client: &Client,
@@ -83,19 +83,17 @@ impl ReplicatedBlock {
         range: Range<u64>,
     ) -> Result<Rope, Error> {
         let best = self.best.load(Ordering::Relaxed);
-        let mut failure = None;
-        for step in 0..self.replicas.len() {
-            let number = (best + step) % self.replicas.len();
-            match read_verified(client.datanodes(), &self.replicas[number], &self.chunks, range.clone()).await
-            {
-                Ok(bytes) => {
-                    self.best.store(number, Ordering::Relaxed);
-                    return Ok(bytes);
-                }
-                Err(error) => failure = Some(error),
+        let len = range.end - range.start;
+        let ask = |number: usize| {
+            read_verified(client.datanodes(), &self.replicas[number], &self.chunks, range.clone())
+        };
+        match first_answer(client, &self.replicas, best, len, ask).await {
+            Ok((number, bytes)) => {
+                self.best.store(number, Ordering::Relaxed);
+                Ok(bytes)
             }
+            Err(failure) => Err(self.unreadable(key, failure)),
         }
-        Err(self.unreadable(key, failure))
     }
 
     fn unreadable(&self, key: &KeyPath, source: Option<DatanodeError>) -> Error {

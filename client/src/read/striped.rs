@@ -1,19 +1,21 @@
 //! Block groups: cells that are there are read, cells that are not are decoded from any others.
 //!
-//! Shape   a job lies in one stripe. It reads the cells that hold its bytes; a cell that fails is out of use for the
-//!         whole group from then on, and the stripe is planned anew from the cells that are left.
+//! Shape   a job lies in one stripe; `job` carries it out. It reads the cells that hold its bytes; a cell that fails is out of use
+//!         for the whole group from then on, and the stripe is planned anew from the cells that are left. A cell that is slow, or
+//!         whose datanode was slow lately, is decoded from others while they suffice.
 //! Errors  [`Error::UnreadableGroup`] when too few are left.
+
+mod job;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use allotrope_ec::{CellIndex, CellRead, CellSet, Codec, GroupOffset, Layout, StripeRead, Unreadable};
 use allotrope_proto::Rope;
 use allotrope_proto::container::ChunkInfo;
 use allotrope_types::{BlockId, ByteCount, EcConfig};
 use bytes::Bytes;
-use futures_util::future::join_all;
 use tokio::sync::OnceCell;
 
 use crate::client::Client;
@@ -88,62 +90,48 @@ impl StripedGroup {
         cuts
     }
 
-    /// The bytes `range`, which lies in one stripe.
-    pub(super) async fn read(
-        &self,
-        client: &Client,
-        key: &KeyPath,
-        range: Range<u64>,
-    ) -> Result<Rope, Error> {
-        let mut runs = Runs::new();
-        loop {
-            let plan = self.plan(key, &range)?;
-            let wanted = plan.reads().filter(|read| !covers(&runs, read));
-            let outcomes = join_all(wanted.map(|read| async {
-                let outcome = self.read_cell(client, &read).await;
-                (read, outcome)
-            }))
-            .await;
-            let mut complete = true;
-            for (read, outcome) in outcomes {
-                match outcome {
-                    Ok(bytes) => drop(runs.insert((read.cell, read.columns.start), bytes)),
-                    Err(error) => {
-                        complete = false;
-                        self.lose(read.cell, error);
-                    }
-                }
-            }
-            if complete {
-                return Ok(self.assemble(&plan, &runs));
-            }
-        }
-    }
-
-    fn plan(&self, key: &KeyPath, range: &Range<u64>) -> Result<StripeRead, Error> {
-        let (lost, why) = {
-            let lost = self.lost.lock().expect("nothing panics while it holds the lock");
-            (lost.cells, lost.why.clone())
-        };
-        let present = |&cell: &CellIndex| !self.cells[cell.get()].replicas.is_empty() && !lost.contains(cell);
+    /// How to read `range`, which lies in one stripe, without the cells that are lost and those of `without`.
+    fn plan(&self, range: &Range<u64>, without: CellSet) -> Result<StripeRead, Unreadable> {
+        let gone = self.lost().cells.union(without);
+        let present = |&cell: &CellIndex| !self.cells[cell.get()].replicas.is_empty() && !gone.contains(cell);
         let available: Vec<CellIndex> = self.layout.scheme().all_cells().iter().filter(present).collect();
         let offsets = GroupOffset::new(range.start)..GroupOffset::new(range.end);
         let mut plans = self
             .layout
             .stripe_reads(offsets, self.len, &available)
             .expect("a job's range lies in the group, and its cells are the scheme's");
-        let plan = plans.next().expect("a job has bytes");
-        plan.map_err(|stripe| Error::UnreadableGroup {
-            key: key.clone(),
-            block: self.block,
-            source: Box::new(UnreadableStripe { stripe, source: why }),
-        })
+        plans.next().expect("a job has bytes")
+    }
+
+    fn unreadable(&self, key: &KeyPath, stripe: Unreadable) -> Error {
+        let source = Box::new(UnreadableStripe { stripe, source: self.lost().why.clone() });
+        Error::UnreadableGroup { key: key.clone(), block: self.block, source }
+    }
+
+    fn lost(&self) -> MutexGuard<'_, Lost> {
+        self.lost.lock().expect("nothing panics while it holds the lock")
     }
 
     fn lose(&self, cell: CellIndex, why: DatanodeError) {
-        let mut lost = self.lost.lock().expect("nothing panics while it holds the lock");
+        let mut lost = self.lost();
         lost.cells = lost.cells.with(cell);
         lost.why = Some(Arc::new(why));
+    }
+
+    /// The replicas of `cell`, those last that are avoided.
+    fn in_order(&self, client: &Client, cell: CellIndex) -> Vec<&BlockAt> {
+        let standing = client.datanodes().standing();
+        let mut replicas: Vec<&BlockAt> = self.cells[cell.get()].replicas.iter().collect();
+        replicas.sort_by_key(|replica| standing.is_avoided(replica.member.datanode));
+        replicas
+    }
+
+    /// Cells that only avoided datanodes have.
+    fn avoided(&self, client: &Client) -> CellSet {
+        let standing = client.datanodes().standing();
+        let is_avoided = |replica: &BlockAt| standing.is_avoided(replica.member.datanode);
+        let all = self.layout.scheme().all_cells();
+        all.iter().filter(|cell| self.cells[cell.get()].replicas.iter().all(is_avoided)).collect()
     }
 
     /// Reads a run of one cell from the first of its replicas that gives it.
@@ -152,7 +140,7 @@ impl StripedGroup {
         let start = read.at.as_u64();
         let range = start..start + read.columns.len() as u64;
         let mut failure = None;
-        for replica in &cell.replicas {
+        for replica in self.in_order(client, read.cell) {
             let chunks = cell.chunks.get_or_try_init(|| client.datanodes().get_block(replica)).await;
             let outcome = match chunks {
                 Ok(chunks) => read_verified(client.datanodes(), replica, chunks, range.clone()).await,

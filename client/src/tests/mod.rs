@@ -4,5 +4,7 @@ mod golden;
 mod om_calls;
 mod reads;
 mod server;
+mod slow;
+mod streams;
 mod world;
 mod writes;

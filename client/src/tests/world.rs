@@ -14,7 +14,7 @@ use prost::Message;
 
 use super::server::{Reply, Server};
 use crate::wire::ReplicationFields;
-use crate::{Client, Config, KeyPath, PutOptions, RetryPolicy};
+use crate::{Client, Config, HedgePolicy, KeyPath, PutOptions, RetryPolicy};
 
 pub(super) struct World {
     pub(super) client: Client,
@@ -48,6 +48,8 @@ pub(super) enum Fault {
     Lies,
     /// It answers nothing.
     Silent,
+    /// It answers everything so much later.
+    Slow(Duration),
 }
 
 pub(super) struct OmState {
@@ -75,16 +77,29 @@ pub(super) fn bytes(len: usize) -> Vec<u8> {
 }
 
 impl World {
+    /// A cluster whose client waits for every answer until its deadline.
     pub(super) async fn new(replication: &str, nodes: usize) -> World {
+        World::with(replication, nodes, |_| {}).await
+    }
+
+    /// As `new`, with settings of the client changed by `change`.
+    pub(super) async fn with(replication: &str, nodes: usize, change: impl FnOnce(&mut Config)) -> World {
         let mut details = vec![];
         let mut running = vec![];
         for number in 1..=nodes {
             let uuid = format!("00000000-0000-4000-8000-{number:012}");
             let state = Arc::new(Mutex::new(NodeState { uuid: uuid.clone(), ..NodeState::default() }));
             let serving = state.clone();
-            let server =
-                Server::start(move |message| std::future::ready(serving.lock().unwrap().answer(message)))
-                    .await;
+            let server = Server::start(move |message| {
+                let mut node = serving.lock().unwrap();
+                let (pause, reply) = (node.pause(), node.answer(message));
+                drop(node);
+                async move {
+                    tokio::time::sleep(pause).await;
+                    reply
+                }
+            })
+            .await;
             details.push(hdds::DatanodeDetailsProto {
                 uuid: Some(uuid),
                 ip_address: "127.0.0.1".into(),
@@ -114,14 +129,16 @@ impl World {
             delay_max: Duration::from_millis(5),
             budget: Duration::from_secs(20),
         };
-        let config = Config {
+        let mut config = Config {
             user: "alice".into(),
+            hedge: HedgePolicy::NEVER,
             om_retry: quick(4),
             read_retry: quick(3),
             datanode_deadline: Duration::from_secs(2),
             seed: 7,
             ..Config::at("127.0.0.1", om_server.port)
         };
+        change(&mut config);
         World { client: Client::new(config).unwrap(), om, nodes: running, _om_server: om_server }
     }
 
@@ -135,6 +152,23 @@ impl World {
 
     pub(super) fn kill(&mut self, at: usize) {
         self.nodes[at].server = None;
+    }
+
+    /// Copies what the first node holds to all others, as replicas of the same blocks.
+    pub(super) fn copy_to_all(&self) {
+        let first = self.node(0);
+        let (files, blocks) = (first.files.clone(), first.blocks.clone());
+        drop(first);
+        for at in 1..self.nodes.len() {
+            let mut node = self.node(at);
+            (node.files, node.blocks) = (files.clone(), blocks.clone());
+        }
+        let mut om = self.om();
+        let members = om.nodes.clone();
+        let lists = om.keys.values_mut().flat_map(|info| &mut info.key_location_list);
+        for location in lists.flat_map(|list| &mut list.key_locations) {
+            location.pipeline.as_mut().unwrap().members.clone_from(&members);
+        }
     }
 
     pub(super) async fn put(&self, key: &str, data: &[u8]) -> Result<crate::Written, crate::Error> {
@@ -156,13 +190,17 @@ impl NodeState {
         self.log.iter().filter(|request| request.cmd_type == kind as i32).cloned().collect()
     }
 
+    fn pause(&self) -> Duration {
+        if let Some(Fault::Slow(pause)) = self.fault { pause } else { Duration::ZERO }
+    }
+
     fn answer(&mut self, message: Rope) -> Reply {
-        if self.fault == Some(Fault::Silent) {
-            return Reply::Silence;
-        }
         let request: Bulky<ContainerCommandRequestProto> = split(message, SplitLimits::default()).unwrap();
         assert_eq!(request.message.datanode_uuid, self.uuid, "a command goes to the datanode it names");
         self.log.push(request.message.clone());
+        if self.fault == Some(Fault::Silent) {
+            return Reply::Silence;
+        }
         let mut answer = Bulky::from(ContainerCommandResponseProto {
             cmd_type: request.message.cmd_type,
             trace_id: request.message.trace_id.clone(),

@@ -1,9 +1,10 @@
 //! Block groups: stripes of cells, each with parity, on as many datanodes as a stripe has cells.
 //!
-//! Shape   a stripe is gathered, encoded with its checksums in one pass, and written to all its datanodes at once.
-//!         While its cells are written, the stripe before it is put. Held are the stripes that no PutBlock covers:
-//!         when a datanode fails they go, whole, to a new group.
-//! Units   bytes; at most two stripes are on their way and one is gathered.
+//! Shape   a stripe is gathered, encoded with its checksums in one pass, and written to all its datanodes at once. Several stripes
+//!         are on their way: each datanode takes its cells in order, whatever the others do, and what all have taken is put while
+//!         later cells are written. Held are the stripes that no PutBlock covers: when a datanode fails they go, whole, to a new
+//!         group.
+//! Units   bytes; the stripes held, parity included, fit the write window, but at least two are; one more is gathered.
 //! Source  cells, names, offsets, blockGroupLen and stripeChecksum are those of Ozone's client.
 
 mod group;
@@ -25,8 +26,8 @@ use crate::task::Task;
 use group::OpenGroup;
 use stripe::{Stripe, Summing};
 
-/// Stripes on their way before the writer waits: one being put, one being written.
-const HELD_MAX: usize = 2;
+/// Stripes that are held however small the window is: one being put, one being written.
+const HELD_MIN: u64 = 2;
 
 /// What a round to several datanodes came to: nothing, or the failures.
 type Round = Result<(), Vec<DatanodeError>>;
@@ -37,11 +38,14 @@ pub(super) struct StripedWriter {
     codec: Codec,
     summing: Summing,
     gathered: Rope,
+    /// Stripes held before the writer waits.
+    held_max: usize,
     /// Stripes that no PutBlock covers, in order; the first `written` lie in the open group's files.
     held: VecDeque<Arc<Stripe>>,
     written: usize,
     open: Option<OpenGroup>,
-    writing: Option<Task<Round>>,
+    /// The rounds that write the stripes behind them, in order.
+    writing: VecDeque<Task<Round>>,
     /// A round of PutBlocks, and how many of the held stripes it covers.
     putting: Option<(usize, Task<Round>)>,
 }
@@ -49,15 +53,18 @@ pub(super) struct StripedWriter {
 impl StripedWriter {
     pub(super) fn new(config: &Config, ec: EcConfig) -> StripedWriter {
         let layout = Layout::new(ec);
+        let stripe_len = (layout.scheme().cells() * layout.cell_len()) as u64;
+        let held_max = (config.write_window.as_u64() / stripe_len).max(HELD_MIN);
         StripedWriter {
             layout,
             codec: Codec::new(layout.scheme()),
             summing: Summing::new(config.checksum),
             gathered: Rope::new(),
+            held_max: usize::try_from(held_max).unwrap_or(usize::MAX),
             held: VecDeque::new(),
             written: 0,
             open: None,
-            writing: None,
+            writing: VecDeque::new(),
             putting: None,
         }
     }
@@ -72,7 +79,7 @@ impl StripedWriter {
         let stripe_len = usize::try_from(self.layout.stripe_len()).expect("a stripe fits memory");
         while let Some(stripe) = self.gathered.split_to(stripe_len) {
             self.hold(stripe);
-            self.drive(client, blocks, HELD_MAX).await?;
+            self.drive(client, blocks, self.held_max).await?;
         }
         Ok(())
     }
@@ -112,21 +119,20 @@ impl StripedWriter {
         }
     }
 
-    /// Starts the next round of writes and the next of puts, where nothing of their kind is on its way.
+    /// Starts to write every stripe that the group has room for, and to put what was written when nothing is being put.
     fn start_rounds(&mut self, client: &Client) {
         let Some(group) = &mut self.open else { return };
         if self.putting.is_none() && self.written > 0 {
             self.putting = Some((self.written, group.put(client)));
         }
-        if self.writing.is_none()
-            && !group.is_full()
-            && let Some(stripe) = self.held.get(self.written)
+        while !group.is_full()
+            && let Some(stripe) = self.held.get(self.written + self.writing.len())
         {
-            self.writing = Some(group.write(client, stripe.clone()));
+            self.writing.push_back(group.write(client, stripe.clone()));
         }
     }
 
-    /// Waits for the first round that ends. A full group whose last stripe is put is closed.
+    /// Waits for the round of puts, or the first of writes. A full group whose last stripe is put is closed.
     async fn finish_round(&mut self, blocks: &mut Blocks) -> Round {
         let group = self.open.as_mut().expect("rounds run in an open group");
         let put = async {
@@ -136,7 +142,7 @@ impl StripedWriter {
             }
         };
         let write = async {
-            match &mut self.writing {
+            match self.writing.front_mut() {
                 Some(writing) => writing.await,
                 None => std::future::pending().await,
             }
@@ -150,12 +156,12 @@ impl StripedWriter {
                 blocks.progressed();
                 self.held.drain(..count);
                 self.written -= count;
-                if group.is_full() && self.written == 0 {
+                if group.is_full() && self.written == 0 && self.writing.is_empty() {
                     self.open.take().expect("it is the group above").close(blocks);
                 }
             }
             outcome = write => {
-                self.writing = None;
+                self.writing.pop_front();
                 outcome?;
                 group.took(&self.held[self.written]);
                 self.written += 1;
@@ -172,7 +178,7 @@ impl StripedWriter {
         blocks: &mut Blocks,
         mut errors: Vec<DatanodeError>,
     ) -> Result<(), Error> {
-        self.writing = None;
+        self.writing.clear();
         let mut group = self.open.take().expect("rounds fail in an open group");
         if let Some((count, putting)) = self.putting.take() {
             match putting.await {

@@ -1,16 +1,19 @@
 //! The block group that takes stripes.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use allotrope_ec::Layout;
 use allotrope_proto::Rope;
 use allotrope_proto::container::ChunkInfo;
-use allotrope_types::Bcsid;
+use allotrope_types::{Bcsid, BlockId};
+use bytes::Bytes;
 use futures_util::future::join_all;
+use tokio::sync::oneshot;
 
 use super::{Round, Stripe};
 use crate::client::Client;
-use crate::datanode::{BlockAt, chunk_name};
+use crate::datanode::{BlockAt, DatanodeError, chunk_name};
 use crate::error::Error;
 use crate::location::{BlockLocation, Member};
 use crate::path::KeyPath;
@@ -25,7 +28,8 @@ pub(super) struct OpenGroup {
     replicas: Vec<Replica>,
     /// Data bytes there is room for.
     capacity: u64,
-    /// Data bytes in the replicas' files.
+    /// Data bytes that are in the replicas' files or on their way there, and those that are in all files.
+    sent_len: u64,
     len: u64,
     /// Data bytes that the round of puts on its way covers, and those that finished rounds cover.
     putting_len: u64,
@@ -35,8 +39,22 @@ pub(super) struct OpenGroup {
 #[derive(Debug)]
 struct Replica {
     at: BlockAt,
+    /// Chunks of stripes that all replicas have.
     chunks: Vec<ChunkInfo>,
-    len: u64,
+    /// Chunks of stripes that are on their way, behind those, and where the last of them ends.
+    sent: VecDeque<ChunkInfo>,
+    sent_len: u64,
+    /// Tells when the datanode has taken the last of them: a file takes no chunk behind a gap.
+    last_taken: Option<oneshot::Receiver<()>>,
+}
+
+/// One chunk on its way, behind the one before it.
+struct Cell {
+    at: BlockAt,
+    chunk: ChunkInfo,
+    bytes: Bytes,
+    before: Option<oneshot::Receiver<()>>,
+    taken: oneshot::Sender<()>,
 }
 
 impl OpenGroup {
@@ -56,7 +74,7 @@ impl OpenGroup {
         }
         let replicas = members.into_iter().flatten().map(|member| {
             let at = BlockAt { block: location.block, member };
-            Replica { at, chunks: vec![], len: 0 }
+            Replica { at, chunks: vec![], sent: VecDeque::new(), sent_len: 0, last_taken: None }
         });
         let replicas: Vec<Replica> = replicas.collect();
         if replicas.len() < cells {
@@ -66,64 +84,54 @@ impl OpenGroup {
         let stripes = location.len / layout.cell_len() as u64;
         let capacity = stripes.checked_mul(layout.stripe_len()).filter(|&capacity| capacity > 0);
         let capacity = capacity.ok_or_else(|| unusable(format!("has room for {} bytes", location.len)))?;
-        Ok(OpenGroup { layout, location, replicas, capacity, len: 0, putting_len: 0, put_len: 0 })
+        Ok(OpenGroup {
+            layout,
+            location,
+            replicas,
+            capacity,
+            sent_len: 0,
+            len: 0,
+            putting_len: 0,
+            put_len: 0,
+        })
     }
 
     pub(super) fn location(&self) -> &BlockLocation {
         &self.location
     }
 
-    /// Whether no stripe fits any more, behind those that were taken.
+    /// Whether no stripe fits any more, behind those that were sent.
     pub(super) fn is_full(&self) -> bool {
-        self.len >= self.capacity
+        self.sent_len >= self.capacity
     }
 
-    /// Starts to write the cells of `stripe` behind those that are there.
-    pub(super) fn write(&self, client: &Client, stripe: Arc<Stripe>) -> Task<Round> {
-        let writes: Vec<_> = self
-            .replicas
-            .iter()
-            .zip(&stripe.cells)
-            .enumerate()
+    /// Starts to write the cells of `stripe` behind those that were sent.
+    pub(super) fn write(&mut self, client: &Client, stripe: Arc<Stripe>) -> Task<Round> {
+        let block = self.location.block;
+        let replicas = self.replicas.iter_mut().zip(&stripe.cells).enumerate();
+        let cells: Vec<Cell> = replicas
             .filter(|(_, (_, bytes))| !bytes.is_empty())
-            .map(|(cell, (replica, bytes))| (replica.at.clone(), self.chunk(cell, &stripe), bytes.clone()))
+            .map(|(cell, (replica, bytes))| replica.send(block, &stripe, cell, bytes.clone()))
             .collect();
+        self.sent_len += stripe.len;
         let client = client.clone();
-        Task::spawn(async move {
-            let writes = writes.into_iter().map(|(at, chunk, bytes)| {
-                let client = &client;
-                async move { client.datanodes().write_chunk(&at, chunk, Rope::from(bytes)).await }
-            });
-            all_well(join_all(writes).await)
-        })
-    }
-
-    /// The chunk that `stripe` adds to the replica of `cell`, as WriteChunk names it.
-    fn chunk(&self, cell: usize, stripe: &Stripe) -> ChunkInfo {
-        let replica = &self.replicas[cell];
-        ChunkInfo {
-            chunk_name: chunk_name(self.location.block, replica.chunks.len() + 1),
-            offset: replica.len,
-            len: stripe.cells[cell].len() as u64,
-            metadata: vec![],
-            checksum_data: stripe.checksums[cell].clone(),
-            stripe_checksum: None,
-        }
+        Task::spawn(
+            async move { all_well(join_all(cells.into_iter().map(|cell| cell.write(&client))).await) },
+        )
     }
 
     /// `stripe` lies in the files.
     pub(super) fn took(&mut self, stripe: &Stripe) {
         let data = self.layout.scheme().data();
-        for cell in 0..self.replicas.len() {
+        for (cell, replica) in self.replicas.iter_mut().enumerate() {
             if stripe.cells[cell].is_empty() {
                 continue;
             }
             // The first replica and the parity replicas keep the checksums of the whole stripe.
             let keeps_all = cell == 0 || cell >= data;
             let stripe_checksum = keeps_all.then(|| stripe.joined.clone());
-            let chunk = ChunkInfo { stripe_checksum, ..self.chunk(cell, stripe) };
-            self.replicas[cell].len += chunk.len;
-            self.replicas[cell].chunks.push(chunk);
+            let chunk = replica.sent.pop_front().expect("a stripe is sent before it is taken");
+            replica.chunks.push(ChunkInfo { stripe_checksum, ..chunk });
         }
         self.len += stripe.len;
     }
@@ -132,7 +140,7 @@ impl OpenGroup {
     pub(super) fn put(&mut self, client: &Client) -> Task<Round> {
         self.putting_len = self.len;
         // The last data cell of a short stripe is short, so it ends the group.
-        let eof = self.is_full() || !self.len.is_multiple_of(self.layout.stripe_len());
+        let eof = self.len >= self.capacity || !self.len.is_multiple_of(self.layout.stripe_len());
         let len = self.len;
         let puts: Vec<_> =
             self.replicas.iter().map(|replica| (replica.at.clone(), replica.chunks.clone())).collect();
@@ -158,7 +166,41 @@ impl OpenGroup {
     }
 }
 
-fn all_well(outcomes: Vec<Result<(), crate::datanode::DatanodeError>>) -> Round {
+impl Replica {
+    /// The chunk that `stripe` adds, as WriteChunk names it, behind what was sent before.
+    fn send(&mut self, block: BlockId, stripe: &Stripe, cell: usize, bytes: Bytes) -> Cell {
+        let chunk = ChunkInfo {
+            chunk_name: chunk_name(block, self.chunks.len() + self.sent.len() + 1),
+            offset: self.sent_len,
+            len: bytes.len() as u64,
+            metadata: vec![],
+            checksum_data: stripe.checksums[cell].clone(),
+            stripe_checksum: None,
+        };
+        self.sent_len += chunk.len;
+        self.sent.push_back(chunk.clone());
+        let (taken, last_taken) = oneshot::channel();
+        let before = self.last_taken.replace(last_taken);
+        Cell { at: self.at.clone(), chunk, bytes, before, taken }
+    }
+}
+
+impl Cell {
+    async fn write(self, client: &Client) -> Result<(), DatanodeError> {
+        if let Some(before) = self.before
+            && before.await.is_err()
+        {
+            // The chunk before failed, and with it the group: its own round says so, and this one is dropped.
+            return std::future::pending().await;
+        }
+        client.datanodes().write_chunk(&self.at, self.chunk, Rope::from(self.bytes)).await?;
+        // The group may be gone by now.
+        let _ = self.taken.send(());
+        Ok(())
+    }
+}
+
+fn all_well(outcomes: Vec<Result<(), DatanodeError>>) -> Round {
     let errors: Vec<_> = outcomes.into_iter().filter_map(Result::err).collect();
     if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
