@@ -11,6 +11,7 @@ use crate::format::layout::VolumePaths;
 use crate::identity::{self, IdentityError};
 use crate::metadata::{Batch, Durability, Family, MetadataError};
 use crate::metrics::Metrics;
+use crate::pipeline::{self, Pipelines};
 use crate::replication::stream::Budget;
 use crate::replication::supervisor::Supervisor;
 use crate::server::Door;
@@ -58,6 +59,9 @@ pub enum BootError {
     /// The list of all containers cannot be read.
     #[error("the list of this datanode's containers cannot be used")]
     Witnessed(#[from] MetadataError),
+    /// The ends of pipelines cannot be written.
+    #[error("what is kept of this datanode's pipelines cannot be used: {0}")]
+    Pipelines(String),
     /// A volume's containers cannot be listed.
     #[error("the containers of {path} cannot be listed: {why}")]
     Load {
@@ -231,11 +235,14 @@ impl Lobby {
             imports: Arc::new(crate::replication::Imports::new(self.config.replication.streams)),
             transfers: Default::default(),
             budget: Budget::new(self.config.replication.bandwidth),
+            pipelines: Pipelines::new(self.config.pipelines.memory.as_usize().unwrap_or(usize::MAX)),
             supervisor: Supervisor::new(&self.config.replication),
             mesh: self.mesh.clone(),
         });
         node.supervisor.set_leaving(&self.identity().operational_state);
         self.start_stores(&node, found, seen)?;
+        let taken_up = pipeline::boot::take_up(shard, &node, || self.random()).await;
+        taken_up.map_err(BootError::Pipelines)?;
         drop(self.door.set(node.clone()));
         for volume in node.volumes().iter() {
             self.watch(shard, &node, volume);

@@ -90,6 +90,8 @@ pub struct Config {
     pub free_min_hard: ByteCount,
     /// Time after which a RECOVERING container that nobody writes to is removed (`ozone.recovering.container.timeout`).
     pub recovering_idle: Duration,
+    /// Pipelines.
+    pub pipelines: crate::pipeline::PipelineConfig,
     /// Copies and reconstruction.
     pub replication: ReplicationConfig,
     /// Time between heartbeats (`hdds.heartbeat.interval`, 30 s).
@@ -140,6 +142,7 @@ impl Config {
             deletion: DeletionPace::default(),
             layout_version: crate::identity::LAYOUT_VERSION,
             operators: Operators::default(),
+            pipelines: Default::default(),
             replication: ReplicationConfig::default(),
             heartbeat_every: Duration::from_secs(30),
             heartbeat_first: Duration::from_secs(2),

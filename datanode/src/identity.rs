@@ -4,6 +4,7 @@ use crate::config::Config;
 use crate::format::FormatError;
 use crate::format::datanode_id::DatanodeIdFile;
 use crate::format::properties;
+use crate::pipeline::{PORT_ADMIN, PORT_RATIS};
 use allotrope_io::{Disk, DiskError};
 use allotrope_types::DatanodeId;
 use std::collections::BTreeMap;
@@ -72,6 +73,7 @@ pub fn announced(
     config: &Config,
     address: SocketAddr,
     replication: SocketAddr,
+    pipelines: (SocketAddr, SocketAddr),
     pages: Option<SocketAddr>,
 ) -> (DatanodeIdFile, bool) {
     let before = file.clone();
@@ -81,6 +83,8 @@ pub fn announced(
     file.ports = BTreeMap::from([
         (PORT_STANDALONE.to_owned(), address.port()),
         (PORT_REPLICATION.to_owned(), replication.port()),
+        (PORT_RATIS.to_owned(), pipelines.0.port()),
+        (PORT_ADMIN.to_owned(), pipelines.1.port()),
     ]);
     file.ports.extend(pages.map(|pages| (PORT_HTTP.to_owned(), pages.port())));
     file.current_version = DATANODE_VERSION;

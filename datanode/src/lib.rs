@@ -18,6 +18,7 @@ pub mod metadata;
 pub mod metrics;
 pub mod node;
 pub mod offline;
+pub mod pipeline;
 pub mod replication;
 pub mod running;
 pub mod scan;
@@ -28,4 +29,5 @@ pub mod volume;
 
 pub use config::{Config, ScmTransport, Seats, VolumeChoice};
 pub use metadata::Durability;
+pub use pipeline::PipelineConfig;
 pub use running::{Running, StartError, pool, start, start_with};

@@ -39,6 +39,8 @@ pub struct Node {
     pub transfers: Sessions,
     /// How fast copies leave.
     pub budget: Budget,
+    /// The pipelines it is in.
+    pub pipelines: crate::pipeline::Pipelines,
     /// SCM's copy and reconstruction commands.
     pub supervisor: Supervisor,
     /// The way to each shard.

@@ -10,6 +10,7 @@ use crate::control::link::{RpcLink, ScmLink};
 use crate::identity::{self, IdentityError};
 use crate::metadata::rocks::{RocksMetadata, RocksShared};
 use crate::metadata::{Metadata, MetadataError};
+use crate::pipeline::edge;
 use crate::replication::{self, CopyLimits};
 use crate::server::{self, Door};
 use crate::volume::open::OpenMetadata;
@@ -81,6 +82,7 @@ pub struct Running {
     address: SocketAddr,
     pages: Option<SocketAddr>,
     copies: SocketAddr,
+    pipelines: (SocketAddr, SocketAddr),
     lobby: Arc<Lobby>,
     shards: Shards,
     stop: watch::Sender<bool>,
@@ -154,8 +156,11 @@ pub fn start_with<L: ScmLink>(
         let address = listener.local_addr();
         let replication = shard.listen(lobby.config.replication.listen)?;
         let copies = replication.local_addr();
+        let members = shard.listen(lobby.config.pipelines.listen)?;
+        let admin = shard.listen(lobby.config.pipelines.admin)?;
+        let pipelines = (members.local_addr(), admin.local_addr());
         let (file, new) =
-            identity::announced(lobby.identity(), &lobby.config, address, copies, pages_address);
+            identity::announced(lobby.identity(), &lobby.config, address, copies, pipelines, pages_address);
         if new {
             identity::save(shard.disk(), &lobby.config, &file).await?;
             *lobby.identity.lock().unwrap_or_else(PoisonError::into_inner) = file;
@@ -163,13 +168,16 @@ pub fn start_with<L: ScmLink>(
         let (task, door) = (shard.clone(), lobby.door.clone());
         drop(shard.spawn("accept", async move { server::serve(task, listener, door).await }));
         serve_copies(&shard, replication, &lobby.door);
+        serve_pipelines(&shard, members, &lobby.door);
+        let (task, door) = (shard.clone(), lobby.door.clone());
+        drop(shard.spawn("accept admin", async move { edge::serve_admin(task, admin, door).await }));
         // A datanode whose disks know their cluster serves before SCM is there.
         if let Some(cluster) = lobby.cluster_on_disk(&shard).await? {
             lobby.open(&shard, &cluster).await?;
         }
-        Ok::<_, StartError>((lobby, events, address, copies))
+        Ok::<_, StartError>((lobby, events, address, copies, pipelines))
     })?;
-    let (lobby, events, address, copies) = entered.wait()??;
+    let (lobby, events, address, copies, pipelines) = entered.wait()??;
     for n in 1..shards.count() {
         let door = lobby.door.clone();
         let listening = shards.run_on(ShardId(n), "accept", move |shard| async move {
@@ -178,6 +186,7 @@ pub fn start_with<L: ScmLink>(
             let served = door.clone();
             drop(shard.spawn("accept", async move { server::serve(task, listener, served).await }));
             serve_copies(&shard, shard.listen_along(copies)?, &door);
+            serve_pipelines(&shard, shard.listen_along(pipelines.0)?, &door);
             Ok::<_, NetError>(())
         })?;
         listening.wait()??;
@@ -202,7 +211,16 @@ pub fn start_with<L: ScmLink>(
         })
         .map_err(StartError::Control)?;
     tracing::info!(datanode = %lobby.id(), %address, shards = shards.count(), back = %shards.back(), "the datanode runs");
-    Ok(Running { address, copies, pages: pages_address, lobby, shards, stop, control: Some(control) })
+    Ok(Running {
+        address,
+        copies,
+        pipelines,
+        pages: pages_address,
+        lobby,
+        shards,
+        stop,
+        control: Some(control),
+    })
 }
 
 impl Running {
@@ -224,6 +242,16 @@ impl Running {
     /// Where other datanodes are served.
     pub fn replication_address(&self) -> SocketAddr {
         self.copies
+    }
+
+    /// Where clients of pipelines and their members are served.
+    pub fn pipeline_address(&self) -> SocketAddr {
+        self.pipelines.0
+    }
+
+    /// Where administrators of pipelines are served.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.pipelines.1
     }
 
     /// The datanode's name.
@@ -311,6 +339,11 @@ fn serve_pages(lobby: &Arc<Lobby>, listener: std::net::TcpListener, drain: &Drai
 fn serve_copies(shard: &Shard, listener: TcpListener, door: &Door) {
     let (task, door) = (shard.clone(), door.clone());
     drop(shard.spawn("accept copies", async move { replication::server::serve(task, listener, door).await }));
+}
+
+fn serve_pipelines(shard: &Shard, listener: TcpListener, door: &Door) {
+    let (task, door) = (shard.clone(), door.clone());
+    drop(shard.spawn("accept pipelines", async move { edge::serve(task, listener, door).await }));
 }
 
 fn check(config: &Config) -> Result<(), StartError> {

@@ -60,6 +60,8 @@ pub enum Event {
     CloseWanted(ContainerId),
     /// Much has changed at once: all replicas should be told.
     FullReport,
+    /// A pipeline has become ready or has ended.
+    Pipelines,
     /// A command of SCM's that took its time has ended.
     CommandEnded(CommandStatus),
 }
@@ -72,6 +74,8 @@ pub enum ShardMessage {
     Replicas(Reply<Vec<ReplicaFacts>>),
     /// A container is on its way from here or to here.
     Copy(crate::replication::Ask),
+    /// Something about a pipeline whose home the shard is.
+    Pipeline(crate::pipeline::Ask),
     /// SCM wants a container closed.
     Close {
         /// Which.
@@ -130,6 +134,8 @@ pub struct Store {
     pub(crate) creating: Mutex<()>,
     /// What is remembered of copies.
     pub(crate) copies: crate::replication::Copies,
+    /// The pipelines whose home this is.
+    pub(crate) pipelines: crate::pipeline::home::Homes,
     turn: Cell<u64>,
     blocks: RefCell<BlockCache>,
     pub(crate) files: RefCell<OpenFiles>,
@@ -167,6 +173,7 @@ impl Store {
             witnessed: RefCell::new(witnessed),
             creating: Mutex::new(()),
             copies: Default::default(),
+            pipelines: Default::default(),
             turn: Cell::new(0),
             blocks: RefCell::default(),
             files: RefCell::default(),
@@ -195,6 +202,11 @@ impl Store {
             let Some(message) = next else { return };
             let store = self.clone();
             drop(match message {
+                // Begun here, before the next message is looked at: their order is kept.
+                ShardMessage::Pipeline(ask) => {
+                    crate::pipeline::home::answer(&store, ask);
+                    continue;
+                }
                 ShardMessage::Command(request, reply) => self.shard.spawn("command", async move {
                     reply.send(store.command(*request).await);
                 }),

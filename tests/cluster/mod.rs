@@ -5,6 +5,8 @@
 //! Errors  a process that does not come up, or a command that hangs, fails the test with that process's log.
 #![allow(dead_code, reason = "each test file uses its own part of the vocabulary")]
 
+pub(crate) mod ozone;
+
 use allotrope_io::Back;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -393,6 +395,8 @@ impl Cluster {
                 settings.push(folder("hdds.datanode.dir", &self.data_dir(number)));
                 settings.push(format!("--set=hdds.container.ipc.port={}", p.datanodes[number]));
                 settings.push("--set=hdds.datanode.replication.port=0".to_owned());
+                settings.push("--set=hdds.container.ratis.ipc.port=0".to_owned());
+                settings.push("--set=hdds.container.ratis.admin.port=0".to_owned());
                 settings.push("--set=allotrope.datanode.address=127.0.0.1".to_owned());
                 settings.push("--set=allotrope.datanode.shards=1".to_owned());
                 // Where the probe finds io_uring usable it is used, or the start fails.

@@ -38,6 +38,8 @@ impl Ports {
             "ozone.om.grpc.port",
             "hdds.container.ipc.port",
             "hdds.datanode.replication.port",
+            "hdds.container.ratis.ipc.port",
+            "hdds.container.ratis.admin.port",
             "ozone.s3g.http-address",
             "ozone.scm.http-address",
             "hdds.datanode.http-address",

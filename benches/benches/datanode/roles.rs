@@ -87,6 +87,8 @@ pub(crate) fn config(dir: &Path) -> Config {
     let mut config = Config::new(vec![dir.join("disk")], dir.join("meta"), Vec::new());
     config.listen = SocketAddr::from(([127, 0, 0, 1], 0));
     config.replication.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    config.pipelines.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    config.pipelines.admin = SocketAddr::from(([127, 0, 0, 1], 0));
     config.shards = SHARDS;
     config.container_size = ByteCount::mib(64);
     (config.free_min_soft, config.free_min_hard) = (ByteCount::mib(1), ByteCount::mib(1));

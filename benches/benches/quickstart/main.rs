@@ -31,6 +31,8 @@ const PORTS: [&str; 13] = [
     "ozone.om.grpc.port",
     "hdds.container.ipc.port",
     "hdds.datanode.replication.port",
+    "hdds.container.ratis.ipc.port",
+    "hdds.container.ratis.admin.port",
     "ozone.s3g.http-address",
     "ozone.scm.http-address",
     "hdds.datanode.http-address",

@@ -155,6 +155,20 @@ known! {
         "A datanode's data directories, one a disk, separated by commas.";
     "hdds.container.ipc.port": Port => "9859", "9859",
         "Port on which a datanode serves blocks and chunks.";
+    "hdds.container.ratis.ipc.port": Port => "9858", "9858",
+        "Port on which a datanode serves writers of RATIS keys, and the other members of its pipelines.";
+    "hdds.container.ratis.admin.port": Port => "9857", "9857",
+        "Port on which a datanode tells administrators of its pipelines.";
+    "hdds.ratis.raft.server.watch.timeout": Time => "30s", "30s",
+        "Longest that a writer may wait until all members have what it wrote.";
+    "allotrope.pipeline.member-deadline": Time => "10s", "10s",
+        "Longest that a member of a pipeline may be away or leave a write unanswered; then the pipeline ends.";
+    "allotrope.pipeline.memory": Size => "256MB", "256MB",
+        "Bytes of writes that a datanode may have under way as a leader, and as many again as a follower.";
+    "ozone.scm.datanode.pipeline.limit": Count => "2", "2",
+        "RATIS/THREE pipelines that one datanode is in at most; 0: none are made ahead.";
+    "ozone.scm.pipeline.creation.auto.factor.one": Choice(&["true", "false"]) => "true", "true",
+        "Whether each datanode gets a RATIS/ONE pipeline ahead.";
     "hdds.datanode.block.deleting.service.interval": Time => "60s", "60s",
         "How often a datanode deletes the blocks that SCM named.";
     "hdds.datanode.block.deleting.limit.per.interval": Count => "20000", "20000",

@@ -130,6 +130,11 @@ pub(crate) fn config(settings: &Settings) -> Result<Config, Failure> {
     let listen = if address.is_loopback() { address } else { any };
     config.listen = SocketAddr::new(listen, settings.port("hdds.container.ipc.port")?);
     config.replication.listen = SocketAddr::new(listen, settings.port("hdds.datanode.replication.port")?);
+    config.pipelines.listen = SocketAddr::new(listen, settings.port("hdds.container.ratis.ipc.port")?);
+    config.pipelines.admin = SocketAddr::new(listen, settings.port("hdds.container.ratis.admin.port")?);
+    config.pipelines.member_deadline = settings.time("allotrope.pipeline.member-deadline")?;
+    config.pipelines.memory = settings.bytes("allotrope.pipeline.memory")?;
+    config.pipelines.watch_max = settings.time("hdds.ratis.raft.server.watch.timeout")?;
     config.replication.compression = compression(settings)?;
     config.replication.set_limits(&copy_limits(settings)?);
     config.replication.size_unknown = settings.bytes("ozone.scm.container.size")?;

@@ -49,6 +49,16 @@ pub struct Config {
     /// Open pipelines wanted for each healthy volume, divided by the nodes of one pipeline
     /// (`ozone.scm.ec.pipeline.per.volume.factor`). Default 1.0.
     pub pipelines_per_volume: f64,
+    /// RATIS/THREE pipelines one datanode is in at most (`ozone.scm.datanode.pipeline.limit`). Default 2; 0 makes none
+    /// ahead.
+    pub pipelines_per_node: usize,
+    /// Whether each datanode gets a RATIS/ONE pipeline ahead (`ozone.scm.pipeline.creation.auto.factor.one`). Default true.
+    pub pipelines_of_one: bool,
+    /// Open containers of one owner for each volume of a RATIS pipeline's weakest member, divided by the pipelines a node
+    /// may be in (`ozone.scm.pipeline.owner.container.count`). Default 3.
+    pub containers_per_volume: usize,
+    /// Longest an allocation waits for a RATIS pipeline that is being made. Default 10 s.
+    pub pipeline_wait: Duration,
     /// How long a container is CLOSING before its replicas are told to close, so that writes in flight land
     /// (`ozone.scm.close.container.wait.duration`). Default 150 s.
     pub close_wait: Duration,
@@ -151,6 +161,10 @@ impl Config {
             close_threshold: 0.9,
             ec_pipelines_min: 5,
             pipelines_per_volume: 1.0,
+            pipelines_per_node: 2,
+            pipelines_of_one: true,
+            containers_per_volume: 3,
+            pipeline_wait: Duration::from_secs(10),
             close_wait: Duration::from_secs(150),
             command_resend: Duration::from_secs(60),
             closing_empty_wait: Duration::from_secs(25 * 60),

@@ -1,7 +1,7 @@
 //! Pipelines: the nodes that write a container together, in replica order.
 //!
 //! Owns    [`Pipeline`], its message, and the pipelines that readers of a closed container get.
-//! Shape   STAND_ALONE/ONE is one node; an EC pipeline is `data + parity` nodes with the replica indexes 1 ..= d+p in
+//! Shape   a RATIS pipeline is one node or three, one of them its leader, and is open once they have met. STAND_ALONE/ONE is one node; an EC pipeline is `data + parity` nodes with the replica indexes 1 ..= d+p in
 //!         order. Neither asks anything of the nodes: both are open at once and healthy while their nodes are.
 //! Source  wire facts: scm.md 2.5; numbers of the wire's PipelineState.
 
@@ -55,6 +55,8 @@ pub struct Pipeline {
     pub members: Vec<Member>,
     /// When it was made, in ms since 1970.
     pub created_ms: u64,
+    /// Who leads it; of RATIS pipelines only.
+    pub leader: Option<DatanodeId>,
 }
 
 impl Pipeline {
@@ -70,7 +72,7 @@ impl Pipeline {
             .into_iter()
             .map(|(node, details)| Member { node, index: indexes.as_mut().and_then(Iterator::next), details })
             .collect();
-        Pipeline { id, config, state: PipelineState::Open, members, created_ms }
+        Pipeline { id, config, state: PipelineState::Open, members, created_ms, leader: None }
     }
 
     /// Whether `node` is in it.
@@ -86,6 +88,7 @@ impl Pipeline {
     ) -> hdds::Pipeline {
         let fields = wire::replication(self.config);
         let members = self.members.iter();
+        let leader = self.leader.map(|leader| wire::uuid(leader.to_halves()));
         hdds::Pipeline {
             members: members.clone().map(|m| details(m.node).unwrap_or_else(|| m.details.clone())).collect(),
             state: Some(self.state as i32),
@@ -95,6 +98,11 @@ impl Pipeline {
             creation_time_stamp: Some(self.created_ms),
             member_replica_indexes: members.filter_map(|m| m.index).map(|i| u32::from(i.number())).collect(),
             ec_replication_config: fields.ec,
+            leader_id: self.leader.map(|leader| leader.to_string()),
+            leader_id128: leader,
+            leader_datanode_id: leader.map(|uuid| hdds::DatanodeIdProto { uuid }),
+            suggested_leader_id: leader,
+            suggested_leader_datanode_id: leader.map(|uuid| hdds::DatanodeIdProto { uuid }),
             ..Default::default()
         }
     }
@@ -126,7 +134,9 @@ impl Pipeline {
             members.push(Member { node: wire::datanode_id(details)?, index, details: details.clone() });
         }
         let created_ms = message.creation_time_stamp.unwrap_or(0);
-        Ok(Pipeline { id: wire::pipeline_id_of(&message.id)?, config, state, members, created_ms })
+        let leader = message.suggested_leader_id.or(message.leader_id128);
+        let leader = leader.map(|id| DatanodeId::from_halves(id.most_sig_bits, id.least_sig_bits));
+        Ok(Pipeline { id: wire::pipeline_id_of(&message.id)?, config, state, members, created_ms, leader })
     }
 }
 

@@ -217,7 +217,7 @@ pub fn fold(batch: &mut Batch, container: ContainerId, local: LocalId, stored: &
     records
 }
 
-fn crc32c(bytes: &[u8]) -> u32 {
+pub(crate) fn crc32c(bytes: &[u8]) -> u32 {
     let Some(spec) = ChecksumSpec::new(ChecksumKind::Crc32c, u32::MAX) else { return 0 };
     let sum = Checksums::compute(spec, bytes).values().next();
     sum.and_then(|sum| Some(u32::from_be_bytes(sum[..].try_into().ok()?))).unwrap_or(0)

@@ -10,6 +10,8 @@ use super::queue::cmd_id;
 use crate::boot::Lobby;
 use crate::container::delete_blocks::Transaction;
 use crate::identity;
+use crate::pipeline;
+use crate::pipeline::boot::Closing;
 use crate::replication::supervisor::Supervisor;
 use crate::store::{Node, ShardMessage};
 use crate::volume::check;
@@ -19,7 +21,8 @@ use allotrope_proto::heartbeat::command_status::Status;
 use allotrope_proto::heartbeat::container_blocks_deletion_ack_proto::DeleteBlockTransactionResult;
 use allotrope_proto::heartbeat::scm_command_proto::Type;
 use allotrope_proto::heartbeat::{
-    CommandStatus, ContainerBlocksDeletionAckProto, DeletedBlocksTransaction, ScmCommandProto,
+    CloseContainerCommandProto, CommandStatus, ContainerBlocksDeletionAckProto, DeletedBlocksTransaction,
+    ScmCommandProto,
 };
 use allotrope_types::{ContainerId, ReplicaIndex};
 use std::collections::BTreeMap;
@@ -57,7 +60,7 @@ pub async fn carry_out(shared: &Shared, command: ScmCommandProto) -> Option<Comm
     match kind {
         Type::CloseContainerCommand => {
             let Some(close) = command.close_container_command_proto else { return failed(BARE) };
-            close_container(node, close.container_id, close.force.unwrap_or(false)).await;
+            close_container(node, &close).await;
         }
         Type::DeleteContainerCommand => {
             let Some(delete) = command.delete_container_command_proto else { return failed(BARE) };
@@ -84,10 +87,19 @@ pub async fn carry_out(shared: &Shared, command: ScmCommandProto) -> Option<Comm
         Type::RefreshVolumeUsageInfo => check::refresh_space(lobby, node).await,
         // The layout is the newest this release has from the first start on: there is nothing to finalize.
         Type::FinalizeNewLayoutVersionCommand => tracing::info!("the layout is final already"),
-        // No Raft group is hosted here: the one SCM names is gone already.
-        Type::ClosePipelineCommand => {}
+        Type::ClosePipelineCommand => {
+            let Some(close) = command.close_pipeline_command_proto else { return failed(BARE) };
+            if let Err(why) = pipeline::boot::close(lobby, node, &close).await {
+                return failed(&why);
+            }
+        }
         Type::ReregisterCommand => {}
-        Type::CreatePipelineCommand => return failed("this release hosts no Raft pipelines"),
+        Type::CreatePipelineCommand => {
+            let Some(create) = command.create_pipeline_command_proto else { return failed(BARE) };
+            if let Err(why) = pipeline::boot::create(lobby, node, &create).await {
+                return failed(&why);
+            }
+        }
         // These take their time, in a queue of their own; their end comes as an event.
         Type::ReplicateContainerCommand | Type::ReconstructEcContainersCommand => {
             if id.is_none() {
@@ -106,8 +118,17 @@ pub async fn carry_out(shared: &Shared, command: ScmCommandProto) -> Option<Comm
 /// What is wrong with a command whose payload is missing.
 const BARE: &str = "it comes without its payload";
 
-async fn close_container(node: &Node, id: i64, force: bool) {
-    let Ok(container) = ContainerId::try_from(id) else { return };
+async fn close_container(node: &Arc<Node>, close: &CloseContainerCommandProto) {
+    let Ok(container) = ContainerId::try_from(close.container_id) else { return };
+    let force = close.force.unwrap_or(false);
+    if let Ok(pipeline) = pipeline::id_of(&close.pipeline_id) {
+        match pipeline::boot::close_container(node, pipeline, container, force).await {
+            Ok(Closing::Alone) => {}
+            Ok(Closing::Agreed) => return tracing::info!(%container, %pipeline, "closed on all members"),
+            Ok(Closing::LeftToLeader) => return,
+            Err(why) => return tracing::warn!(%container, %pipeline, why, "not closed"),
+        }
+    }
     let asked =
         node.mesh.ask(node.home_of(container), |reply| ShardMessage::Close { container, force, reply });
     match asked.await {

@@ -13,9 +13,9 @@ use allotrope_proto::hdds::ExtendedDatanodeDetailsProto;
 use allotrope_proto::heartbeat::container_action::{Action, Reason};
 use allotrope_proto::heartbeat::{
     CommandQueueReportProto, CommandStatus, CommandStatusReportsProto, ContainerAction,
-    ContainerActionsProto, IncrementalContainerReportProto, PipelineReportsProto, ScmDatanodeRequest,
-    ScmDatanodeResponse, ScmHeartbeatRequestProto, ScmHeartbeatResponseProto, ScmRegisterRequestProto,
-    ScmVersionRequestProto, Status, Type, scm_command_proto,
+    ContainerActionsProto, IncrementalContainerReportProto, ScmDatanodeRequest, ScmDatanodeResponse,
+    ScmHeartbeatRequestProto, ScmHeartbeatResponseProto, ScmRegisterRequestProto, ScmVersionRequestProto,
+    Status, Type, scm_command_proto,
 };
 use allotrope_types::ContainerId;
 use futures_util::future::select;
@@ -83,6 +83,8 @@ impl<'a, L: ScmLink> Endpoint<'a, L> {
             Event::Replica(facts) => drop(kept.changes.insert(facts.container, facts.clone())),
             Event::CloseWanted(container) => drop(kept.closes.insert(*container)),
             Event::FullReport => kept.full_report_due = None,
+            // The next heartbeat says how it is then.
+            Event::Pipelines => {}
             Event::CommandEnded(status) => kept.note_status(status.clone()),
         }
     }
@@ -199,14 +201,15 @@ impl<'a, L: ScmLink> Endpoint<'a, L> {
             datanode_details: report::details(&lobby.identity()),
             version: Some(env!("CARGO_PKG_VERSION").to_owned()),
             setup_time: Some(clock.wall_ms() as i64),
-            revision: None,
+            // By it SCM knows datanodes of this kind: the members of one pipeline are of one kind.
+            revision: Some("allotrope".to_owned()),
             build_date: None,
         };
         let register = ScmRegisterRequestProto {
             extended_datanode_details,
             node_report: self.node_report(&node),
             container_report: report::containers(&replicas, node.id),
-            pipeline_reports: PipelineReportsProto::default(),
+            pipeline_reports: node.pipelines.reports(),
             data_node_layout_version: Some(report::layout(lobby.config.layout_version)),
         };
         let request = ScmDatanodeRequest {
@@ -314,8 +317,8 @@ impl<'a, L: ScmLink> Endpoint<'a, L> {
                 false => vec![CommandStatusReportsProto { cmd_status: statuses.iter().cloned().collect() }],
             },
             container_actions: Some(ContainerActionsProto { container_actions: actions.collect() }),
-            pipeline_actions: None,
-            pipeline_reports: Some(PipelineReportsProto::default()),
+            pipeline_actions: node.pipelines.actions(),
+            pipeline_reports: Some(node.pipelines.reports()),
             data_node_layout_version: Some(report::layout(lobby.config.layout_version)),
             command_queue_report: Some(CommandQueueReportProto { command, count }),
         }

@@ -66,6 +66,13 @@ impl Sender {
         self.frames.send(Frame::trailers(trailers(status, message))).await.map_err(|_| Gone)
     }
 
+    /// Ends the answer with an exception of Java's, by its class.
+    pub(crate) async fn end_with(self, status: u8, message: &str, class: &'static str) -> Result<(), Gone> {
+        let mut map = trailers(status, message);
+        map.insert("exception-type", HeaderValue::from_static(class));
+        self.frames.send(Frame::trailers(map)).await.map_err(|_| Gone)
+    }
+
     /// Whether nobody reads any more.
     pub(crate) fn is_gone(&self) -> bool {
         self.frames.is_closed()

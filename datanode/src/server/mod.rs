@@ -152,7 +152,7 @@ fn answer(
 }
 
 /// Has a command carried out on its container's home shard.
-async fn ask_home(shard: &Shard, node: &Node, request: Request) -> Response {
+pub(crate) async fn ask_home(shard: &Shard, node: &Node, request: Request) -> Response {
     let (cmd_type, trace) = (request.message.cmd_type, request.message.trace_id.clone());
     // A negative id goes anywhere: the command itself refuses it.
     let container = ContainerId::try_from(request.message.container_id).unwrap_or(ContainerId::new(0));

@@ -93,6 +93,8 @@ pub(crate) fn config(root: &Path) -> Config {
     let mut config = Config::new(vec![root.join("disk1"), root.join("disk2")], root.join("meta"), Vec::new());
     config.listen = SocketAddr::from(([127, 0, 0, 1], 0));
     config.replication.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    config.pipelines.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    config.pipelines.admin = SocketAddr::from(([127, 0, 0, 1], 0));
     config.replication.size_unknown = ByteCount::mib(256);
     config.shards = 2;
     // Where the probe finds io_uring usable it is used, or the start fails.

@@ -44,6 +44,8 @@ struct At {
     pages: SocketAddr,
     /// For other datanodes.
     copies: SocketAddr,
+    /// For writers of pipelines and their members, and for administrators of pipelines.
+    pipelines: [SocketAddr; 2],
 }
 
 impl Datanodes {
@@ -63,7 +65,7 @@ impl Datanodes {
         for number in 1..=count {
             // The first has the ports of the settings, the others any.
             let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-            let at = (number > 1).then_some(At { blocks: any, pages: any, copies: any });
+            let at = (number > 1).then_some(At { blocks: any, pages: any, copies: any, pipelines: [any; 2] });
             let running = all.start_one(number, count, at).await?;
             all.slots.push(Slot::Up(running));
         }
@@ -78,6 +80,7 @@ impl Datanodes {
         if let Some(at) = at {
             config.listen = at.blocks;
             config.replication.listen = at.copies;
+            [config.pipelines.listen, config.pipelines.admin] = at.pipelines;
             config.operators.listen = config.operators.listen.map(|_| at.pages);
         }
         config.memory_per_shard = ByteCount::new(BUFFERS_LEN / (count * config.shards.max(1)) as u64);
@@ -123,9 +126,9 @@ impl Datanodes {
         let blocks = running.address();
         let pages = running.pages().unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
         let copies = running.replication_address();
-        let Slot::Up(running) = std::mem::replace(slot, Slot::Down(At { blocks, pages, copies })) else {
-            unreachable!("it was up")
-        };
+        let pipelines = [running.pipeline_address(), running.admin_address()];
+        let down = Slot::Down(At { blocks, pages, copies, pipelines });
+        let Slot::Up(running) = std::mem::replace(slot, down) else { unreachable!("it was up") };
         let report: StopReport = tokio::task::spawn_blocking(|| running.kill())
             .await
             .map_err(|e| format!("datanode {number} could not be killed: {e}"))?;

@@ -185,6 +185,7 @@ fn hint(error: Failure) -> Failure {
         if taken {
             let ports = "ozone.scm.{client,datanode,block.client}.address, ozone.om.address, ozone.om.grpc.port, \
                          ozone.s3g.http-address, hdds.container.ipc.port, hdds.datanode.replication.port, \
+                         hdds.container.ratis.{ipc,admin}.port, \
                          {ozone.scm,ozone.om,ozone.s3g.webadmin,hdds.datanode,ozone.recon}.http-address";
             return format!(
                 "{}\n  try: another port with --set NAME=VALUE; the ports are {ports}",

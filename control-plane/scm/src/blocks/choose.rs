@@ -37,12 +37,21 @@ pub enum Choice {
         /// An open one that would do.
         or_else: Option<ContainerId>,
     },
+    /// Into a new container of a pipeline that is there; into `or_else` if somebody else makes one meanwhile.
+    CreateIn {
+        /// Whose.
+        pipeline: PipelineId,
+        /// An open one that would do.
+        or_else: Option<ContainerId>,
+    },
 }
 
 /// Refuses what no pipeline can be made for.
 pub fn check_config(config: ReplicationConfig) -> Result<(), AllocateError> {
     match config {
-        ReplicationConfig::StandAlone(ReplicationFactor::One) | ReplicationConfig::Ec(_) => Ok(()),
+        ReplicationConfig::StandAlone(ReplicationFactor::One)
+        | ReplicationConfig::Ratis(_)
+        | ReplicationConfig::Ec(_) => Ok(()),
         _ => Err(AllocateError::Unsupported { config }),
     }
 }
@@ -124,6 +133,9 @@ pub fn choose(
 ) -> Result<Choice, AllocateError> {
     let config = key.0;
     check_config(config)?;
+    if matches!(config, ReplicationConfig::Ratis(_)) {
+        return super::choose_ratis::choose(cluster, key, size, excluded, settings);
+    }
     if size > settings.container_size {
         return Err(AllocateError::Size { size, container_size: settings.container_size });
     }

@@ -51,6 +51,7 @@ impl World {
     fn open(&mut self, config: &str) -> ContainerId {
         match self.choose(config, &Excluded::default()).unwrap() {
             Choice::Use(id) => id,
+            Choice::CreateIn { .. } => unreachable!("only Ratis pipelines stand ready"),
             Choice::Create { nodes, .. } => {
                 let id = ContainerId::new(self.next);
                 let mut bytes = [0; 16];
@@ -127,6 +128,7 @@ fn what_a_client_excludes_it_does_not_get_while_there_is_something_else() {
     for _ in 0..20 {
         let members = match world.choose("STANDALONE/ONE", &excluded).unwrap() {
             Choice::Create { nodes, .. } => nodes,
+            Choice::CreateIn { .. } => unreachable!("only Ratis pipelines stand ready"),
             Choice::Use(id) => {
                 let pipeline = world.cluster.blocks.container(id).unwrap().pipeline.unwrap();
                 world.cluster.blocks.pipeline(pipeline).unwrap().members.iter().map(|m| m.node).collect()

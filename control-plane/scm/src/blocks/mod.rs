@@ -4,6 +4,7 @@
 //! Source  wire facts: scm.md 2.2, 2.3.
 
 pub mod choose;
+pub(crate) mod choose_ratis;
 
 use allotrope_types::{ByteCount, ReplicationConfig, ScmStatus};
 
@@ -40,9 +41,15 @@ pub enum AllocateError {
     Replication(crate::wire::NotOurs),
     /// The replication config is one that this SCM has no pipelines for.
     #[error(
-        "{config} has no pipelines on this cluster; use STANDALONE/ONE or an EC config such as rs-3-2-1024k"
+        "{config} has no pipelines on this cluster; use RATIS/THREE, RATIS/ONE, STANDALONE/ONE or an EC config such as rs-3-2-1024k"
     )]
     Unsupported {
+        /// What was asked for.
+        config: ReplicationConfig,
+    },
+    /// No pipeline is open.
+    #[error("no pipeline of {config} is open; its datanodes may still be starting")]
+    NoPipeline {
         /// What was asked for.
         config: ReplicationConfig,
     },
@@ -85,6 +92,7 @@ impl AllocateError {
                 ScmStatus::UnsupportedOperation
             }
             AllocateError::Nodes { .. } => ScmStatus::FailedToFindSuitableNode,
+            AllocateError::NoPipeline { .. } => ScmStatus::FailedToFindActivePipeline,
             AllocateError::Refused(_) => ScmStatus::FailedToAllocateContainer,
         }
     }

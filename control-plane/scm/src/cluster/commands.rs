@@ -29,6 +29,8 @@ pub enum CommandKey {
     Operational,
     /// Forget a Raft group.
     ClosePipeline(PipelineId),
+    /// Take part in a Raft group.
+    CreatePipeline(PipelineId),
 }
 
 /// A copy: either `target` or `sources` is given, to the node that sends or to the one that fetches.
@@ -162,6 +164,32 @@ impl Commands {
                 cmd_id,
                 node_operational_state: state as i32,
                 state_expiry_epoch_seconds: until_s,
+            }),
+            ..Default::default()
+        })
+    }
+
+    /// Tells `node` to take part in a pipeline, which `message` describes.
+    pub fn create_pipeline(
+        &mut self,
+        node: DatanodeId,
+        pipeline: PipelineId,
+        message: &hdds::Pipeline,
+        leader: Option<DatanodeId>,
+        now_ms: u64,
+    ) -> bool {
+        let leads = |details: &hdds::DatanodeDetailsProto| {
+            wire::datanode_id(details).is_ok_and(|id| Some(id) == leader)
+        };
+        self.queue(node, CommandKey::CreatePipeline(pipeline), now_ms, |cmd_id| ScmCommandProto {
+            command_type: Type::CreatePipelineCommand as i32,
+            create_pipeline_command_proto: Some(hb::CreatePipelineCommandProto {
+                pipeline_id: wire::pipeline_id(pipeline),
+                r#type: message.r#type.unwrap_or(hdds::ReplicationType::Ratis as i32),
+                factor: message.factor.unwrap_or(hdds::ReplicationFactor::One as i32),
+                datanode: message.members.clone(),
+                cmd_id,
+                priority: message.members.iter().map(|member| i32::from(leads(member))).collect(),
             }),
             ..Default::default()
         })

@@ -10,6 +10,7 @@ mod blocks;
 mod commands;
 mod drain;
 mod forecast;
+mod ratis;
 mod repair;
 mod reported;
 mod sweep;
@@ -23,6 +24,7 @@ pub use blocks::{Blocks, OpenKey};
 pub use commands::{CommandKey, Commands, Reconstruct, Replicate, reregister};
 pub use drain::{Departure, Duty, Left, NotAllowed};
 pub use forecast::Forecast;
+pub use ratis::Ratis;
 pub use repair::{Repaired, Report as RepairReport};
 pub use reported::{Heard, Report};
 
@@ -44,6 +46,8 @@ pub struct Cluster {
     pub replicas: Replicas,
     /// Whether enough has been heard.
     pub safe_mode: SafeMode,
+    /// What members say of Ratis pipelines.
+    pub ratis: Ratis,
     /// What datanodes are to be told.
     pub commands: Commands,
     /// What ails containers, and what is done about it.
@@ -98,6 +102,7 @@ impl Cluster {
             nodes: Nodes::new(config),
             replicas: Replicas::default(),
             safe_mode: SafeMode::new(config.safe_mode),
+            ratis: Ratis::default(),
             commands: Commands::new(crate::config::ms(config.command_resend), now.unix_ms),
             manager: Manager::default(),
             bell: std::sync::Arc::default(),
@@ -122,7 +127,15 @@ impl Cluster {
 
     /// A pipeline as a message, with the addresses its nodes registered last.
     pub fn pipeline_message(&self, pipeline: &Pipeline) -> hdds::Pipeline {
-        pipeline.to_message(|node| self.details(node))
+        let mut message = pipeline.to_message(|node| self.details(node));
+        // Members of Java's choose among themselves.
+        if let Some(leader) = self.ratis.leader(pipeline.id) {
+            let id = crate::wire::uuid(leader.to_halves());
+            message.leader_id = Some(leader.to_string());
+            message.leader_id128 = Some(id);
+            message.leader_datanode_id = Some(hdds::DatanodeIdProto { uuid: id });
+        }
+        message
     }
 
     /// Whether blocks may be written to `pipeline` now.
@@ -292,6 +305,7 @@ impl Cluster {
         let mut id = [0; 16];
         self.rng.fill(&mut id);
         let id = PipelineId::from_random_bytes(id);
-        Pipeline { id, config, state: PipelineState::Open, members, created_ms: container.state_entered_ms }
+        let created_ms = container.state_entered_ms;
+        Pipeline { id, config, state: PipelineState::Open, members, created_ms, leader: None }
     }
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use allotrope_proto::heartbeat::{
     ContainerActionsProto, ContainerReplicaProto, ContainerReportsProto, IncrementalContainerReportProto,
-    NodeReportProto, PipelineReportsProto,
+    NodeReportProto, PipelineActionsProto, PipelineReportsProto,
 };
 use allotrope_types::{ContainerEvent, ContainerId, ContainerState, DatanodeId};
 
@@ -31,6 +31,8 @@ pub struct Report {
     pub actions: Option<ContainerActionsProto>,
     /// The Raft groups it is in.
     pub pipelines: Option<PipelineReportsProto>,
+    /// The Raft groups that have ended there.
+    pub pipeline_actions: Option<PipelineActionsProto>,
     /// Commands it has queued, by type.
     pub queued: Option<BTreeMap<i32, u32>>,
 }
@@ -86,7 +88,9 @@ impl Cluster {
             for container in &applied.touched {
                 changes.extend(self.advance(*container, now));
             }
-            self.unknown_pipelines(node, report.pipelines.as_ref(), now);
+            let (reports, actions) = (report.pipelines.as_ref(), report.pipeline_actions.as_ref());
+            changes.extend(self.ratis_reported(node, reports, actions, now));
+            self.unknown_pipelines(node, reports, now);
         }
         Heard { changes, dropped: applied.dropped }
     }

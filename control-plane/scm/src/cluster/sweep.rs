@@ -4,7 +4,7 @@
 //!         to propose. Between them they find again whatever a lost report or a lost command left undone.
 //! Source  wire facts: scm.md 2.5, 2.6, 2.9.
 
-use allotrope_types::{ContainerId, DatanodeId, PipelineId};
+use allotrope_types::{ContainerId, DatanodeId, PipelineId, ReplicationConfig};
 
 use super::{Cluster, Now};
 use crate::node::{Health, OperationalState};
@@ -70,6 +70,7 @@ impl Cluster {
         let unsettled: Vec<ContainerId> = self.blocks.unsettled().collect();
         let mut changes: Vec<Change> = unsettled.into_iter().flat_map(|id| self.advance(id, now)).collect();
         changes.extend(self.sweep_pipelines(now));
+        changes.extend(self.sweep_ratis(now));
         changes.extend(self.walk(now));
         changes
     }
@@ -96,6 +97,8 @@ impl Cluster {
                 _ if all_back && pipeline.members.iter().any(|m| self.nodes.get(m.node).is_none()) => {
                     changes.push(close(id));
                 }
+                // Those of Ratis stand ready for containers to come.
+                _ if matches!(pipeline.config, ReplicationConfig::Ratis(_)) => {}
                 _ if !used && age_ms >= PIPELINE_KEPT_MS => changes.push(close(id)),
                 _ => {}
             }

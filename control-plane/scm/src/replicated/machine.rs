@@ -181,9 +181,9 @@ impl ScmMachine {
             Ok(found) => found,
             Err(refused) => return Ok(refused),
         };
-        use PipelineState::{Dormant, Open};
+        use PipelineState::{Allocated, Dormant, Open};
         pipeline.state = match (pipeline.state, set.state) {
-            (Open | Dormant, number) if number == Open as i32 => Open,
+            (Allocated | Open | Dormant, number) if number == Open as i32 => Open,
             (Open | Dormant, number) if number == Dormant as i32 => Dormant,
             (state, _) => return Ok(Answer::refused(format!("pipeline {id} is {state:?} and stays so"))),
         };

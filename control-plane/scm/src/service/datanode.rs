@@ -90,6 +90,7 @@ impl DatanodeService {
         request: ScmRegisterRequestProto,
     ) -> Result<ScmRegisteredResponseProto, Fault> {
         let scm = &self.0;
+        let revision = request.extended_datanode_details.revision;
         let details = request.extended_datanode_details.datanode_details;
         let id = wire::datanode_id(&details).map_err(|why| Fault::io(why.to_string()))?;
         let layout = Layout::of(request.data_node_layout_version.as_ref());
@@ -119,6 +120,7 @@ impl DatanodeService {
                 }
                 Ok(registered) => tracing::info!(node = %id, ?registered, "a datanode has registered"),
             }
+            cluster.ratis.registered(id, revision.as_deref());
             cluster.count_serving();
             cluster.node_has_restarted(id);
             cluster.node_is_back(id);
@@ -156,6 +158,7 @@ impl DatanodeService {
             incremental: request.incremental_container_report.clone(),
             actions: request.container_actions.clone(),
             pipelines: request.pipeline_reports.clone(),
+            pipeline_actions: request.pipeline_actions.clone(),
             queued: request.command_queue_report.as_ref().map(queued),
         };
         scm.metrics.heartbeats.add(1);

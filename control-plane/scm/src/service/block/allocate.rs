@@ -14,8 +14,10 @@ use allotrope_types::{
     Bcsid, ByteCount, ContainerId, ContainerState, DatanodeId, PipelineId, ReplicationConfig,
 };
 
+use super::pipelines::wait_for_pipeline;
 use super::{Failed, sort};
 use crate::blocks::choose::{Choice, Excluded, choose};
+use crate::blocks::choose_ratis;
 use crate::blocks::{AllocateError, BLOCKS_MAX};
 use crate::cluster::OpenKey;
 use crate::container::Container;
@@ -118,9 +120,17 @@ async fn container_for(
     size: ByteCount,
     excluded: &Excluded,
 ) -> Result<ContainerId, Trouble> {
-    let or_else = match choose(&mut scm.cluster(), key, size, excluded, &scm.config)? {
+    let first = choose(&mut scm.cluster(), key, size, excluded, &scm.config);
+    let first = match first {
+        Err(AllocateError::NoPipeline { .. }) => {
+            wait_for_pipeline(scm, key).await?;
+            choose(&mut scm.cluster(), key, size, excluded, &scm.config)?
+        }
+        chosen => chosen?,
+    };
+    let or_else = match first {
         Choice::Use(id) => return Ok(id),
-        Choice::Create { or_else, .. } => or_else,
+        Choice::Create { or_else, .. } | Choice::CreateIn { or_else, .. } => or_else,
     };
     // One caller at a time opens: a burst of requests is to open one container, not one each.
     let opening = scm.opening(key);
@@ -129,11 +139,15 @@ async fn container_for(
         (Err(_), Some(id)) => return Ok(id),
         (Err(_), None) => opening.lock().await,
     };
-    let nodes = match choose(&mut scm.cluster(), key, size, excluded, &scm.config)? {
-        Choice::Use(id) => return Ok(id),
-        Choice::Create { nodes, .. } => nodes,
-    };
-    open_container(scm, key, &nodes).await.map(|container| container.id)
+    let chosen = choose(&mut scm.cluster(), key, size, excluded, &scm.config)?;
+    match chosen {
+        Choice::Use(id) => Ok(id),
+        Choice::Create { nodes, .. } => open_container(scm, key, &nodes).await.map(|container| container.id),
+        Choice::CreateIn { pipeline, .. } => {
+            let nodes = choose_ratis::members(&scm.cluster(), pipeline);
+            add_container(scm, key, pipeline, None, &nodes).await.map(|container| container.id)
+        }
+    }
 }
 
 /// Opens a container with a pipeline of its own on `nodes`.
@@ -142,12 +156,37 @@ pub(crate) async fn open_container(
     key: &OpenKey,
     nodes: &[DatanodeId],
 ) -> Result<Container, Trouble> {
-    let now = scm.now();
     let pipeline = new_pipeline(scm, key.0, nodes);
+    add_container(scm, key, pipeline.id, Some(&pipeline), nodes).await
+}
+
+/// Opens a container of a Ratis pipeline that stands ready.
+pub(crate) async fn open_in_pipeline(scm: &Scm, key: &OpenKey) -> Result<Container, Trouble> {
+    wait_for_pipeline(scm, key).await?;
+    let chosen = choose(&mut scm.cluster(), key, ByteCount::ZERO, &Excluded::default(), &scm.config)?;
+    let id = match chosen {
+        Choice::CreateIn { pipeline, .. } => Some(pipeline),
+        Choice::Use(id) => scm.cluster().blocks.container(id).and_then(|container| container.pipeline),
+        Choice::Create { .. } => None,
+    };
+    let id = id.ok_or(AllocateError::NoPipeline { config: key.0 })?;
+    let nodes = choose_ratis::members(&scm.cluster(), id);
+    add_container(scm, key, id, None, &nodes).await
+}
+
+/// Opens a container of a pipeline, which is new as well or in the tables already.
+async fn add_container(
+    scm: &Scm,
+    key: &OpenKey,
+    id: PipelineId,
+    new: Option<&Pipeline>,
+    nodes: &[DatanodeId],
+) -> Result<Container, Trouble> {
+    let now = scm.now();
     let container = Container {
         id: ContainerId::new(0),
         state: ContainerState::Open,
-        pipeline: Some(pipeline.id),
+        pipeline: Some(id),
         config: key.0,
         owner: key.1.clone(),
         used: ByteCount::ZERO,
@@ -158,13 +197,13 @@ pub(crate) async fn open_container(
         suppressed: false,
     };
     let add =
-        AddContainer { container: container.to_message(), pipeline: Some(pipeline.to_message(|_| None)) };
+        AddContainer { container: container.to_message(), pipeline: new.map(|one| one.to_message(|_| None)) };
     let added = match scm.propose(Change::AddContainer(add)).await? {
         Outcome::Container(message) => Container::of_message(&message),
         other => return Err(AllocateError::Refused(format!("{other:?} came back")).into()),
     };
     let container = added.map_err(|why| AllocateError::Refused(why.to_string()))?;
-    tracing::info!(container = %container.id, pipeline = %pipeline.id, config = %key.0, "a container is open");
+    tracing::info!(container = %container.id, pipeline = %id, config = %key.0, "a container is open");
     let until_ms = now.monotonic_ms.saturating_add(crate::config::ms(scm.config.slot_wait));
     let mut cluster = scm.cluster();
     for node in nodes {

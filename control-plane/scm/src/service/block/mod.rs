@@ -6,6 +6,7 @@
 
 pub(crate) mod allocate;
 mod delete;
+mod pipelines;
 mod sort;
 
 use std::sync::Arc;

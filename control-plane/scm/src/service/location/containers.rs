@@ -13,14 +13,14 @@ use allotrope_proto::scm_container::{
     ScmListContainerResponseProto, SuppressContainerRequestProto, SuppressContainerResponseProto, Type,
     container_response_proto, scm_close_container_response_proto::Status,
 };
-use allotrope_types::{ContainerEvent, ContainerId, ContainerState};
+use allotrope_types::{ContainerEvent, ContainerId, ContainerState, ReplicationConfig};
 
 use crate::blocks::choose;
 use crate::cluster::Cluster;
 use crate::container::Container;
 use crate::replicated::command::{Change, SetSuppressed, Step};
 use crate::scm::{ProposeFault, Scm, class};
-use crate::service::block::allocate::{Trouble, check_safe_mode, open_container};
+use crate::service::block::allocate::{Trouble, check_safe_mode, open_container, open_in_pipeline};
 use crate::service::not_made;
 use crate::wire;
 
@@ -172,9 +172,14 @@ pub(super) async fn allocate(
     let config = config.map_err(|why| refused(&why))?;
     choose::check_config(config).map_err(|why| refused(&why))?;
     let key = (config, asked.owner);
-    let nodes = choose::place(&mut scm.cluster(), &key, &Default::default(), &scm.config);
-    let nodes = nodes.map_err(|why| refused(&why))?;
-    let container = match open_container(scm, &key, &nodes).await {
+    let opened = match config {
+        ReplicationConfig::Ratis(_) => open_in_pipeline(scm, &key).await,
+        _ => {
+            let nodes = choose::place(&mut scm.cluster(), &key, &Default::default(), &scm.config);
+            open_container(scm, &key, &nodes.map_err(|why| refused(&why))?).await
+        }
+    };
+    let container = match opened {
         Ok(container) => container,
         Err(Trouble::Known(why)) => return Err(refused(&why)),
         Err(Trouble::Log(why)) => return Err(not_made(&why)),

@@ -14,6 +14,7 @@ use crate::scm::{Scm, class};
 use crate::service::block::allocate::new_pipeline;
 use crate::service::not_made;
 use crate::wire;
+use allotrope_types::ReplicationConfig;
 
 pub(super) fn list(scm: &Scm) -> ListPipelineResponseProto {
     let cluster = scm.cluster();
@@ -47,8 +48,18 @@ pub(super) async fn allocate(
     let config = wire::replication_of(asked.replication_type, Some(asked.replication_factor), None);
     let config = config.map_err(|why| refused(&why))?;
     choose::check_config(config).map_err(|why| refused(&why))?;
-    let nodes = choose::place(&mut scm.cluster(), &(config, String::new()), &Default::default(), &scm.config);
-    let pipeline = new_pipeline(scm, config, &nodes.map_err(|why| refused(&why))?);
+    let pipeline = match config {
+        ReplicationConfig::Ratis(_) => {
+            let now = scm.now();
+            let made = scm.cluster().new_ratis(config, now);
+            made.map_err(|why| refused(&why))?
+        }
+        _ => {
+            let key = (config, String::new());
+            let nodes = choose::place(&mut scm.cluster(), &key, &Default::default(), &scm.config);
+            new_pipeline(scm, config, &nodes.map_err(|why| refused(&why))?)
+        }
+    };
     let message = pipeline.to_message(|_| None);
     scm.propose(Change::AddPipeline(message)).await.map_err(|why| not_made(&why))?;
     Ok(PipelineResponseProto {
