@@ -82,3 +82,35 @@ fn stock_ozone_writes_and_reads_what_one_and_three_keep() {
         }
     }
 }
+
+#[test]
+fn stock_ozone_goes_on_while_a_member_is_killed_paused_and_back() {
+    let mut world = World::start(6, &["ozone.scm.stale.node.interval=6s", "ozone.scm.dead.node.interval=60s"]);
+    world.puts_eventually("/vol1/three/warm", 1000, 0);
+    world.puts("/vol1/three/before", 9 << 20, 1);
+    // Shorter than the deadline: nobody notices.
+    world.signal(Server::Datanode(0), "STOP");
+    let paused = world.cluster.pid(Server::Datanode(0));
+    let waking = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(1500));
+        assert!(Command::new("sh").args(["-c", &format!("kill -CONT {paused}")]).status().unwrap().success());
+    });
+    for n in 0..4 {
+        world.puts(&format!("/vol1/three/paused{n}"), 5 << 20, 2);
+    }
+    waking.join().unwrap();
+    // While one is killed the client moves to another pipeline.
+    for victim in [1, 2] {
+        world.cluster.kill(Server::Datanode(victim));
+        for n in 0..4 {
+            world.puts(&format!("/vol1/three/killed{victim}-{n}"), 5 << 20, 3);
+        }
+        world.cluster.run(Server::Datanode(victim));
+    }
+    world.gets("/vol1/three/before", 9 << 20, 1);
+    for n in 0..4 {
+        world.gets(&format!("/vol1/three/paused{n}"), 5 << 20, 2);
+        world.gets(&format!("/vol1/three/killed1-{n}"), 5 << 20, 3);
+        world.gets(&format!("/vol1/three/killed2-{n}"), 5 << 20, 3);
+    }
+}

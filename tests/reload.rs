@@ -77,6 +77,8 @@ fn write(cluster: &Cluster, conf: &Path, folders: &[&str], more: &str) {
          \"ozone.scm.datanode.address\" = \"{}\"\n\
          \"hdds.container.ipc.port\" = 0\n\
          \"hdds.datanode.replication.port\" = 0\n\
+         \"hdds.container.ratis.ipc.port\" = 0\n\
+         \"hdds.container.ratis.admin.port\" = 0\n\
          \"hdds.datanode.http-address\" = \"127.0.0.1:0\"\n\
          \"hdds.heartbeat.interval\" = \"1s\"\n\
          \"hdds.datanode.volume.min.free.space\" = \"16MB\"\n\

@@ -23,7 +23,7 @@ const SETTLE: Duration = Duration::from_secs(5);
 const WATCH: Duration = Duration::from_secs(20);
 
 /// The settings that name ports.
-const PORTS: [&str; 13] = [
+const PORTS: [&str; 15] = [
     "ozone.scm.client.address",
     "ozone.scm.datanode.address",
     "ozone.scm.block.client.address",

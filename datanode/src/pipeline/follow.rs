@@ -130,11 +130,10 @@ async fn read(
                     false if data == 0 => Request { message, bulk: Vec::new() },
                     false => return Err(invalid("data behind a command that has none")),
                 };
-                tell(shard, node, pipeline, Ask::Heard { pipeline, session, answered }).await;
                 let (reply, answer) = Reply::new();
                 let request = Box::new(request);
-                tell(shard, node, pipeline, Ask::Follow { pipeline, session, index, request, room, reply })
-                    .await;
+                let ask = Ask::Follow { pipeline, session, index, answered, request, room, reply };
+                tell(shard, node, pipeline, ask).await;
                 drop(owed.send(Owed::Result(index, answer)));
             }
         }

@@ -88,6 +88,8 @@ pub enum Ask {
         session: u64,
         /// Its number.
         index: u64,
+        /// Every index below was answered to the leader.
+        answered: u64,
         /// The command.
         request: Box<Request>,
         /// What it holds of the room for all.
@@ -155,8 +157,12 @@ pub(crate) fn answer(store: &Rc<Store>, ask: Ask) {
         Ask::Heard { pipeline, session, answered } => {
             homes.get(pipeline).into_iter().for_each(|group| group.heard(session, answered));
         }
-        Ask::Follow { pipeline, session, index, request, room, reply } => match homes.get(pipeline) {
-            Some(group) => group.follow(session, index, *request, room, reply),
+        Ask::Follow { pipeline, session, index, answered, request, room, reply } => match homes.get(pipeline)
+        {
+            Some(group) => {
+                group.heard(session, answered);
+                group.follow(session, index, *request, room, reply);
+            }
             None => reply.send(Err(NoResult::Ended)),
         },
         Ask::Fail { pipeline, why } => {

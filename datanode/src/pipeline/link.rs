@@ -49,6 +49,8 @@ pub(super) struct Link {
     rung: Notify,
     met: Cell<bool>,
     ended: Cell<bool>,
+    /// When the follower last said something on the present connection.
+    heard: Cell<Option<Moment>>,
 }
 
 /// How a connection ended.
@@ -77,6 +79,7 @@ impl Link {
             rung: Notify::new(),
             met: Cell::new(false),
             ended: Cell::new(false),
+            heard: Cell::new(None),
         }
     }
 
@@ -193,12 +196,30 @@ impl Link {
         if !self.met.replace(true) {
             group.met();
         }
+        self.heard.set(Some(clock.now()));
         let (reading, writing) = stream.split();
         let read = pin!(self.read(group, reading));
         let write = pin!(self.write(group, writing, next));
-        match select(read, write).await {
-            Either::Left((read, _)) => read,
-            Either::Right((written, _)) => written,
+        let late = pin!(self.late(group));
+        match select(late, select(read, write)).await {
+            Either::Left((late, _)) => Err(late),
+            Either::Right((Either::Left((read, _)), _)) => read,
+            Either::Right((Either::Right((written, _)), _)) => written,
+        }
+    }
+
+    /// Ends when the follower has said nothing, or left a command unanswered, for too long.
+    async fn late(&self, group: &Rc<Group>) -> Cut {
+        let (clock, deadline) = (group.shard().clock(), group.node().config.pipelines.member_deadline);
+        loop {
+            clock.sleep(deadline / 8).await;
+            let now = clock.now();
+            if self.is_late(now, deadline) {
+                return Cut::Final(format!("a command was left unanswered for {deadline:?}"));
+            }
+            if self.heard.get().is_some_and(|heard| now.since(heard) >= deadline) {
+                return Cut::Final(format!("nothing was heard of it for {deadline:?}"));
+            }
         }
     }
 
@@ -207,6 +228,7 @@ impl Link {
         let mut bytes = [0; ACK_LEN];
         loop {
             stream.read_exact(&mut bytes).await?;
+            self.heard.set(Some(group.shard().clock().now()));
             match Ack::decode(&bytes).map_err(|e| Cut::Broken(e.to_string()))? {
                 Ack::Done { index, result } => {
                     self.waiting.borrow_mut().remove(&index);
@@ -245,9 +267,6 @@ impl Link {
                         stream.write_all(&Frame::Ping { answered }.encode()).await?;
                     }
                 }
-            }
-            if self.is_late(clock.now(), deadline) {
-                return Err(Cut::Final(format!("a command was left unanswered for {deadline:?}")));
             }
         }
     }

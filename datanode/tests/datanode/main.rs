@@ -16,6 +16,7 @@ mod kill;
 mod logs;
 mod neighbours;
 mod offline;
+mod pipelines;
 mod replication;
 mod rules;
 mod scanning;

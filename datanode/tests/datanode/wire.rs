@@ -10,9 +10,9 @@ use allotrope_proto::bulk::{Bulky, GrpcMessages, SplitLimits, grpc_message, spli
 use allotrope_proto::container::*;
 use allotrope_proto::hdds::{DatanodeDetailsProto, KeyValue as Pair};
 use allotrope_proto::heartbeat::{
-    CloseContainerCommandProto, CommandStatus, ContainerReplicaProto, ScmCommandProto, ScmDatanodeRequest,
-    ScmDatanodeResponse, ScmHeartbeatResponseProto, ScmRegisteredResponseProto, ScmVersionResponseProto,
-    Status, scm_command_proto,
+    CloseContainerCommandProto, CommandStatus, ContainerReplicaProto, PipelineAction, PipelineReport,
+    ScmCommandProto, ScmDatanodeRequest, ScmDatanodeResponse, ScmHeartbeatResponseProto,
+    ScmRegisteredResponseProto, ScmVersionResponseProto, Status, scm_command_proto,
 };
 use allotrope_types::{ByteCount, DatanodeResult};
 use bytes::Bytes;
@@ -40,6 +40,9 @@ pub(crate) struct Told {
     pub(crate) reported: Vec<ContainerReplicaProto>,
     pub(crate) commands: Vec<ScmCommandProto>,
     pub(crate) statuses: Vec<CommandStatus>,
+    /// The pipelines of the last heartbeat, and those that it says have ended.
+    pub(crate) pipelines: Vec<PipelineReport>,
+    pub(crate) ended: Vec<PipelineAction>,
 }
 
 impl Scm {
@@ -78,6 +81,8 @@ impl ScmLink for Scm {
         }
         if let Some(beat) = request.send_heartbeat_request {
             told.statuses.extend(beat.command_status_reports.into_iter().flat_map(|one| one.cmd_status));
+            told.pipelines = beat.pipeline_reports.unwrap_or_default().pipeline_report;
+            told.ended = beat.pipeline_actions.unwrap_or_default().pipeline_actions;
             told.reported.extend(beat.incremental_container_report.into_iter().flat_map(|one| one.report));
             response.send_heartbeat_response = Some(ScmHeartbeatResponseProto {
                 datanode_uuid: beat.datanode_details.uuid.unwrap(),

@@ -6,5 +6,6 @@ mod datanodes;
 mod deletions;
 mod group;
 mod locations;
+mod pipelines;
 mod repair;
 mod support;

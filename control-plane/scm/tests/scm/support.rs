@@ -160,6 +160,7 @@ impl World {
             register_request: Some(ScmRegisterRequestProto {
                 extended_datanode_details: hdds::ExtendedDatanodeDetailsProto {
                     datanode_details: node.details(),
+                    revision: node.hosts.map(str::to_owned),
                     ..Default::default()
                 },
                 node_report: node.node_report(),
@@ -294,13 +295,15 @@ pub(crate) struct Datanode {
     pub(crate) layout: LayoutVersionProto,
     pub(crate) replicas: Vec<ContainerReplicaProto>,
     pub(crate) remaining: u64,
+    /// What it calls itself, if it hosts Ratis pipelines.
+    pub(crate) hosts: Option<&'static str>,
 }
 
 impl Datanode {
     pub(crate) fn new(n: u8) -> Datanode {
         let layout = LayoutVersionProto { metadata_layout_version: 10, software_layout_version: 10 };
         let id = DatanodeId::from_random_bytes([n + 1; 16]);
-        Datanode { id, n, layout, replicas: Vec::new(), remaining: 100 << 30 }
+        Datanode { id, n, layout, replicas: Vec::new(), remaining: 100 << 30, hosts: None }
     }
 
     pub(crate) fn details(&self) -> DatanodeDetailsProto {
@@ -313,7 +316,11 @@ impl Datanode {
             id: Some(hdds::DatanodeIdProto { uuid }),
             ip_address: "10.0.0.1".into(),
             host_name: format!("dn-{}", self.n),
-            ports: vec![port("STANDALONE", 9000 + u32::from(self.n)), port("REPLICATION", 9100)],
+            ports: [("STANDALONE", 9000 + u32::from(self.n)), ("REPLICATION", 9100)]
+                .into_iter()
+                .chain(self.hosts.map(|_| ("RATIS", 9200)))
+                .map(|(name, value)| port(name, value))
+                .collect(),
             ..Default::default()
         }
     }

@@ -1,0 +1,6 @@
+//! Pipelines: as a client of Ratis sees them over sockets, and by seed on the in-memory network and disk.
+
+mod faults;
+mod ratis;
+mod sim;
+mod wire;
