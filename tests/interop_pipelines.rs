@@ -85,7 +85,8 @@ fn stock_ozone_writes_and_reads_what_one_and_three_keep() {
 
 #[test]
 fn stock_ozone_goes_on_while_a_member_is_killed_paused_and_back() {
-    let mut world = World::start(6, &["ozone.scm.stale.node.interval=6s", "ozone.scm.dead.node.interval=60s"]);
+    let mut world =
+        World::start(6, &["ozone.scm.stale.node.interval=6s", "ozone.scm.dead.node.interval=60s"]);
     world.puts_eventually("/vol1/three/warm", 1000, 0);
     world.puts("/vol1/three/before", 9 << 20, 1);
     // Shorter than the deadline: nobody notices.

@@ -51,6 +51,8 @@ pub(super) struct Link {
     ended: Cell<bool>,
     /// When the follower last said something on the present connection.
     heard: Cell<Option<Moment>>,
+    /// Since when there has been no connection.
+    away: Cell<Option<Moment>>,
 }
 
 /// How a connection ended.
@@ -80,6 +82,7 @@ impl Link {
             met: Cell::new(false),
             ended: Cell::new(false),
             heard: Cell::new(None),
+            away: Cell::new(None),
         }
     }
 
@@ -116,7 +119,6 @@ impl Link {
             return group.end(&format!("member {} has no address for pipelines", member.id));
         };
         let deadline = group.node().config.pipelines.member_deadline;
-        let mut away_since: Option<Moment> = None;
         while !self.ended.get() && !shard.is_stopping() {
             let cut = {
                 let one = pin!(self.connection(group, address));
@@ -137,7 +139,8 @@ impl Link {
                 Cut::Broken(why) => why,
             };
             let now = shard.clock().now();
-            let since = *away_since.get_or_insert(now);
+            let since = self.away.get().unwrap_or(now);
+            self.away.set(Some(since));
             if met && now.since(since) >= deadline {
                 return group.end(&format!("member {} is not reached for {deadline:?}: {why}", member.id));
             }
@@ -145,9 +148,6 @@ impl Link {
             shard.clock().sleep(AGAIN).await;
             if self.is_late(now, deadline) {
                 return group.end(&format!("member {} leaves commands unanswered: {why}", member.id));
-            }
-            if self.met.get() && !met {
-                away_since = None;
             }
         }
     }
@@ -197,6 +197,7 @@ impl Link {
             group.met();
         }
         self.heard.set(Some(clock.now()));
+        self.away.set(None);
         let (reading, writing) = stream.split();
         let read = pin!(self.read(group, reading));
         let write = pin!(self.write(group, writing, next));

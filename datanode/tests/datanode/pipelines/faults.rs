@@ -57,15 +57,18 @@ fn begin(trio: &mut Trio, failure: Failure, member: usize) {
     let clock = trio.sim().clock();
     let wait = Duration::from_micros(rng.below(120_000));
     let pause = Duration::from_millis(rng.below(2_500));
+    // The leader has connected to the others.
+    let cut: Vec<_> = (0..3).filter(|n| if member == LEADER { *n != LEADER } else { *n == member }).collect();
     let started = trio.sim().shards().run_on(allotrope_io::ShardId(0), "failure", move |_| async move {
         clock.sleep(wait).await;
+        let each = |act: &dyn Fn(std::net::SocketAddr)| cut.iter().for_each(|n| act(address(*n)));
         match failure {
-            Failure::Partition => network.stall(address(member)),
-            Failure::Break => network.reset(address(member)),
+            Failure::Partition => each(&|at| network.stall(at)),
+            Failure::Break => each(&|at| network.reset(at)),
             Failure::Pause => {
-                network.stall(address(member));
+                each(&|at| network.stall(at));
                 clock.sleep(pause).await;
-                network.release(address(member));
+                each(&|at| network.release(at));
             }
             _ => {}
         }
