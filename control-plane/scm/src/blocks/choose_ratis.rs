@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use allotrope_types::{ByteCount, ContainerId, ContainerState, PipelineId};
+use allotrope_types::{ByteCount, ContainerState, PipelineId};
 
 use super::AllocateError;
 use super::choose::{Choice, Excluded};
@@ -83,9 +83,8 @@ pub(crate) fn members(cluster: &Cluster, pipeline: PipelineId) -> Vec<allotrope_
 /// Whether a pipeline for `config` takes writes, or is being made.
 pub(crate) fn has_pipeline(cluster: &Cluster, config: allotrope_types::ReplicationConfig) -> (bool, bool) {
     use crate::pipeline::PipelineState::Allocated;
-    let mut of = cluster.blocks.pipelines().filter(|pipeline| pipeline.config == config);
-    let open = of.clone().any(|pipeline| cluster.takes_writes(pipeline));
-    (open, of.any(|pipeline| pipeline.state == Allocated))
+    let of = || cluster.blocks.pipelines().filter(|pipeline| pipeline.config == config);
+    (of().any(|one| cluster.takes_writes(one)), of().any(|one| one.state == Allocated))
 }
 
 #[cfg(test)]
@@ -96,7 +95,7 @@ mod tests {
     use crate::node::{Layout, Usage, Volume};
     use crate::pipeline::PipelineState;
     use allotrope_proto::hdds::{DatanodeDetailsProto, Port};
-    use allotrope_types::{Bcsid, DatanodeId};
+    use allotrope_types::{Bcsid, ContainerId, DatanodeId};
 
     const NOW: Now = Now { monotonic_ms: 0, unix_ms: 1_700_000_000_000 };
 
