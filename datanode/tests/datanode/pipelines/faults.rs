@@ -49,7 +49,7 @@ fn begin(trio: &mut Trio, failure: Failure, member: usize) {
     match failure {
         Failure::Disk => {
             let act = if rng.chance(1, 2) { Act::Write } else { Act::Sync };
-            trio.disk.fault(act, format!("/dn{member}/disk"), rng.below(60), SimFault::Error);
+            trio.disk.fault(act, format!("/disk{member}"), rng.below(60), SimFault::Error);
         }
         Failure::Metadata => trio.break_metadata(member, rng.below(40)),
         _ => {}

@@ -52,8 +52,9 @@ pub(super) fn address(member: usize) -> SocketAddr {
     SocketAddr::from(([10, 0, 0, member as u8 + 1], 9858))
 }
 
-fn folder(member: usize) -> PathBuf {
-    PathBuf::from(format!("/dn{member}"))
+/// A datanode's volume and its metadata folder: each is a mount of its own, which a crash does not undo.
+fn folders(member: usize) -> [PathBuf; 2] {
+    [format!("/disk{member}").into(), format!("/meta{member}").into()]
 }
 
 impl Trio {
@@ -97,8 +98,8 @@ impl Trio {
             bytes
         });
         let mut config = self.config.clone();
-        (config.volumes, config.metadata_dir) =
-            (vec![folder(member).join("disk")], folder(member).join("meta"));
+        let [disk, meta] = folders(member);
+        (config.volumes, config.metadata_dir) = (vec![disk], meta);
         let shards = sim.shards();
         let opened = sim.run(async move {
             let pool = shards.clone();
@@ -192,7 +193,7 @@ impl Trio {
     /// Lets a commit of one member fail, after some more good ones, and all that follow.
     pub(super) fn break_metadata(&self, member: usize, after: u64) {
         for (path, store) in self.stores.lock().unwrap().iter() {
-            if path.starts_with(folder(member)) {
+            if folders(member).iter().any(|folder| path.starts_with(folder)) {
                 store.fail_after(after);
             }
         }
@@ -257,13 +258,12 @@ pub(super) struct Writer {
     pub(super) blocks: u64,
 }
 
-/// A block that a writer has, with as many bytes as were acknowledged, and the index that acknowledged them.
+/// A block that a writer has, with as many bytes as were acknowledged.
 #[derive(Clone, Debug)]
 pub(super) struct Acknowledged {
     pub(super) container: i64,
     pub(super) local: i64,
     pub(super) bytes: Bytes,
-    pub(super) index: u64,
 }
 
 impl Writer {
@@ -295,10 +295,12 @@ impl Writer {
                 under_way.push(leader.submit(PIPELINE, call(), put));
                 // All are under way at once, in this order.
                 let answers = join_all(std::mem::take(&mut under_way)).await;
-                let Some(index) = done(&answers) else { return acknowledged };
+                if !done(&answers) {
+                    return acknowledged;
+                }
                 acknowledged.retain(|one: &Acknowledged| one.local != local);
                 let bytes = whole.slice(..at);
-                acknowledged.push(Acknowledged { container, local, bytes, index });
+                acknowledged.push(Acknowledged { container, local, bytes });
             }
             clock.sleep(Duration::from_micros(rng.below(2000))).await;
         }
@@ -306,16 +308,13 @@ impl Writer {
     }
 }
 
-/// The last one's index, if all were carried out and went well.
-fn done(answers: &[Answer]) -> Option<u64> {
-    let mut last = None;
-    for answer in answers {
-        let Answer::Done { index, response } = answer else { return None };
-        let response: ContainerCommandResponseProto = allotrope_proto::decode(response.clone()).unwrap();
-        if response.result != DatanodeResult::Success.number() {
-            return None;
+/// Whether all were carried out and went well.
+fn done(answers: &[Answer]) -> bool {
+    answers.iter().all(|answer| match answer {
+        Answer::Done { response, .. } => {
+            let response: ContainerCommandResponseProto = allotrope_proto::decode(response.clone()).unwrap();
+            response.result == DatanodeResult::Success.number()
         }
-        last = Some(*index);
-    }
-    last
+        _ => false,
+    })
 }
