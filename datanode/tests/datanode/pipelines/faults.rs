@@ -15,9 +15,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 const CONTAINERS: i64 = 3;
-const LEADER: usize = 1;
+pub(super) const LEADER: usize = 1;
 
-fn seeds(count: u64) -> Vec<u64> {
+pub(super) fn seeds(count: u64) -> Vec<u64> {
     match std::env::var("ALLOTROPE_SEED") {
         Ok(seed) => vec![seed.parse().unwrap()],
         Err(_) => (0..count).collect(),
@@ -26,7 +26,7 @@ fn seeds(count: u64) -> Vec<u64> {
 
 /// What may go wrong with one member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Failure {
+pub(super) enum Failure {
     /// Its network is cut off for ever.
     Partition,
     /// Its network is cut off for less than the deadline.
@@ -41,10 +41,10 @@ enum Failure {
     None,
 }
 
-const ALL: [Failure; 6] =
+pub(super) const ALL: [Failure; 6] =
     [Failure::Partition, Failure::Pause, Failure::Break, Failure::Disk, Failure::Metadata, Failure::None];
 
-fn begin(trio: &mut Trio, failure: Failure, member: usize) {
+pub(super) fn begin(trio: &mut Trio, failure: Failure, member: usize) {
     let (network, rng) = (trio.sim().network(), trio.rng.clone());
     match failure {
         Failure::Disk => {
