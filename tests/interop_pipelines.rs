@@ -1,4 +1,4 @@
-//! Stock `ozone sh` against keys that pipelines keep: RATIS/ONE and RATIS/THREE, also while a member is killed or paused.
+//! Stock `ozone sh` against keys that pipelines keep: RATIS/ONE and RATIS/THREE, also while a member is killed, paused or cut off.
 #![allow(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 #![allow(clippy::disallowed_methods, reason = "tests of real processes use real files, clocks and sleeps")]
 
@@ -6,16 +6,19 @@ mod cluster;
 
 use std::fs;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cluster::ozone::Ozone;
-use cluster::{Cluster, Server};
+use cluster::{Cluster, Server, apart};
+use serde_json::Value;
 
 fn pattern(len: usize, salt: u64) -> Vec<u8> {
     (0..len as u64)
         .map(|x| (x.wrapping_mul(31 + salt) ^ (x >> 8).wrapping_mul(17) ^ (x >> 16)) as u8)
         .collect()
 }
+
+const SETTINGS: [&str; 2] = ["ozone.scm.block.size=4MB", "allotrope.pipeline.member-deadline=3s"];
 
 struct World {
     cluster: Cluster,
@@ -24,9 +27,10 @@ struct World {
 
 impl World {
     fn start(datanodes: usize, settings: &[&str]) -> World {
-        let mut all = vec!["ozone.scm.block.size=4MB", "allotrope.pipeline.member-deadline=3s"];
-        all.extend(settings);
-        let cluster = Cluster::start_with(datanodes, &all);
+        World::on(Cluster::start_with(datanodes, &[&SETTINGS, settings].concat()))
+    }
+
+    fn on(cluster: Cluster) -> World {
         cluster.sh_eventually(&["volume", "create", "/ready"]);
         let mut ozone = Ozone::start(&cluster);
         ozone.ok("sh volume create /vol1");
@@ -113,5 +117,66 @@ fn stock_ozone_goes_on_while_a_member_is_killed_paused_and_back() {
         world.gets(&format!("/vol1/three/paused{n}"), 5 << 20, 2);
         world.gets(&format!("/vol1/three/killed1-{n}"), 5 << 20, 3);
         world.gets(&format!("/vol1/three/killed2-{n}"), 5 << 20, 3);
+    }
+}
+
+/// The open pipelines of three: members and leader, each by its datanode's number.
+fn open_pipelines(cluster: &Cluster) -> Vec<(Vec<usize>, usize)> {
+    let parse = |text: String| serde_json::from_str::<Vec<Value>>(&text).unwrap();
+    let nodes = parse(cluster.admin(&["datanode", "list", "--json"]));
+    let number = |uuid: &Value| {
+        let node = nodes.iter().find(|node| node["uuid"] == *uuid)?;
+        cluster.datanode_at(node["address"].as_str()?)
+    };
+    let pipelines = parse(cluster.admin(&["pipeline", "list", "--state", "OPEN", "--json"]));
+    let three = pipelines.iter().filter(|one| one["replication"] == "RATIS/THREE");
+    three
+        .filter_map(|one| {
+            let members = one["datanodes"].as_array()?.iter().filter_map(number).collect();
+            Some((members, number(&one["leader"])?))
+        })
+        .collect()
+}
+
+#[test]
+fn stock_ozone_goes_on_while_a_member_is_cut_off_and_when_it_is_back() {
+    cluster::java_class_path("shell"); // which may have to be fetched, and there nothing can be
+    if !apart::enter("stock_ozone_goes_on_while_a_member_is_cut_off_and_when_it_is_back") {
+        return;
+    }
+    let settings =
+        ["ozone.scm.datanode.pipeline.limit=1", "ozone.scm.pipeline.creation.auto.factor.one=false"];
+    let cluster = Cluster::start_apart(6, &[&SETTINGS[..], &settings].concat());
+    let mut world = World::on(cluster);
+    let began = Instant::now();
+    while open_pipelines(&world.cluster).len() < 2 {
+        assert!(began.elapsed() < Duration::from_secs(60), "{}", world.cluster.logs());
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    for n in 0..4 {
+        world.puts(&format!("/vol1/three/before{n}"), 5 << 20, 1);
+    }
+    // A client whose leader is away has only its own patience; with a follower away the leader has its own.
+    let open = open_pipelines(&world.cluster);
+    let (members, leader) = open.first().unwrap();
+    let follower = *members.iter().find(|member| *member != leader).unwrap();
+    world.cluster.cut_off(follower);
+    for n in 0..6 {
+        world.puts(&format!("/vol1/three/apart{n}"), 5 << 20, 2);
+    }
+    assert!(
+        open_pipelines(&world.cluster).iter().all(|(members, _)| !members.contains(&follower)),
+        "its pipeline has ended"
+    );
+    for n in 0..4 {
+        world.gets(&format!("/vol1/three/before{n}"), 5 << 20, 1);
+    }
+    world.cluster.mend(follower);
+    for n in 0..4 {
+        world.puts(&format!("/vol1/three/back{n}"), 5 << 20, 3);
+    }
+    for n in 0..4 {
+        world.gets(&format!("/vol1/three/apart{n}"), 5 << 20, 2);
+        world.gets(&format!("/vol1/three/back{n}"), 5 << 20, 3);
     }
 }

@@ -5,6 +5,7 @@
 //! Errors  a process that does not come up, or a command that hangs, fails the test with that process's log.
 #![allow(dead_code, reason = "each test file uses its own part of the vocabulary")]
 
+pub(crate) mod apart;
 pub(crate) mod ozone;
 
 use allotrope_io::Back;
@@ -41,6 +42,8 @@ pub(crate) struct Cluster {
     datanodes: usize,
     /// Settings of every process, as `name=value`.
     extra: Vec<String>,
+    /// Whether each datanode has a network of its own.
+    apart: bool,
 }
 
 struct Ports {
@@ -72,8 +75,17 @@ impl Cluster {
         Cluster::start_group(1, datanodes, settings)
     }
 
+    /// As `start_with`, with datanodes that can be cut off; for a test that [`apart::enter`] has let in.
+    pub(crate) fn start_apart(datanodes: usize, settings: &[&str]) -> Cluster {
+        Cluster::start_on(1, datanodes, settings, true)
+    }
+
     /// As `start_with`, with a group of SCMs.
     pub(crate) fn start_group(scms: usize, datanodes: usize, settings: &[&str]) -> Cluster {
+        Cluster::start_on(scms, datanodes, settings, false)
+    }
+
+    fn start_on(scms: usize, datanodes: usize, settings: &[&str], apart: bool) -> Cluster {
         let dir = tempfile::tempdir().expect("a folder for the cluster");
         let mut free = free_ports(4 * scms + 4 + datanodes).into_iter();
         let mut next = || free.next().expect("as many as were asked for");
@@ -87,7 +99,7 @@ impl Cluster {
             recon: next(),
             datanodes: (0..datanodes).map(|_| next()).collect(),
         };
-        let mut cluster = Cluster { dir, ports, running: Vec::new(), datanodes, extra: Vec::new() };
+        let mut cluster = Cluster { dir, ports, running: Vec::new(), datanodes, extra: Vec::new(), apart };
         cluster.set(settings);
         cluster.name_scm(Server::Scm, "--init");
         cluster.run(Server::Scm);
@@ -156,7 +168,12 @@ impl Cluster {
 
     /// Starts one server that is not running and waits until it listens.
     pub(crate) fn run(&mut self, server: Server) {
-        self.run_by(server, self.command());
+        let mut command = self.command();
+        if let Some(number) = self.is_apart(server) {
+            command = apart::command(number, &binary());
+            command.env_remove("RUST_LOG").current_dir(self.dir.path());
+        }
+        self.run_by(server, command);
     }
 
     /// As `run`, with files that cannot grow beyond so many KiB: a longer write fails as on a full disk.
@@ -175,6 +192,9 @@ impl Cluster {
         command.arg(role(server)).args(self.settings_of(server));
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("a second handle")).stderr(log);
         let child = command.spawn().expect("the binary starts");
+        if let Some(number) = self.is_apart(server) {
+            apart::join(number, child.id());
+        }
         self.running.push((server, child));
         let began = Instant::now();
         while TcpStream::connect(self.address(server)).is_err() {
@@ -397,7 +417,7 @@ impl Cluster {
                 settings.push("--set=hdds.datanode.replication.port=0".to_owned());
                 settings.push("--set=hdds.container.ratis.ipc.port=0".to_owned());
                 settings.push("--set=hdds.container.ratis.admin.port=0".to_owned());
-                settings.push("--set=allotrope.datanode.address=127.0.0.1".to_owned());
+                settings.push(format!("--set=allotrope.datanode.address={}", self.address(server).ip()));
                 settings.push("--set=allotrope.datanode.shards=1".to_owned());
                 // Where the probe finds io_uring usable it is used, or the start fails.
                 settings.push(format!("--set=allotrope.datanode.io={}", Back::of_this_machine()));
@@ -416,7 +436,7 @@ impl Cluster {
             let local = |name: &str, port: u16| format!("--set={name}=127.0.0.1:{port}");
             return vec![
                 local("ozone.scm.client.address", alone.admin),
-                local("ozone.scm.datanode.address", alone.datanode),
+                format!("--set=ozone.scm.datanode.address={}:{}", self.scm_host(), alone.datanode),
                 local("ozone.scm.block.client.address", alone.block),
             ];
         }
@@ -455,7 +475,13 @@ impl Cluster {
             Server::Recon => self.ports.recon,
             Server::Datanode(number) => self.ports.datanodes[number],
         };
-        SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+        let host = self.is_apart(server).map_or(Ipv4Addr::LOCALHOST, apart::host);
+        SocketAddr::from((host, port))
+    }
+
+    /// Where datanodes find SCM.
+    fn scm_host(&self) -> Ipv4Addr {
+        if self.apart { apart::BRIDGE } else { Ipv4Addr::LOCALHOST }
     }
 
     fn log_path(&self, server: Server) -> PathBuf {

@@ -128,6 +128,7 @@ fn print(pipelines: &[Pipeline], json: bool) {
                 "state": state(p),
                 "replication": config(p),
                 "datanodes": uuids,
+                "leader": p.leader_id,
                 "createdMs": p.creation_time_stamp(),
             })
         };

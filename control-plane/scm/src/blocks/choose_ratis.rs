@@ -153,7 +153,7 @@ mod tests {
         let settings = Config::new("/unused");
         let mut cluster = cluster(3, &settings);
         let size = ByteCount::mib(256);
-        let mut choose =
+        let choose =
             |cluster: &mut Cluster| super::choose(cluster, &key(), size, &Excluded::default(), &settings);
         assert_eq!(choose(&mut cluster), Err(AllocateError::NoPipeline { config: key().0 }));
         let pipeline = open(&mut cluster);

@@ -109,12 +109,15 @@ fn an_ec_block_needs_a_node_for_each_replica() {
 }
 
 #[test]
-fn ratis_is_refused_by_name_until_it_has_pipelines() {
+fn what_no_pipeline_can_be_made_for_is_refused_by_name() {
     let mut world = World::of(5);
-    for config in ["RATIS/ONE", "RATIS/THREE", "STANDALONE/THREE"] {
+    let config = "STANDALONE/THREE".parse().unwrap();
+    let error = world.choose("STANDALONE/THREE", &Excluded::default()).unwrap_err();
+    assert_eq!(error, AllocateError::Unsupported { config });
+    assert!(error.to_string().contains("STANDALONE/ONE or an EC config"), "{error}");
+    for config in ["RATIS/ONE", "RATIS/THREE"] {
         let error = world.choose(config, &Excluded::default()).unwrap_err();
-        assert_eq!(error, AllocateError::Unsupported { config: config.parse().unwrap() });
-        assert!(error.to_string().contains("use STANDALONE/ONE or an EC config"), "{error}");
+        assert_eq!(error, AllocateError::NoPipeline { config: config.parse().unwrap() });
     }
 }
 

@@ -269,3 +269,69 @@ impl Load {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Config;
+    use crate::node::{Layout, Usage, Volume};
+    use allotrope_proto::hdds::{DatanodeDetailsProto, Port};
+    use allotrope_proto::heartbeat::PipelineReport;
+
+    const NOW: Now = Now { monotonic_ms: 1_000_000, unix_ms: 1_700_000_000_000 };
+
+    fn node(n: u8) -> DatanodeId {
+        DatanodeId::from_random_bytes([n; 16])
+    }
+
+    /// Three datanodes and a pipeline that they were told to take part in.
+    fn cluster() -> (Cluster, Pipeline) {
+        let settings = Config { safe_mode: false, pipelines_of_one: false, ..Config::new("/unused") };
+        let mut cluster = Cluster::new(&settings, NOW);
+        for n in 0..3 {
+            let volume = Volume { remaining: 1 << 40, capacity: 1 << 41, ..Volume::default() };
+            let usage = Usage { volumes: vec![volume], metadata_volumes: 1 };
+            let ports = vec![Port { name: PORT_RATIS.into(), value: 9858 }];
+            let details = DatanodeDetailsProto { host_name: format!("dn-{n}"), ports, ..Default::default() };
+            let layout = Layout { metadata: 10, software: 10 };
+            let peer = std::net::Ipv4Addr::LOCALHOST.into();
+            cluster.nodes.register(node(n), details, peer, layout, usage, 0).unwrap();
+        }
+        cluster.count_serving();
+        let pipeline = cluster.new_ratis("RATIS/THREE".parse().unwrap(), NOW).unwrap();
+        cluster.blocks.put_pipeline(pipeline.clone());
+        (cluster, pipeline)
+    }
+
+    fn reported(cluster: &mut Cluster, id: PipelineId, n: u8, is_leader: bool) -> Vec<Change> {
+        let report = PipelineReport { pipeline_id: wire::pipeline_id(id), is_leader, bytes_written: None };
+        let reports = PipelineReportsProto { pipeline_report: vec![report] };
+        cluster.ratis_reported(node(n), Some(&reports), None, NOW)
+    }
+
+    #[test]
+    fn a_pipeline_with_a_member_that_never_comes_up_is_given_up_after_five_minutes() {
+        let (mut cluster, pipeline) = cluster();
+        for n in 0..2 {
+            let leads = pipeline.leader == Some(node(n));
+            assert!(reported(&mut cluster, pipeline.id, n, leads).is_empty(), "one is missing");
+        }
+        let closes = |cluster: &mut Cluster, later_ms: u64| {
+            let then = Now { unix_ms: NOW.unix_ms + later_ms, monotonic_ms: NOW.monotonic_ms + later_ms };
+            cluster.sweep_ratis(then).contains(&close(pipeline.id))
+        };
+        assert!(!closes(&mut cluster, ALLOCATED_MAX_MS - 1));
+        assert!(closes(&mut cluster, ALLOCATED_MAX_MS));
+    }
+
+    #[test]
+    fn a_report_of_who_is_no_member_opens_nothing() {
+        let (mut cluster, mut pipeline) = cluster();
+        pipeline.members.pop();
+        pipeline.leader = Some(pipeline.members[0].node);
+        cluster.blocks.put_pipeline(pipeline.clone());
+        let outside = (0..3).find(|n| !pipeline.has(node(*n))).unwrap();
+        assert!(reported(&mut cluster, pipeline.id, outside, true).is_empty());
+        assert_eq!(cluster.ratis.leader(pipeline.id), None);
+    }
+}
