@@ -66,11 +66,15 @@ async fn requests_that_cannot_be_met_are_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();
     init(dir.path());
     let world = World::with_nodes(config(dir.path()), 3).await;
+    let answer = world.allocate_answer("STANDALONE/THREE", 1, Default::default()).await;
+    assert_eq!(answer.status, ScmStatus::UnsupportedOperation.number());
+    let message = answer.message.unwrap();
+    assert!(message.contains("STANDALONE/ONE or an EC config such as rs-3-2-1024k"), "{message}");
+    // These datanodes host no pipelines of Ratis.
     for ratis in ["RATIS/THREE", "RATIS/ONE"] {
         let answer = world.allocate_answer(ratis, 1, Default::default()).await;
-        assert_eq!(answer.status, ScmStatus::UnsupportedOperation.number());
-        let message = answer.message.unwrap();
-        assert!(message.contains("use STANDALONE/ONE or an EC config such as rs-3-2-1024k"), "{message}");
+        assert_eq!(answer.status, ScmStatus::FailedToFindSuitableNode.number());
+        assert!(answer.message.unwrap().contains(ratis));
     }
     for count in [0, 1_001, u32::MAX] {
         let answer = world.allocate_answer("STANDALONE/ONE", count, Default::default()).await;

@@ -226,7 +226,11 @@ async fn pipelines_are_made_listed_set_aside_and_closed_with_their_containers() 
     let ratis = m::PipelineRequestProto { replication_type: 1, replication_factor: 3, ..Default::default() };
     let error =
         world.location_call(Type::AllocatePipeline, |r| r.pipeline_request = Some(ratis)).await.unwrap_err();
-    assert!(error.to_string().contains("use STANDALONE/ONE or an EC config"), "{error}");
+    assert!(error.to_string().contains("3 datanodes are needed"), "these host none: {error}");
+    let three = m::PipelineRequestProto { replication_type: 2, replication_factor: 3, ..Default::default() };
+    let error =
+        world.location_call(Type::AllocatePipeline, |r| r.pipeline_request = Some(three)).await.unwrap_err();
+    assert!(error.to_string().contains("STANDALONE/ONE or an EC config"), "{error}");
     world.stop().await;
 }
 
