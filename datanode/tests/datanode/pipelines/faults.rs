@@ -324,3 +324,33 @@ fn a_pipeline_that_was_here_is_not_made_again() {
         assert!(made.unwrap_err().contains("has been here before"));
     }
 }
+
+#[test]
+fn a_follower_that_has_not_what_it_acknowledged_is_found_out_by_the_next_read() {
+    let mut trio = Trio::seeded(6);
+    trio.boot();
+    trio.create(PIPELINE, LEADER);
+    let (leader, data) = (trio.members[LEADER].clone(), bytes(1, 5000));
+    let whole = data.clone();
+    trio.run(move |_| async move {
+        let node = leader.node.id.to_string();
+        let one = chunk(7, 0, &data);
+        leader.submit(PIPELINE, None, write_chunk(&node, id(1, 7), one.clone(), data)).await;
+        let put = leader.submit(PIPELINE, None, put_block(&node, id(1, 7), vec![one], true)).await;
+        assert!(matches!(put, Answer::Done { .. }), "{put:?}");
+    });
+    let liar = 2;
+    let all = trio.run(move |shard| async move { shard.disk().walk(format!("/disk{liar}")).await.unwrap() });
+    let file = all.into_iter().map(|entry| entry.path).find(|path| path.ends_with("chunks/7.block"));
+    assert!(trio.disk.flip_bit(file.expect("it has the block's file"), 1234, 3));
+    let name = trio.members[liar].node.id.to_string();
+    let response = trio.ask(liar, read_chunk(&name, id(1, 7), 0, 5000));
+    assert_ne!(
+        result(&response),
+        DatanodeResult::Success,
+        "what it has is not what the chunk's checksums say"
+    );
+    for member in (0..3).filter(|n| *n != liar) {
+        assert!(trio.read(member, 1, 7, 5000) == whole, "member {member}");
+    }
+}
