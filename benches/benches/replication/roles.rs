@@ -77,6 +77,8 @@ fn start(dir: &Path, compression: Compression) -> (Running, Commands) {
     let mut config = Config::new(vec![dir.join("disk")], dir.join("meta"), Vec::new());
     config.listen = SocketAddr::from(([127, 0, 0, 1], 0));
     config.replication.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    config.pipelines.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    config.pipelines.admin = SocketAddr::from(([127, 0, 0, 1], 0));
     config.replication.compression = compression;
     // Each side works on one container at a time, which has one home; the cores are shared by all processes.
     config.shards = 1;
