@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::result::Result;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -203,7 +204,7 @@ impl Writer {
     fn write_chunk(&mut self, block_id: &DatanodeBlockId, chunk: &ChunkInfo, data: &Bytes) {
         let mut message = self.command(Type::WriteChunk);
         message.write_chunk = Some(WriteChunkRequestProto {
-            block_id: block_id.clone(),
+            block_id: *block_id,
             chunk_data: Some(chunk.clone()),
             data: Some(Bytes::new()),
             ..Default::default()
