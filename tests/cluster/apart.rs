@@ -36,7 +36,7 @@ pub(crate) fn enter(test: &str) -> bool {
         ip("link set br0 up");
         return true;
     }
-    let try_it = "ip link set lo up && ip link add v type veth peer name w && ip link add b type bridge";
+    let try_it = "ip link set lo up && ip link add v0 type veth peer name v1 && ip link add br0 type bridge";
     let works = |how: &[&str]| {
         let tried = Command::new("unshare").args(how).args(["sh", "-c", try_it]).output();
         tried.is_ok_and(|tried| tried.status.success())

@@ -13,6 +13,7 @@ use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// Longest a process may take to listen, or a command to end.
@@ -537,10 +538,17 @@ fn role(server: Server) -> &'static str {
     }
 }
 
-/// Ports that were free a moment ago, all different.
+/// Ports that were free a moment ago, all different, and of no other test in this process. They lie below those that the kernel
+/// gives out itself, so that no connection and no server that takes any port has one before its own server listens.
 fn free_ports(count: usize) -> Vec<u16> {
-    let held: Vec<TcpListener> =
-        (0..count).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port")).collect();
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id().wrapping_mul(7919);
+    let mut held = Vec::new();
+    while held.len() < count {
+        let at = first.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % 20_000;
+        let port = 10_000 + u16::try_from(at).expect("below 20,000");
+        held.extend(TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok());
+    }
     held.iter().map(|listener| listener.local_addr().expect("it is bound").port()).collect()
 }
 
