@@ -26,6 +26,11 @@ fn ip(words: &str) {
     assert!(done.success(), "ip {words}: {done}");
 }
 
+#[allow(clippy::print_stderr, reason = "a test that cannot run says so")]
+fn not_run(test: &str) {
+    eprintln!("{test}: not run, since no process may have a network of its own here");
+}
+
 /// Runs a test of this file again in a network of its own and says `false`; says `true` in there. Where no process may have
 /// such a network it says so, and `false`.
 pub(crate) fn enter(test: &str) -> bool {
@@ -45,7 +50,7 @@ pub(crate) fn enter(test: &str) -> bool {
         (true, _) => &["--net"],
         (_, true) => &["--net", "--map-root-user"],
         _ => {
-            eprintln!("{test}: not run, since no process may have a network of its own here");
+            not_run(test);
             return false;
         }
     };

@@ -116,8 +116,8 @@ impl KeyClient {
         let one = chunk(local as i64, 0, &data);
         let call = |n| Some(Call { client: RaftClientId([self.number; 16]), id: 2 * local + n });
         let (written, put) = futures_util::join!(
-            self.leader.submit(PIPELINE, call(0), write_chunk(&node, place.clone(), one.clone(), data)),
-            self.leader.submit(PIPELINE, call(1), put_block(&node, place.clone(), vec![one], true)),
+            self.leader.submit(PIPELINE, call(0), write_chunk(&node, place, one.clone(), data)),
+            self.leader.submit(PIPELINE, call(1), put_block(&node, place, vec![one], true)),
         );
         let (Answer::Done { .. }, Answer::Done { index, .. }) = (written, put) else { return false };
         let place = DatanodeBlockId { block_commit_sequence_id: Some(index), ..place };
@@ -132,7 +132,7 @@ impl KeyClient {
         self.clock.sleep(Duration::from_micros(self.rng.below(2000))).await;
         let Some(place) = found else { return self.shared.note(key, from, Act::Got(None)) };
         let member = &self.readable[self.rng.below(self.readable.len() as u64) as usize];
-        let read = read_chunk(&member.node.id.to_string(), place.clone(), 0, LEN as u64);
+        let read = read_chunk(&member.node.id.to_string(), place, 0, LEN as u64);
         let response = crate::world::send(member.node.clone(), read).await;
         let why = &response.message.message;
         assert_eq!(ask::result(&response), DatanodeResult::Success, "seed {}: {place:?}: {why:?}", self.seed);
