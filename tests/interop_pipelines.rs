@@ -18,7 +18,9 @@ fn pattern(len: usize, salt: u64) -> Vec<u8> {
         .collect()
 }
 
-const SETTINGS: [&str; 2] = ["ozone.scm.block.size=4MB", "allotrope.pipeline.member-deadline=3s"];
+// Small containers: a machine that builds has little room, and each open container reserves its size on three datanodes.
+const SETTINGS: [&str; 3] =
+    ["ozone.scm.block.size=4MB", "ozone.scm.container.size=64MB", "allotrope.pipeline.member-deadline=3s"];
 
 struct World {
     cluster: Cluster,
