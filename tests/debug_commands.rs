@@ -36,6 +36,8 @@ fn settings_of_ports() -> Vec<String> {
         "ozone.om.address",
         "ozone.om.grpc.port",
         "hdds.container.ipc.port",
+        "hdds.container.ratis.ipc.port",
+        "hdds.container.ratis.admin.port",
         "ozone.s3g.http-address",
     ];
     let held = names.map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
