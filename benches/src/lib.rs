@@ -4,4 +4,5 @@
 //! Never   asserts a time: a bench reports ratios, a test asserts behaviour.
 
 pub mod machine;
+pub mod process;
 pub mod report;

@@ -26,6 +26,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use allotrope_benches::process;
 use allotrope_proto::om::{OmRequest, OmResponse};
 use allotrope_proto::rpc::catalog::OmSubmit;
 use allotrope_proto::rpc::{CallOptions, RpcClient as _};
@@ -102,7 +103,7 @@ where
         }
         all
     });
-    let (took, cpu) = (began.elapsed().as_secs_f64(), machine::server_cpu() - cpu);
+    let (took, cpu) = (began.elapsed().as_secs_f64(), machine::server_cpu().saturating_sub(cpu));
     let count = histogram.len() as f64;
     Turn {
         per_second: count / took,
@@ -162,7 +163,7 @@ fn large(clients_runtime: &Runtime, options: &Options) -> String {
     let mut oms = Oms::start(1);
     let client = clients_runtime.block_on(oms.client());
     let work = Requests::new(clients_runtime, client.clone());
-    let before = (machine::rss(), oms.disk_len());
+    let before = (process::rss(), oms.disk_len());
     let began = Instant::now();
     clients_runtime.block_on(work.fill(options.keys));
     let filled = began.elapsed();
@@ -173,7 +174,7 @@ fn large(clients_runtime: &Runtime, options: &Options) -> String {
     let listed = clients_runtime.block_on(work.list_all());
     let list_all = began.elapsed();
     assert_eq!(listed, options.keys, "every key is listed once");
-    let after = (machine::rss(), oms.disk_len());
+    let after = (process::rss(), oms.disk_len());
     let start = oms.restart(clients_runtime);
     let per_key = |after: u64, before: u64| after.saturating_sub(before) as f64 / options.keys as f64;
     let text = format!(

@@ -17,7 +17,6 @@
 
 mod fill;
 mod fleet;
-mod machine;
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -25,6 +24,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use allotrope_benches::process;
 use allotrope_consensus::RocksShared;
 use allotrope_proto::grpc::{GrpcClient, GrpcClientConfig};
 use allotrope_proto::net::Plain;
@@ -110,20 +110,20 @@ async fn heartbeats(dir: &Path, scale: Scale, text: &mut String) {
     eprintln!("filling {} containers", scale.containers);
     let config = config(dir);
     let filled = fill::containers(&config, &rocks(), scale.containers).await;
-    let before = machine::rss();
+    let before = process::rss();
     let began = Instant::now();
     let running = start(config).await;
     until("SCM leads", || running.leads()).await;
-    let (started, loaded) = (began.elapsed(), machine::rss());
+    let (started, loaded) = (began.elapsed(), process::rss());
     eprintln!("registering {} datanodes", scale.nodes);
     let fleet = Fleet::new(running.datanode_address, scale.links, scale.nodes, scale.containers);
     let registered = fleet.register_all().await;
     until("SCM leaves safe mode", || !running.in_safe_mode()).await;
-    let full = machine::rss();
+    let full = process::rss();
     eprintln!("heartbeating for {} s", scale.seconds);
-    let (cpu, began) = (machine::cpu_time(), Instant::now());
+    let (cpu, began) = (process::cpu_time(), Instant::now());
     let took = fleet.beat_all(scale.seconds).await;
-    let cores = (machine::cpu_time() - cpu).as_secs_f64() / began.elapsed().as_secs_f64();
+    let cores = (process::cpu_time() - cpu).as_secs_f64() / began.elapsed().as_secs_f64();
     let replicas = scale.containers * COPIES;
     let a_second = took.len() as f64 / began.elapsed().as_secs_f64();
     let each = |bytes: u64, of: u64| bytes as f64 / of as f64;
@@ -155,7 +155,7 @@ async fn heartbeats(dir: &Path, scale: Scale, text: &mut String) {
         ms(0.5),
         ms(0.99),
         took.max() as f64 / 1e3,
-        machine::rss() as f64 / 1e6,
+        process::rss() as f64 / 1e6,
     )
     .unwrap();
     running.shutdown(Duration::from_secs(10)).await;
@@ -265,8 +265,8 @@ async fn report(scale: Scale) -> String {
     let mut text = format!(
         "# SCM\n\nMade by `cargo bench -p allotrope-benches --features scm --bench scm -- --save` (`./dev bench scm`).\n\n\
          Machine: {}, {} cores; others may have used it meanwhile.\n\n",
-        allotrope_benches::machine::cpu_model(),
-        allotrope_benches::machine::cores(),
+        allotrope_benches::process::cpu_model(),
+        allotrope_benches::process::cores(),
     );
     heartbeats(&dir.path().join("large"), scale, &mut text).await;
     allocations(dir.path(), scale, &mut text).await;
