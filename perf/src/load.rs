@@ -15,6 +15,11 @@ pub trait Load: Send + Sync + 'static {
     ///
     /// Cancel safety: dropped early, the server may have carried it out.
     fn operate(&self, number: u64) -> BoxFuture<'_, Result<Done, Trouble>>;
+
+    /// Puts back what the load took away from the servers; asked for once, after the last operation, however the run ended.
+    fn leave(&self) -> BoxFuture<'_, Result<(), Trouble>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
 }
 
 /// An operation that worked.
@@ -97,7 +102,8 @@ impl Trouble {
         Trouble { kind, text: text.into() }
     }
 
-    pub(crate) fn late(deadline: Duration) -> Trouble {
+    /// What did not end within `deadline`.
+    pub fn late(deadline: Duration) -> Trouble {
         Trouble::new(TroubleKind::Late, format!("no end within {deadline:?}"))
     }
 }

@@ -76,10 +76,10 @@ impl Blocks {
                 for (at, target) in targets.iter().enumerate().skip(first).step_by(at_once) {
                     let mut all = Vec::new();
                     for number in 0..chunks {
-                        all.push(blocks.write_chunk(target, number, number * len, len).await?);
+                        all.push(blocks.soon(blocks.write_chunk(target, number, number * len, len)).await?);
                     }
                     if put {
-                        blocks.put_block(target, all.clone()).await?;
+                        blocks.soon(blocks.put_block(target, all.clone())).await?;
                     }
                     written.push((at, Written { target: target.clone(), chunks: all }));
                 }
@@ -92,6 +92,12 @@ impl Blocks {
         }
         all.sort_by_key(|(at, _)| *at);
         Ok(all.into_iter().map(|(_, written)| written).collect())
+    }
+
+    /// What `asked` says within the time that SCM has for an answer too.
+    async fn soon<T>(&self, asked: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
+        let deadline = self.scm.deadline;
+        tokio::time::timeout(deadline, asked).await.unwrap_or_else(|_| Err(Trouble::late(deadline)))
     }
 
     async fn ask(

@@ -151,9 +151,12 @@ impl EcStress {
 
     async fn kill(&self, round: u64) -> Result<(), Trouble> {
         let datanode = 1 + (self.chance(round, 1) % self.datanodes as u64) as usize;
-        let port = self.faults.kill(datanode).await?;
-        self.state.lock().expect("nothing panics while it holds the lock").gone = Some((datanode, port));
-        Ok(())
+        let gone = |gone| self.state.lock().expect("nothing panics while it holds the lock").gone = gone;
+        // Noted before, too: a run that ends in between starts it again.
+        gone(Some((datanode, 0)));
+        let killed = self.faults.kill(datanode).await;
+        gone(killed.as_ref().ok().map(|port| (datanode, *port)));
+        killed.map(drop)
     }
 
     fn gone(&self) -> Option<(usize, u16)> {
@@ -200,5 +203,9 @@ impl Load for EcStress {
             Ok(Done::of(step as usize, bytes))
         }
         .boxed()
+    }
+
+    fn leave(&self) -> BoxFuture<'_, Result<(), Trouble>> {
+        self.restore().boxed()
     }
 }

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -33,11 +34,12 @@ impl S3Objects {
     /// Makes the bucket, where it is not there.
     ///
     /// # Errors
-    /// What the gateway refused, or that it cannot be reached.
-    pub async fn make_bucket(&self) -> Result<(), Trouble> {
+    /// What the gateway refused, that it cannot be reached, or that it does not answer within `deadline`.
+    pub async fn make_bucket(&self, deadline: Duration) -> Result<(), Trouble> {
         let path = format!("/{}", encoded(&self.bucket, false));
-        match self.s3.ask(Method::PUT, &path, "", None, Bytes::new()).await {
-            Ok(answer) => answer.text().await.map(drop),
+        let asked = async { self.s3.ask(Method::PUT, &path, "", None, Bytes::new()).await?.text().await };
+        match tokio::time::timeout(deadline, asked).await.unwrap_or_else(|_| Err(Trouble::late(deadline))) {
+            Ok(_) => Ok(()),
             Err(trouble) if trouble.text.contains("BucketAlready") => Ok(()),
             Err(trouble) => Err(trouble),
         }

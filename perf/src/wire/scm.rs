@@ -38,7 +38,8 @@ enum Link {
 pub struct Scm {
     link: Link,
     user: String,
-    deadline: Duration,
+    /// The longest that an answer takes.
+    pub(crate) deadline: Duration,
 }
 
 impl Scm {

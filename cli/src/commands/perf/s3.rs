@@ -74,7 +74,7 @@ impl Common {
     /// The objects, with their bucket there.
     async fn made(&self, settings: &Settings) -> Result<S3Objects, NotReady> {
         let objects = self.objects(settings)?;
-        objects.make_bucket().await?;
+        objects.make_bucket(self.run.plan().deadline).await?;
         Ok(objects)
     }
 

@@ -67,18 +67,16 @@ pub(super) fn run(load: impl Ordered, settings: &Settings) -> Result<ExitCode, B
     let result = runtime.block_on(measure(&load, settings));
     // A connection that waits for a server must not keep the command.
     runtime.shutdown_timeout(Duration::from_millis(100));
-    let Some(result) = result? else { return Ok(ExitCode::from(INTERRUPTED)) };
+    let Some(Measured { result, rest }) = result? else { return Ok(ExitCode::from(INTERRUPTED)) };
     let args = load.run_args();
-    if let Some(path) = &args.out {
-        write(path, &result)?;
-    }
-    if let Some(path) = &args.html {
-        write_page(path, &result)?;
-    }
-    match print(&result, &limits, args.json) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error.into()),
-        _ => {}
-    }
+    // A full disk must not cost the result: it is printed before anything is kept, and each file is tried.
+    let printed = match print(&result, &limits, args.json) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    };
+    let out = args.out.as_deref().map_or(Ok(()), |path| write(path, &result));
+    let html = args.html.as_deref().map_or(Ok(()), |path| write_page(path, &result));
+    printed.and(rest).and(out).and(html)?;
     Ok(match (result.end.as_str(), result.is_whole()) {
         ("interrupted", _) => ExitCode::from(INTERRUPTED),
         (_, true) => ExitCode::SUCCESS,
@@ -86,8 +84,14 @@ pub(super) fn run(load: impl Ordered, settings: &Settings) -> Result<ExitCode, B
     })
 }
 
+/// What a run found, and whether all that comes after it worked: the servers are as they were, its log is kept.
+struct Measured {
+    result: RunResult,
+    rest: Result<(), Box<dyn Error>>,
+}
+
 /// The result; `None` if the run was interrupted before it began.
-async fn measure<L: Ordered>(load: &L, settings: &Settings) -> Result<Option<RunResult>, Box<dyn Error>> {
+async fn measure<L: Ordered>(load: &L, settings: &Settings) -> Result<Option<Measured>, Box<dyn Error>> {
     let (args, plan) = (load.run_args(), load.plan());
     let (interrupt, stop) = watch::channel(false);
     tokio::spawn(async move {
@@ -108,7 +112,8 @@ async fn measure<L: Ordered>(load: &L, settings: &Settings) -> Result<Option<Run
         Ok(ready) => ready,
         Err(NotReady::Words(error)) => return Err(error),
         Err(NotReady::Servers(trouble)) => {
-            return Ok(Some(RunResult::not_begun(described, &plan, &trouble, Machine::here())));
+            let result = RunResult::not_begun(described, &plan, &trouble, Machine::here());
+            return Ok(Some(Measured { result, rest: Ok(()) }));
         }
     };
     let failed = |path: &Path, error: io::Error| format!("cannot write {}: {error}", path.display());
@@ -123,12 +128,14 @@ async fn measure<L: Ordered>(load: &L, settings: &Settings) -> Result<Option<Run
         ..Watch::default()
     };
     let live = Live::begin(watch.progress.clone(), &plan);
-    let measured = allotrope_perf::run(ready, &plan, watch).await;
+    let measured = allotrope_perf::run(Arc::clone(&ready), &plan, watch).await;
     drop(live);
-    if let Some((path, log)) = log {
-        log.close().map_err(|error| failed(path, error))?;
-    }
-    Ok(Some(RunResult::new(described, &plan, measured, Machine::here())))
+    let left = tokio::time::timeout(plan.deadline, ready.leave()).await;
+    let left = left.unwrap_or_else(|_| Err(Trouble::late(plan.deadline)));
+    let left = left.map_err(|trouble| format!("the servers are not as they were before: {trouble}"));
+    let log = log.map_or(Ok(()), |(path, log)| log.close().map_err(|error| failed(path, error)));
+    let result = RunResult::new(described, &plan, measured, Machine::here());
+    Ok(Some(Measured { result, rest: left.and(log).map_err(Into::into) }))
 }
 
 fn describe<L: Ordered>(load: &L, began: SystemTime) -> Described {
