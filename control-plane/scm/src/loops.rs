@@ -128,7 +128,7 @@ pub(crate) async fn repair(scm: Arc<Scm>, drain: Drain) {
             // One line a look, however many there are; `admin container report` counts and names them.
             if let Some((container, why)) = repaired.stuck.first() {
                 let containers = repaired.stuck.len();
-                tracing::warn!(containers, %container, %why, "containers are not as they should be and nothing can be done for now");
+                tracing::warn!(containers, %container, %why, "containers are not as they should be and nothing can be done now; it is tried again");
             }
             scm.metrics.copies_ordered.add(repaired.copies);
             scm.metrics.rebuilds_ordered.add(repaired.rebuilds);

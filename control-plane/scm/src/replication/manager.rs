@@ -173,8 +173,10 @@ impl Manager {
     /// The container was planned for. What is short is tried again later, each time after a longer wait, if it is not only a
     /// question of turns. True if nothing can be done, and could when it was last planned for.
     pub fn planned(&mut self, container: ContainerId, short: Option<Short>, now_ms: u64) -> bool {
-        let stuck = short.as_ref().is_some_and(|short| *short != Short::Busy);
-        let news = stuck && !self.tries.contains_key(&container);
+        let stops = |short: &Short| *short != Short::Busy;
+        // The reason stays noted while the container's conditions are what they were.
+        let known = self.ills.get(&container).and_then(|ill| ill.why.as_ref()).is_some_and(stops);
+        let news = short.as_ref().is_some_and(stops) && !known;
         match &short {
             None => {}
             Some(Short::Busy) => self.again(container, now_ms + WAIT_MS / 2),
