@@ -63,7 +63,7 @@ pub(crate) async fn containers(config: &Config, rocks: &RocksShared, count: u64)
         replication_factor: Some(ReplicationFactor::Three as i32),
         ..Default::default()
     };
-    let change = Change::AddContainer(AddContainer { container, pipeline: None });
+    let change = Change::AddContainer(AddContainer { container, pipeline: None, all_acknowledge: false });
     let command = Arc::new(Command::from(change));
     let began = Instant::now();
     let mut left = count;

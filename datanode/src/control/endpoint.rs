@@ -201,8 +201,8 @@ impl<'a, L: ScmLink> Endpoint<'a, L> {
             datanode_details: report::details(&lobby.identity()),
             version: Some(env!("CARGO_PKG_VERSION").to_owned()),
             setup_time: Some(clock.wall_ms() as i64),
-            // By it SCM knows datanodes of this kind: the members of one pipeline are of one kind.
-            revision: Some("allotrope".to_owned()),
+            // By it SCM knows datanodes of this kind, and what they acknowledge: the members of one pipeline are of one kind.
+            revision: Some(format!("allotrope/{}", node.config.durability.name())),
             build_date: None,
         };
         let register = ScmRegisterRequestProto {

@@ -130,6 +130,16 @@ pub enum Durability {
     PageCache,
 }
 
+impl Durability {
+    /// Its name in configurations, and as SCM is told it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Durability::Disk => "disk",
+            Durability::PageCache => "page-cache",
+        }
+    }
+}
+
 /// Why metadata was not read or written.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum MetadataError {

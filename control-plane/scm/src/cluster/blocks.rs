@@ -5,7 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use allotrope_types::{Bcsid, ByteCount, ContainerId, ContainerState, PipelineId, ReplicationConfig};
+use allotrope_types::{
+    Bcsid, ByteCount, ContainerId, ContainerState, DatanodeId, PipelineId, ReplicationConfig,
+};
 
 use crate::container::{Container, Replica};
 use crate::pipeline::Pipeline;
@@ -22,6 +24,7 @@ pub struct Blocks {
     open: BTreeMap<OpenKey, Vec<ContainerId>>,
     unsettled: BTreeSet<ContainerId>,
     counts: BTreeMap<ContainerState, usize>,
+    writers: BTreeMap<ContainerId, Vec<DatanodeId>>,
 }
 
 /// Whether a container in this state is on its way to another.
@@ -119,6 +122,23 @@ impl Blocks {
         self.containers.insert(id, container);
     }
 
+    /// Notes who writes a container, each of whom has everything that was acknowledged.
+    pub fn set_writers(&mut self, id: ContainerId, nodes: Vec<DatanodeId>) {
+        self.writers.insert(id, nodes);
+    }
+
+    /// Those who write a container and each have everything that was acknowledged; empty if that is not known.
+    pub fn writers(&self, id: ContainerId) -> &[DatanodeId] {
+        self.writers.get(&id).map_or(&[], Vec::as_slice)
+    }
+
+    /// Forgets a container and its writers; what reports said of it too.
+    pub fn forget_container(&mut self, id: ContainerId) {
+        self.writers.remove(&id);
+        self.unlink(id);
+        self.containers.remove(&id);
+    }
+
     /// Takes what is known of a container out of the indexes.
     fn unlink(&mut self, id: ContainerId) {
         let Some(old) = self.containers.get(&id) else { return };
@@ -175,7 +195,12 @@ impl Blocks {
         if let Some((used, keys, bcsid)) = merged {
             container.used = used;
             container.keys = keys;
-            container.sequence = container.sequence.max(bcsid);
+            // Closed at one index on all members: what a late replica has beyond it was never acknowledged.
+            let fixed = container.state == ContainerState::Closed
+                && matches!(container.config, ReplicationConfig::Ratis(_));
+            if !fixed {
+                container.sequence = container.sequence.max(bcsid);
+            }
         }
     }
 }

@@ -16,6 +16,10 @@ use allotrope_types::{ContainerId, DatanodeId, EcConfig, PipelineId, ReplicaInde
 use crate::node::OperationalState;
 use crate::wire;
 
+/// After how long the command to take part in a pipeline goes out again, at the latest: it is carried out at once or was lost,
+/// and all members wait for the last one.
+const CREATE_RESEND_MS: u64 = 10_000;
+
 /// What a command is about; two of the same key at once would be one too many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CommandKey {
@@ -92,7 +96,11 @@ impl Commands {
         now_ms: u64,
         make: impl FnOnce(i64) -> ScmCommandProto,
     ) -> bool {
-        let lately = |at: &u64| now_ms.saturating_sub(*at) < self.resend_ms;
+        let resend_ms = match key {
+            CommandKey::CreatePipeline(_) => self.resend_ms.min(CREATE_RESEND_MS),
+            _ => self.resend_ms,
+        };
+        let lately = |at: &u64| now_ms.saturating_sub(*at) < resend_ms;
         if self.queued_ms.get(&(node, key)).is_some_and(lately) {
             return false;
         }

@@ -220,12 +220,17 @@ impl Cluster {
         let pipeline = info.pipeline.and_then(|id| self.blocks.pipeline(id));
         let members: Vec<DatanodeId> =
             pipeline.iter().flat_map(|p| p.members.iter().map(|m| m.node)).collect();
+        let writers = self.blocks.writers(container);
+        let dead: Vec<DatanodeId> =
+            writers.iter().copied().filter(|writer| self.is_gone(*writer, now)).collect();
         let room_for_one = self.config.container_size.saturating_minus(self.config.block_size);
         let facts = lifecycle::Facts {
             container: info,
             replicas: self.replicas.of(container),
             pipeline_open: pipeline.is_some_and(|p| p.state != PipelineState::Closed),
             members: &members,
+            writers,
+            dead_writers: &dead,
             full_at: self.config.close_at().min(ByteCount::new(room_for_one.as_u64() + 1)),
             in_state_ms: now.unix_ms.saturating_sub(info.state_entered_ms),
             close_wait_ms: crate::config::ms(self.config.close_wait),
@@ -259,6 +264,15 @@ impl Cluster {
             }
         }
         changes
+    }
+
+    /// Whether a datanode is dead, or has not come back since SCM started, for as long as makes one dead.
+    fn is_gone(&self, node: DatanodeId, now: Now) -> bool {
+        let up_ms = now.monotonic_ms.saturating_sub(self.started_ms);
+        match self.nodes.get(node) {
+            Some(node) => node.health == Health::Dead,
+            None => up_ms >= crate::config::ms(self.config.nodes.dead),
+        }
     }
 
     /// A pipeline through which a container can be read: its own while it is written, else one made of its replicas.

@@ -26,15 +26,17 @@ const CLOSING_MS: u64 = 66_000;
 const MADE_AT_ONCE: usize = 16;
 /// The port of a datanode that hosts Ratis pipelines.
 const PORT_RATIS: &str = "RATIS";
-/// What our datanodes call themselves when they register.
-const OURS: &str = "allotrope";
+/// What our datanodes call themselves when they register; behind it, how safe a write is that they acknowledge.
+const OURS: &str = "allotrope/";
+/// A write is on stable storage.
+const ON_DISK: &str = "disk";
 
 /// What the tables do not say of Ratis pipelines.
 #[derive(Debug, Default)]
 pub struct Ratis {
     heard: BTreeMap<PipelineId, Heard>,
-    /// Datanodes of ours among those that registered.
-    ours: BTreeSet<DatanodeId>,
+    /// Datanodes of ours among those that registered, and whether what they acknowledge is on stable storage.
+    ours: BTreeMap<DatanodeId, bool>,
     /// When pipelines were made last, in monotonic ms: what was proposed then may not be in the tables yet.
     made_ms: Option<u64>,
 }
@@ -53,9 +55,9 @@ struct Heard {
 impl Ratis {
     /// Notes what kind of datanode has registered.
     pub fn registered(&mut self, node: DatanodeId, revision: Option<&str>) {
-        match revision == Some(OURS) {
-            true => self.ours.insert(node),
-            false => self.ours.remove(&node),
+        match revision.and_then(|revision| revision.strip_prefix(OURS)) {
+            Some(durability) => self.ours.insert(node, durability == ON_DISK),
+            None => self.ours.remove(&node),
         };
     }
 
@@ -74,6 +76,15 @@ fn close(id: PipelineId) -> Change {
 }
 
 impl Cluster {
+    /// Whether all three members of a pipeline must have a write on stable storage before it is acknowledged.
+    pub fn all_acknowledge(&self, id: PipelineId) -> bool {
+        let pipeline = self.blocks.pipeline(id).filter(|pipeline| is_ratis(pipeline));
+        pipeline.is_some_and(|pipeline| {
+            pipeline.members.len() > 1
+                && pipeline.members.iter().all(|member| self.ratis.ours.get(&member.node) == Some(&true))
+        })
+    }
+
     /// Takes in what a node says of the pipelines it is in.
     pub(super) fn ratis_reported(
         &mut self,
@@ -215,7 +226,7 @@ impl Cluster {
         };
         let kinds = [true, false].map(|ours| -> Vec<Candidate> {
             let all = self.nodes.all().filter(|node| able(node));
-            all.filter(|node| self.ratis.ours.contains(&node.id) == ours)
+            all.filter(|node| self.ratis.ours.contains_key(&node.id) == ours)
                 .map(|node| Candidate {
                     node: node.id,
                     rack: node.rack().to_owned(),

@@ -25,6 +25,10 @@ pub struct Facts<'a> {
     pub pipeline_open: bool,
     /// Who was to write it: where replicas may be that were never reported.
     pub members: &'a [DatanodeId],
+    /// Who wrote it, if each of them had everything before it was acknowledged; else empty.
+    pub writers: &'a [DatanodeId],
+    /// Those of `writers` that are dead.
+    pub dead_writers: &'a [DatanodeId],
     /// Bytes at which it is full.
     pub full_at: ByteCount,
     /// How long it has been in its state, in ms.
@@ -127,9 +131,13 @@ fn closes(container: &Container, replica: &Replica) -> bool {
 
 fn quasi_closed(facts: &Facts<'_>) -> Vec<Action> {
     let Facts { container, replicas, .. } = facts;
-    if let Some(closed) =
-        replicas.iter().find(|r| r.state == ReplicaState::Closed && r.bcsid == container.sequence)
-    {
+    let settled = writers_settled(facts);
+    // Then nothing that was acknowledged lies beyond the newest copy, whatever a writer that is gone had reported.
+    let last = match settled {
+        true => replicas.iter().filter(|r| is_sealed(r)).map(|r| r.bcsid).max(),
+        false => Some(container.sequence),
+    };
+    if let Some(closed) = replicas.iter().find(|r| r.state == ReplicaState::Closed && Some(r.bcsid) == last) {
         return vec![Action::Step(ContainerEvent::ForceClose, closed.bcsid)];
     }
     let mut actions: Vec<Action> = close_open_ones(replicas, false);
@@ -141,13 +149,30 @@ fn quasi_closed(facts: &Facts<'_>) -> Vec<Action> {
     let wanted = container.config.required_nodes();
     // With every origin heard, the newest copy has all that any of them has.
     if let Some(newest) = newest
-        && origins.len() >= wanted
+        && (origins.len() >= wanted || settled)
         && newest_unhealthy.is_none_or(|unhealthy| unhealthy <= newest)
     {
         let best = of(ReplicaState::QuasiClosed).filter(|r| r.bcsid == newest);
         actions.extend(best.map(|r| Action::CloseReplica { node: r.node, force: true }));
     }
     actions
+}
+
+fn is_sealed(replica: &Replica) -> bool {
+    matches!(replica.state, ReplicaState::Closed | ReplicaState::QuasiClosed)
+}
+
+/// Whether each of those who wrote the container has been heard, its replica sealed or broken, or is dead, and at least
+/// one has been heard. A replica is sealed only after its writer has ended the pipeline, so nothing was acknowledged
+/// since; and each has everything that was (docs/pipelines.md, 'Why it is safe').
+fn writers_settled(facts: &Facts<'_>) -> bool {
+    let replicas = facts.replicas;
+    let heard = |writer: &DatanodeId| {
+        replicas.iter().any(|r| r.origin == *writer && (is_sealed(r) || r.state == ReplicaState::Unhealthy))
+    };
+    facts.all_reported
+        && facts.writers.iter().any(|w| replicas.iter().any(|r| r.origin == *w && is_sealed(r)))
+        && facts.writers.iter().all(|writer| heard(writer) || facts.dead_writers.contains(writer))
 }
 
 fn closed(facts: &Facts<'_>) -> Vec<Action> {

@@ -46,6 +46,8 @@ fn facts<'a>(container: &'a Container, replicas: &'a [Replica]) -> Facts<'a> {
         replicas,
         pipeline_open: true,
         members: &[],
+        writers: &[],
+        dead_writers: &[],
         full_at: ByteCount::new(1000),
         in_state_ms: 1 << 40,
         close_wait_ms: 150_000,
@@ -135,6 +137,36 @@ fn only_the_first_data_replica_and_parity_close_an_ec_container() {
         let replicas = [Replica { index: ReplicaIndex::new(index), ..replica(1, ReplicaState::Closed, 0) }];
         assert_eq!(step(&next(&facts(&closing, &replicas))), event, "index {index}");
     }
+}
+
+#[test]
+fn writers_that_each_have_everything_are_waited_for_until_they_are_dead() {
+    let quasi = Container { sequence: Bcsid::new(9), ..container("RATIS/THREE", QuasiClosed) };
+    let writers = [node(1), node(2), node(3)];
+    let after = |replicas: &[Replica], writers: &[DatanodeId], dead_writers: &[DatanodeId]| {
+        next(&Facts { writers, dead_writers, ..facts(&quasi, replicas) })
+    };
+    let close = |n| [Action::CloseReplica { node: node(n), force: true }];
+    let (first, second) =
+        (replica(1, ReplicaState::QuasiClosed, 5), replica(2, ReplicaState::QuasiClosed, 6));
+    let (two, third) = ([first.clone(), second.clone()], [node(3)]);
+    assert_eq!(after(&two, &[], &third), [], "each may have what the others have not");
+    assert_eq!(after(&two, &writers, &[]), [], "the third is awaited");
+    assert_eq!(after(&two, &writers, &[node(1)]), [], "another one's death says nothing");
+    assert_eq!(after(&two, &writers, &third), close(2), "the newest copy has all");
+    assert_eq!(after(&two[..1], &writers, &[node(2), node(3)]), close(1), "one has all, too");
+    assert_eq!(after(&[], &writers, &writers), [], "nobody is left");
+    let blind = Facts { all_reported: false, writers: &writers, dead_writers: &third, ..facts(&quasi, &two) };
+    assert_eq!(next(&blind), [], "not before all were heard");
+    let open = [replica(1, ReplicaState::Open, 5), second.clone()];
+    let told = [Action::CloseReplica { node: node(1), force: false }];
+    assert_eq!(after(&open, &writers, &third), told, "the first has yet to end it");
+    let copies = [first.clone(), Replica { origin: node(1), ..second }];
+    assert_eq!(after(&copies, &writers, &third), [], "copies of one writer say nothing of another");
+    let closed = [first, replica(2, ReplicaState::Closed, 6)];
+    let done = [Action::Step(ContainerEvent::ForceClose, Bcsid::new(6))];
+    assert_eq!(after(&closed, &writers, &third), done, "the third's 9 was never acknowledged");
+    assert_eq!(step(&after(&closed, &writers, &[])), None);
 }
 
 #[test]

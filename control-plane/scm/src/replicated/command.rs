@@ -61,6 +61,9 @@ pub struct AddContainer {
     /// Its pipeline, if that is new too.
     #[prost(message, optional, tag = "2")]
     pub pipeline: Option<hdds::Pipeline>,
+    /// Whether all members of its pipeline have to have a write on stable storage before it is acknowledged.
+    #[prost(bool, tag = "3")]
+    pub all_acknowledge: bool,
 }
 
 /// See [`Change::TakeIds`].

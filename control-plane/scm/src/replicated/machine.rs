@@ -4,13 +4,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use allotrope_consensus::{Batch, LogTime, Proto, StateMachine, TableError, View};
 use allotrope_proto::{hdds, heartbeat};
-use allotrope_types::{Bcsid, ByteCount, ContainerId, ContainerState, PipelineId};
+use allotrope_types::{Bcsid, ByteCount, ContainerEvent, ContainerId, ContainerState, PipelineId};
 
 use super::command::{
     AddContainer, AddDeletions, Answer, Change, Command, Ids, OnPipeline, Outcome, RemoveDeletions, SetDuty,
     SetPipelineState, SetSuppressed, Step, TakeIds, event_of,
 };
-use super::tables::{CONTAINERS, DELETIONS, FAMILIES, META, PIPELINES, SEQUENCES, duty, sequence};
+use super::tables::{CONTAINERS, DELETIONS, FAMILIES, META, PIPELINES, SEQUENCES, duty, sequence, writers};
 use crate::cluster::{Cluster, Duty};
 use crate::container::Container;
 use crate::node::OperationalState;
@@ -64,6 +64,13 @@ impl ScmMachine {
             PIPELINES.put(batch, &pipeline.id, &pipeline.to_message(|_| None))?;
             cluster.blocks.put_pipeline(pipeline);
         }
+        let id = container.id;
+        let pipeline = container.pipeline.and_then(|pipeline| cluster.blocks.pipeline(pipeline));
+        let nodes: Vec<_> = pipeline.into_iter().flat_map(|p| p.members.iter().map(|m| m.node)).collect();
+        if add.all_acknowledge && !nodes.is_empty() {
+            META.put(batch, &writers::key(id), &writers::value(&nodes))?;
+            cluster.blocks.set_writers(id, nodes);
+        }
         cluster.blocks.put_container(container);
         Ok(Answer { outcome: Some(Outcome::Container(message)) })
     }
@@ -87,11 +94,22 @@ impl ScmMachine {
         }
         container.state = after;
         container.state_entered_ms = time.unix_ms;
-        container.sequence = container.sequence.max(Bcsid::new(step.bcsid));
+        let bcsid = Bcsid::new(step.bcsid);
+        let mut cluster = self.cluster();
+        container.sequence = match event {
+            // What a writer that is gone had beyond it was never acknowledged.
+            ContainerEvent::ForceClose if !cluster.blocks.writers(id).is_empty() => bcsid,
+            _ => container.sequence.max(bcsid),
+        };
         container.used = ByteCount::new(step.used);
         container.keys = step.keys;
         CONTAINERS.put(batch, &id.as_u64(), &container.to_message())?;
-        let mut cluster = self.cluster();
+        let settled =
+            !matches!(after, ContainerState::Open | ContainerState::Closing | ContainerState::QuasiClosed);
+        if settled && !cluster.blocks.writers(id).is_empty() {
+            META.delete(batch, &writers::key(id))?;
+            cluster.blocks.forget_container(id);
+        }
         cluster.blocks.put_container(container);
         cluster.container_changed(id);
         Ok(Answer::done())
@@ -292,6 +310,8 @@ impl StateMachine for ScmMachine {
             let (key, value) = pair?;
             if let Some(Duty { node, state, until_s }) = duty::of(&key, &value) {
                 cluster.nodes.set_duty(node, state, until_s);
+            } else if let Some((container, nodes)) = writers::of(&key, &value) {
+                cluster.blocks.set_writers(container, nodes);
             }
         }
         cluster.count_serving();

@@ -76,6 +76,29 @@ pub mod duty {
     }
 }
 
+/// Who writes a container whose every write all of them acknowledge from stable storage, in [`META`]: `writers.` and the
+/// container's id; the datanodes' ids with blanks between. Gone when the container is closed.
+pub mod writers {
+    use allotrope_types::{ContainerId, DatanodeId};
+
+    const PREFIX: &str = "writers.";
+
+    pub(crate) fn key(container: ContainerId) -> String {
+        format!("{PREFIX}{container}")
+    }
+
+    pub(crate) fn value(nodes: &[DatanodeId]) -> String {
+        nodes.iter().map(DatanodeId::to_string).collect::<Vec<_>>().join(" ")
+    }
+
+    /// The container and its writers that a row says; `None` for another fact.
+    pub(crate) fn of(key: &str, value: &str) -> Option<(ContainerId, Vec<DatanodeId>)> {
+        let container = key.strip_prefix(PREFIX)?.parse::<u64>().ok()?;
+        let nodes = value.split(' ').map(|id| id.parse().ok()).collect::<Option<_>>()?;
+        Some((ContainerId::new(container), nodes))
+    }
+}
+
 /// A pipeline's id: its 16 bytes, most significant first.
 #[derive(Clone, Copy, Debug)]
 pub struct PipelineKey;
@@ -131,6 +154,10 @@ mod tests {
             until_s: 1_767_225_600,
         };
         assert_eq!(duty::of(&duty::key(node), &duty::value(set)), Some(set));
+        let other = allotrope_types::DatanodeId::from_random_bytes([9; 16]);
+        let (id, nodes) = (allotrope_types::ContainerId::new(7), vec![node, other]);
+        assert_eq!(writers::of(&writers::key(id), &writers::value(&nodes)), Some((id, nodes.clone())));
+        assert_eq!(writers::of(&duty::key(node), &writers::value(&nodes)), None);
         for (key, value) in [("other", "x"), ("duty.x", "IN_SERVICE 0"), (duty::key(node).as_str(), "GONE 0")]
         {
             assert_eq!(duty::of(key, value), None, "{key} {value}");

@@ -75,7 +75,7 @@ async fn open_three(world: &World) -> (CreatePipelineCommandProto, usize) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pipeline_opens_when_all_its_members_have_reported_it_and_one_leads() {
     let dir = tempfile::tempdir().unwrap();
-    let world = world(settings(dir.path()), &["allotrope"; 3]).await;
+    let world = world(settings(dir.path()), &["allotrope/disk"; 3]).await;
     let command = created(&world, 0).await;
     assert_eq!(command.factor, i32::from(ReplicationFactor::Three));
     assert_eq!((command.datanode.len(), command.priority.iter().sum::<i32>()), (3, 1));
@@ -103,7 +103,7 @@ async fn a_pipeline_opens_when_all_its_members_have_reported_it_and_one_leads() 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pipeline_that_a_member_has_ended_is_closed_and_another_is_made() {
     let dir = tempfile::tempdir().unwrap();
-    let world = world(settings(dir.path()), &["allotrope"; 3]).await;
+    let world = world(settings(dir.path()), &["allotrope/disk"; 3]).await;
     let (command, _) = open_three(&world).await;
     let block = world.allocate("RATIS/THREE", 1).await.remove(0);
     let container = container_of(&block);
@@ -151,7 +151,11 @@ async fn a_pipeline_that_a_member_has_ended_is_closed_and_another_is_made() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn members_of_one_pipeline_are_of_one_kind() {
     let dir = tempfile::tempdir().unwrap();
-    let world = world(settings(dir.path()), &["allotrope", "java", "allotrope", "java", "allotrope"]).await;
+    let world = world(
+        settings(dir.path()),
+        &["allotrope/disk", "java", "allotrope/disk", "java", "allotrope/page-cache"],
+    )
+    .await;
     let command = created(&world, 0).await;
     let members: BTreeSet<_> = command.datanode.iter().map(|one| one.uuid.clone().unwrap()).collect();
     let ours: BTreeSet<_> = [0, 2, 4].map(|n| world.nodes[n].id.to_string()).into();
@@ -163,7 +167,7 @@ async fn members_of_one_pipeline_are_of_one_kind() {
 async fn each_datanode_gets_a_pipeline_of_one_and_no_more_of_three_than_the_limit() {
     let dir = tempfile::tempdir().unwrap();
     let wanted = Config { pipelines_of_one: true, pipelines_per_node: 2, ..settings(dir.path()) };
-    let world = world(wanted, &["allotrope"; 4]).await;
+    let world = world(wanted, &["allotrope/disk"; 4]).await;
     let of = async |factor: i32| {
         let all = pipelines(&world).await;
         all.into_iter().filter(|one| one.factor == Some(factor)).collect::<Vec<_>>()
@@ -176,4 +180,76 @@ async fn each_datanode_gets_a_pipeline_of_one_and_no_more_of_three_than_the_limi
     let leaders: BTreeSet<_> = three.iter().map(|one| one.leader_id.clone()).collect();
     assert_eq!(leaders.len(), 2, "nobody leads two while another leads none");
     world.stop().await;
+}
+
+/// Two of three members of a pipeline that has ended, with what they have of its container.
+async fn two_are_left(world: &World, container: i64, pipeline: &hdds::PipelineId) {
+    let info = ClosePipelineInfo {
+        pipeline_id: pipeline.clone(),
+        reason: None,
+        detailed_reason: Some("a test".into()),
+    };
+    let ended = PipelineActionsProto {
+        pipeline_actions: vec![PipelineAction { action: 1, close_pipeline: Some(info) }],
+    };
+    world.heartbeat(0, |beat| beat.pipeline_actions = Some(ended)).await;
+    for (n, bcsid) in [(0, 7), (1, 8)] {
+        let mut one = replica(container, State::QuasiClosed, 0);
+        one.block_commit_sequence_id = Some(bcsid);
+        one.origin_node_id = Some(world.nodes[n].id.to_string());
+        world.report(n, one).await;
+    }
+}
+
+/// Which of the first two nodes is told to close the container by force while both go on heartbeating.
+async fn told_to_close(world: &World, container: i64, within: Duration) -> Option<usize> {
+    let began = std::time::Instant::now();
+    while began.elapsed() < within {
+        for n in 0..2 {
+            let commands = world.heartbeat(n, |_| {}).await.commands;
+            let mut closes = commands.into_iter().filter_map(|one| one.close_container_command_proto);
+            if closes.any(|close| close.container_id == container && close.force == Some(true)) {
+                return Some(n);
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    None
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_every_member_had_to_acknowledge_is_closed_when_the_third_is_dead_also_by_an_scm_that_never_saw_it()
+ {
+    let ms = Duration::from_millis;
+    let quickly = |dir: &std::path::Path| Config {
+        nodes: allotrope_scm::node::Thresholds { check: ms(50), stale: ms(1000), dead: ms(3000) },
+        ..settings(dir)
+    };
+    for (kind, closes) in [("allotrope/disk", true), ("allotrope/page-cache", false)] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut world = world(quickly(dir.path()), &[kind; 3]).await;
+        let (command, _) = open_three(&world).await;
+        let container = container_of(&world.allocate("RATIS/THREE", 1).await.remove(0));
+        two_are_left(&world, container, &command.pipeline_id).await;
+        let told = told_to_close(&world, container, ms(8000)).await;
+        assert_eq!(told, closes.then_some(1), "{kind}: the one that has most, after the third's death");
+        if closes {
+            // It was told, and nobody knows whether it did; a fresh SCM has the rule from its tables.
+            let nodes = [0, 1].map(|n| Datanode { hosts: Some(kind), ..Datanode::new(n) });
+            world.stop().await;
+            world = World::start(quickly(dir.path())).await;
+            for node in nodes {
+                world.join(node).await;
+            }
+            two_are_left(&world, container, &command.pipeline_id).await;
+            assert_eq!(told_to_close(&world, container, ms(1500)).await, None, "the third may be on its way");
+            assert_eq!(told_to_close(&world, container, ms(60_000)).await, Some(1));
+            let mut closed = replica(container, State::Closed, 0);
+            closed.block_commit_sequence_id = Some(8);
+            closed.origin_node_id = Some(world.nodes[1].id.to_string());
+            world.report(1, closed).await;
+            world.until_container(container, LifeCycleState::Closed).await;
+        }
+        world.stop().await;
+    }
 }

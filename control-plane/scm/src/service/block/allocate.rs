@@ -196,8 +196,9 @@ async fn add_container(
         delete_transaction: 0,
         suppressed: false,
     };
-    let add =
-        AddContainer { container: container.to_message(), pipeline: new.map(|one| one.to_message(|_| None)) };
+    let pipeline = new.map(|one| one.to_message(|_| None));
+    let all_acknowledge = scm.cluster().all_acknowledge(id);
+    let add = AddContainer { container: container.to_message(), pipeline, all_acknowledge };
     let added = match scm.propose(Change::AddContainer(add)).await? {
         Outcome::Container(message) => Container::of_message(&message),
         other => return Err(AllocateError::Refused(format!("{other:?} came back")).into()),
