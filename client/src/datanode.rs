@@ -7,11 +7,13 @@
 
 mod command;
 mod error;
+mod ratis;
 mod standing;
 mod verified;
 
 pub(crate) use command::{BlockAt, checksum_data, chunk_name};
 pub use error::DatanodeError;
+pub(crate) use ratis::RatisPipeline;
 pub(crate) use standing::Standing;
 pub(crate) use verified::read_verified;
 
@@ -20,7 +22,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use allotrope_proto::bulk::{Bulky, SplitLimits, split, weave};
-use allotrope_proto::container::{ContainerCommandRequestProto, ContainerCommandResponseProto};
+use allotrope_proto::container::{ContainerCommandRequestProto, ContainerCommandResponseProto, Type};
 use allotrope_types::DatanodeResult;
 
 use crate::channel::{Address, CallError, Channel};
@@ -38,6 +40,7 @@ pub(crate) struct Datanodes {
     connect_deadline: Duration,
     deadline: Duration,
     standing: Standing,
+    ratis: ratis::RatisCaller,
 }
 
 impl Datanodes {
@@ -47,6 +50,7 @@ impl Datanodes {
             connect_deadline: config.connect_deadline,
             deadline: config.datanode_deadline,
             standing: Standing::new(config.hedge),
+            ratis: ratis::RatisCaller::new(),
         }
     }
 
@@ -83,20 +87,28 @@ impl Datanodes {
         let garbled = |source| failed(CallError::Garbled { peer: member.address.clone(), source });
         let answer: Bulky<ContainerCommandResponseProto> =
             split(answer, SplitLimits::default()).map_err(garbled)?;
-        let result = answer.message.result;
-        match DatanodeResult::from_number(result) {
-            Some(DatanodeResult::Success) => {
-                self.standing.trust(member.datanode);
-                Ok(answer)
-            }
-            Some(result) => {
-                let message = answer.message.message.unwrap_or_default();
-                Err(DatanodeError::Refused { datanode: member.datanode, command, result, message })
-            }
-            None => {
-                let why = format!("its result {result} names nothing");
-                Err(DatanodeError::Answer { datanode: member.datanode, command, why })
-            }
+        let answer = successful(member, command, answer)?;
+        self.standing.trust(member.datanode);
+        Ok(answer)
+    }
+}
+
+/// The answer, if its result is SUCCESS.
+fn successful(
+    member: &Member,
+    command: Type,
+    answer: Bulky<ContainerCommandResponseProto>,
+) -> Result<Bulky<ContainerCommandResponseProto>, DatanodeError> {
+    let result = answer.message.result;
+    match DatanodeResult::from_number(result) {
+        Some(DatanodeResult::Success) => Ok(answer),
+        Some(result) => {
+            let message = answer.message.message.unwrap_or_default();
+            Err(DatanodeError::Refused { datanode: member.datanode, command, result, message })
+        }
+        None => {
+            let why = format!("its result {result} names nothing");
+            Err(DatanodeError::Answer { datanode: member.datanode, command, why })
         }
     }
 }

@@ -5,9 +5,12 @@
 //! Errors  words that say what is wrong with OM's message.
 
 use allotrope_proto::{hdds, om};
-use allotrope_types::{Bcsid, BlockId, ContainerId, DatanodeId, DatanodeIdOnWire, LocalId, ReplicaIndex};
+use allotrope_types::{
+    Bcsid, BlockId, ContainerId, DatanodeId, DatanodeIdOnWire, LocalId, PipelineId, ReplicaIndex,
+};
 
 use crate::channel::Address;
+use crate::datanode::RatisPipeline;
 
 /// A datanode that holds or takes a replica.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +19,8 @@ pub struct Member {
     pub datanode: DatanodeId,
     /// Where it serves blocks.
     pub address: Address,
+    /// Where it takes writes of Ratis pipelines.
+    pub ratis: Address,
     /// Which replica of a block group it holds; `None` for replicated blocks.
     pub replica: Option<ReplicaIndex>,
 }
@@ -57,6 +62,24 @@ impl BlockLocation {
         raw.block_id.block_commit_sequence_id = Some(bcsid.as_u64());
         raw.token = None;
         raw
+    }
+
+    /// The Ratis pipeline that writes this block, its leader first; `None` for blocks that are written otherwise.
+    pub(crate) fn ratis_pipeline(&self) -> Option<RatisPipeline> {
+        let pipeline = self.raw.pipeline.as_ref()?;
+        if pipeline.r#type != Some(hdds::ReplicationType::Ratis as i32) {
+            return None;
+        }
+        let id = match (&pipeline.id.uuid128, &pipeline.id.id) {
+            (Some(uuid), _) => PipelineId::from_halves(uuid.most_sig_bits, uuid.least_sig_bits),
+            (None, Some(text)) => text.parse().ok()?,
+            (None, None) => return None,
+        };
+        let leader = pipeline.leader_id128.or(pipeline.suggested_leader_id);
+        let leader = leader.map(|id| DatanodeId::from_halves(id.most_sig_bits, id.least_sig_bits));
+        let mut members = self.members.clone();
+        members.sort_by_key(|member| Some(member.datanode) != leader);
+        Some(RatisPipeline { id, members })
     }
 
     pub(crate) fn pipeline_id(&self) -> Option<&hdds::PipelineId> {
@@ -105,16 +128,19 @@ fn member(node: &hdds::DatanodeDetailsProto, index: i32, use_hostname: bool) -> 
         id: node.id.as_ref().map(|id| halves(&id.uuid)),
     };
     let datanode = id.read().map_err(|e| e.to_string())?;
-    let port = node.ports.iter().find(|port| port.name == "STANDALONE").map_or(0, |port| port.value);
-    let port = match u16::try_from(port) {
-        // Ozone's clients take 0 for "the usual one".
-        Ok(0) => 9859,
-        Ok(port) => port,
-        Err(_) => return Err(format!("datanode {datanode} has the port {port}")),
+    let port = |name: &str, usual| {
+        let port = node.ports.iter().find(|port| port.name == name).map_or(0, |port| port.value);
+        match u16::try_from(port) {
+            // Ozone's clients take 0 for "the usual one".
+            Ok(0) => Ok(usual),
+            Ok(port) => Ok(port),
+            Err(_) => Err(format!("datanode {datanode} has the port {port}")),
+        }
     };
+    let (blocks, ratis) = (port("STANDALONE", 9859)?, port("RATIS", 9858)?);
     let host = if use_hostname || node.ip_address.is_empty() { &node.host_name } else { &node.ip_address };
     let replica = ReplicaIndex::from_wire(index).map_err(|e| e.to_string())?;
-    Ok(Member { datanode, address: Address::new(host, port), replica })
+    Ok(Member { datanode, address: Address::new(host, blocks), ratis: Address::new(host, ratis), replica })
 }
 
 #[cfg(test)]

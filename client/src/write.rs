@@ -60,20 +60,15 @@ pub struct Written {
 impl KeyWriter {
     pub(crate) fn new(client: Client, session: Session, announced: Option<u64>) -> Result<KeyWriter, Error> {
         let form = match session.replication {
-            ReplicationConfig::StandAlone(ReplicationFactor::One) => {
+            ReplicationConfig::StandAlone(ReplicationFactor::One) | ReplicationConfig::Ratis(_) => {
                 Form::Replicated(Box::new(ReplicatedWriter::new(client.config())))
             }
             ReplicationConfig::Ec(ec) => Form::Striped(Box::new(StripedWriter::new(client.config(), ec))),
             ReplicationConfig::StandAlone(ReplicationFactor::Three) => {
                 return Err(Error::Unsupported {
                     what: format!("writing {} as STANDALONE/THREE", session.key),
-                    instead: "three copies without a leader would not be kept equal; use EC, for example rs-3-2-1024k",
-                });
-            }
-            ReplicationConfig::Ratis(_) => {
-                return Err(Error::Unsupported {
-                    what: format!("writing {} as {}", session.key, session.replication),
-                    instead: "use EC, for example rs-3-2-1024k, or STANDALONE/ONE",
+                    instead: "three copies without a leader would not be kept equal; use RATIS/THREE, or EC, for example \
+                              rs-3-2-1024k",
                 });
             }
         };

@@ -7,14 +7,14 @@ use allotrope_proto::Rope;
 use allotrope_proto::bulk::Bulky;
 use allotrope_proto::checksum::{ChecksumKind, Checksums};
 use allotrope_proto::container::{
-    BlockData, ChecksumData, ChecksumType, ChunkInfo, ContainerCommandRequestProto, DatanodeBlockId,
-    GetBlockRequestProto, PutBlockRequestProto, ReadChunkRequestProto, ReadChunkVersion, Type,
-    WriteChunkRequestProto,
+    BlockData, ChecksumData, ChecksumType, ChunkInfo, ContainerCommandRequestProto,
+    ContainerCommandResponseProto, DatanodeBlockId, GetBlockRequestProto, PutBlockRequestProto,
+    ReadChunkRequestProto, ReadChunkVersion, Type, WriteChunkRequestProto,
 };
 use allotrope_types::{Bcsid, BlockId};
 use bytes::Bytes;
 
-use super::{DatanodeError, Datanodes};
+use super::{DatanodeError, Datanodes, RatisPipeline};
 use crate::location::Member;
 
 /// A block on one of its datanodes.
@@ -79,6 +79,17 @@ impl Datanodes {
         chunk: ChunkInfo,
         data: Rope,
     ) -> Result<(), DatanodeError> {
+        self.write_chunk_by(at, None, chunk, data).await
+    }
+
+    /// As [`Datanodes::write_chunk`], on all members of a pipeline if one is given.
+    pub(crate) async fn write_chunk_by(
+        &self,
+        at: &BlockAt,
+        pipeline: Option<&RatisPipeline>,
+        chunk: ChunkInfo,
+        data: Rope,
+    ) -> Result<(), DatanodeError> {
         let mut message = at.request(Type::WriteChunk);
         message.write_chunk = Some(WriteChunkRequestProto {
             block_id: at.id(),
@@ -86,13 +97,37 @@ impl Datanodes {
             data: Some(Bytes::new()),
             ..Default::default()
         });
-        self.send(&at.member, Bulky { message, bulk: vec![data] }).await.map(drop)
+        self.carry(at, pipeline, Bulky { message, bulk: vec![data] }).await.map(drop)
+    }
+
+    async fn carry(
+        &self,
+        at: &BlockAt,
+        pipeline: Option<&RatisPipeline>,
+        command: Bulky<ContainerCommandRequestProto>,
+    ) -> Result<Bulky<ContainerCommandResponseProto>, DatanodeError> {
+        match pipeline {
+            Some(pipeline) => self.submit(pipeline, command).await,
+            None => self.send(&at.member, command).await,
+        }
     }
 
     /// Makes `chunks`, the whole list, the block. Gives back the block's commit sequence id.
     pub(crate) async fn put_block(
         &self,
         at: &BlockAt,
+        metadata: Vec<(&'static str, String)>,
+        chunks: Vec<ChunkInfo>,
+        eof: bool,
+    ) -> Result<Bcsid, DatanodeError> {
+        self.put_block_by(at, None, metadata, chunks, eof).await
+    }
+
+    /// As [`Datanodes::put_block`], on all members of a pipeline if one is given.
+    pub(crate) async fn put_block_by(
+        &self,
+        at: &BlockAt,
+        pipeline: Option<&RatisPipeline>,
         metadata: Vec<(&'static str, String)>,
         chunks: Vec<ChunkInfo>,
         eof: bool,
@@ -109,7 +144,7 @@ impl Datanodes {
             eof: Some(eof),
             ..Default::default()
         });
-        let answer = self.send(&at.member, message.into()).await?;
+        let answer = self.carry(at, pipeline, message.into()).await?;
         let put = answer.message.put_block.ok_or_else(|| at.nonsense(Type::PutBlock, "it lacks putBlock"))?;
         let committed = put.committed_block_length;
         if committed.block_length != len.cast_signed() {

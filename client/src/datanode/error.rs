@@ -70,6 +70,11 @@ impl DatanodeError {
         matches!(self, DatanodeError::Refused { result: ClosedContainerIo | ContainerNotOpen, .. })
     }
 
+    /// Whether the datanode as a whole is to be kept away from. One that answers that a pipeline has ended is well.
+    pub(crate) fn blames_datanode(&self, pipeline: bool) -> bool {
+        !(pipeline && matches!(self, DatanodeError::Call { source: CallError::Status { .. }, .. }))
+    }
+
     /// What to do next.
     pub fn advice(&self) -> Advice {
         match self {

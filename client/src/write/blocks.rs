@@ -1,6 +1,7 @@
 //! The blocks of a key that is being written: where the next one is, which ones failed, which are to be committed.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use allotrope_proto::om::KeyLocation;
 use allotrope_types::Bcsid;
@@ -12,6 +13,16 @@ use crate::error::Error;
 use crate::location::BlockLocation;
 use crate::om::{Exclusions, Session};
 use crate::path::KeyPath;
+
+/// The wait before a block is tried where others have just failed, at first and at most.
+const PAUSE: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(4);
+
+/// How long that wait is after `failures` in a row; spread, so that writers that failed together do not return together.
+fn pause(failures: u32) -> Duration {
+    let whole = PAUSE.saturating_mul(1 << failures.clamp(1, 16)).min(PAUSE_MAX);
+    whole.mul_f64(0.5 + fastrand::f64() / 2.0)
+}
 
 /// Gives out blocks and remembers what became of them.
 #[derive(Debug)]
@@ -64,7 +75,15 @@ impl Blocks {
             (Err(Error::Refused { status, message, .. }), Some(source)) => {
                 Err(Error::NoBlock { key: self.key().clone(), status, message, source })
             }
-            (allocated, _) => allocated,
+            (Ok(location), failure) => {
+                // Nothing better is there yet: what was lost may be replaced in a moment.
+                if self.exclude.cover(&location) {
+                    tokio::time::sleep(pause(self.in_a_row)).await;
+                }
+                self.last_failure = failure;
+                Ok(location)
+            }
+            (refused, _) => refused,
         }
     }
 
@@ -95,7 +114,7 @@ impl Blocks {
         for error in &errors {
             if error.container_closed() {
                 self.exclude.containers.insert(location.block.container);
-            } else {
+            } else if error.blames_datanode(location.ratis_pipeline().is_some()) {
                 self.exclude.datanodes.insert(error.datanode());
             }
         }

@@ -1,4 +1,5 @@
-//! Blocks on one datanode: chunks one after the other, made safe by PutBlock now and then.
+//! Blocks on one datanode, or on the members of a Ratis pipeline: chunks one after the other, made safe by PutBlock now and
+//! then.
 //!
 //! Shape   chunk after chunk is appended to the block's file, at most one on its way, while the next is gathered. A
 //!         PutBlock follows each `flush_len` of data and ends the block. What no PutBlock covers yet is held, and sent
@@ -6,6 +7,7 @@
 //! Source  names, offsets, checksums and metadata are those of Ozone's client.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use allotrope_proto::Rope;
 use allotrope_proto::checksum::{ChecksumSpec, Checksums};
@@ -15,7 +17,7 @@ use allotrope_types::Bcsid;
 use super::Blocks;
 use crate::client::Client;
 use crate::config::Config;
-use crate::datanode::{BlockAt, DatanodeError, checksum_data, chunk_name};
+use crate::datanode::{BlockAt, DatanodeError, RatisPipeline, checksum_data, chunk_name};
 use crate::error::Error;
 use crate::location::BlockLocation;
 use crate::task::Task;
@@ -39,6 +41,8 @@ pub(super) struct ReplicatedWriter {
 struct OpenBlock {
     location: BlockLocation,
     at: BlockAt,
+    /// Who keeps the block together, unless `at` does alone.
+    pipeline: Option<Arc<RatisPipeline>>,
     /// Chunks in the block's file.
     chunks: Vec<ChunkInfo>,
     /// Bytes of them.
@@ -165,12 +169,14 @@ impl OpenBlock {
             act: format!("write {}", blocks.key()),
             why: format!("block {} {why}", location.block),
         };
-        let member = location.members.first().cloned().ok_or_else(|| unusable("comes without a datanode"))?;
+        let pipeline = location.ratis_pipeline().map(Arc::new);
+        let members = pipeline.as_ref().map_or(&location.members, |pipeline| &pipeline.members);
+        let member = members.first().cloned().ok_or_else(|| unusable("comes without a datanode"))?;
         if location.len == 0 {
             return Err(unusable("has room for nothing"));
         }
         let at = BlockAt { block: location.block, member };
-        Ok(OpenBlock { location, at, chunks: vec![], len: 0, put_len: 0, bcsid: Bcsid::new(0) })
+        Ok(OpenBlock { location, at, pipeline, chunks: vec![], len: 0, put_len: 0, bcsid: Bcsid::new(0) })
     }
 
     /// Starts to write `data` behind what is there.
@@ -180,7 +186,7 @@ impl OpenBlock {
         data: Rope,
         spec: ChecksumSpec,
     ) -> Task<Result<ChunkInfo, DatanodeError>> {
-        let (client, at) = (client.clone(), self.at.clone());
+        let (client, at, pipeline) = (client.clone(), self.at.clone(), self.pipeline.clone());
         let (number, offset) = (self.chunks.len() + 1, self.len);
         Task::spawn(async move {
             let chunk = ChunkInfo {
@@ -191,7 +197,7 @@ impl OpenBlock {
                 checksum_data: checksum_data(&Checksums::compute_rope(spec, &data)),
                 stripe_checksum: None,
             };
-            client.datanodes().write_chunk(&at, chunk.clone(), data).await?;
+            client.datanodes().write_chunk_by(&at, pipeline.as_deref(), chunk.clone(), data).await?;
             Ok(chunk)
         })
     }
@@ -203,7 +209,8 @@ impl OpenBlock {
 
     /// Makes all chunks the block.
     async fn put(&mut self, client: &Client, eof: bool) -> Result<(), DatanodeError> {
-        self.bcsid = client.datanodes().put_block(&self.at, vec![], self.chunks.clone(), eof).await?;
+        let (pipeline, chunks) = (self.pipeline.as_deref(), self.chunks.clone());
+        self.bcsid = client.datanodes().put_block_by(&self.at, pipeline, vec![], chunks, eof).await?;
         self.put_len = self.len;
         Ok(())
     }
