@@ -15,6 +15,8 @@ use crate::{Work, ask};
 const KEY_LEN: u64 = 4096;
 /// Keys that lookups and lists are made over.
 const KEYS: u64 = 2000;
+/// Directories that are renamed: many more than there are clients, so that no two meet on one.
+const DIRS: u64 = 8192;
 
 fn request(kind: Type) -> OmRequest {
     OmRequest { cmd_type: kind as i32, client_id: "client-bench".into(), ..OmRequest::default() }
@@ -143,8 +145,7 @@ impl Requests {
                 work(
                     Arc::new(|client, n| {
                         Box::pin(async move {
-                            // 600 directories, so that no two clients meet on one.
-                            let (from, to) = (format!("dir{}", n % 600), format!("away{}", n % 600));
+                            let (from, to) = (format!("dir{}", n % DIRS), format!("away{}", n % DIRS));
                             ask(&client, &rename(from.clone(), to.clone())).await;
                             ask(&client, &rename(to, from)).await;
                         })
@@ -275,7 +276,7 @@ async fn prepare(client: &Client) -> Samples {
                 for n in (part..KEYS).step_by(16) {
                     pair(&client, "flat", format!("key{n:08}")).await;
                 }
-                for n in (part..600).step_by(16) {
+                for n in (part..DIRS).step_by(16) {
                     pair(&client, "tree", format!("dir{n}/key")).await;
                 }
             })

@@ -15,6 +15,7 @@
 mod child;
 mod client;
 mod role;
+mod shape;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -90,6 +91,7 @@ fn main() {
         measure(&mut report, &dir, durability, turns, time);
     }
     drop(std::fs::remove_dir_all(&dir));
+    shapes(&mut report, turns, time);
     println!("{}", report.text());
     if args.iter().any(|arg| arg == "--save") {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/performance/pipelines.md");
@@ -154,6 +156,33 @@ fn row(report: &mut Report, names: [&str; 2], clients: usize, pairs: &[(Turn, Tu
         format!("{ratio:.2}"),
         format!("≥ {AIM}: {met}"),
     ]);
+}
+
+/// How a leader's bytes might travel to the two others.
+fn shapes(report: &mut Report, turns: usize, time: Duration) {
+    report.section(
+        "A star or a chain",
+        "A leader that sends a message to both others, and one that sends it to the first, which passes each piece of 128 KiB on as it \
+         comes: plain sockets, one message after the other, nothing written. The datanodes use the star. A chain's leader sends half, \
+         which counts where its network card is the limit; with leaders spread over the datanodes, as SCM spreads them, each card sends \
+         as much either way.",
+        "message | star p50 ms | star p99 ms | chain p50 ms | chain p99 ms | chain's p50 of the star's",
+    );
+    for (len, name) in KEYS {
+        let runs = |form| (0..turns).map(|_| shape::measure(form, len, time / 2)).collect::<Vec<_>>();
+        let (star, chain) = (runs(shape::Form::Star), runs(shape::Form::Chain));
+        let at = |runs: &[Vec<f64>], of: f64| {
+            median(runs.iter().map(|run| run[((run.len() - 1) as f64 * of) as usize]))
+        };
+        report.row(&[
+            name.to_owned(),
+            format!("{:.3}", at(&star, 0.5)),
+            format!("{:.3}", at(&star, 0.99)),
+            format!("{:.3}", at(&chain, 0.5)),
+            format!("{:.3}", at(&chain, 0.99)),
+            format!("{:.2}", at(&chain, 0.5) / at(&star, 0.5)),
+        ]);
+    }
 }
 
 /// An empty folder for the files of this run, on the file system of the build directory.
