@@ -11,15 +11,16 @@ import java.util.Arrays;
 import org.apache.hadoop.fs.ozone.OzoneFsShell;
 import org.apache.hadoop.hdds.conf.OzoneConfiguration;
 import org.apache.hadoop.ozone.admin.OzoneAdmin;
+import org.apache.hadoop.ozone.freon.Freon;
 import org.apache.hadoop.ozone.shell.OzoneShell;
 import org.apache.hadoop.util.ToolRunner;
 
 /**
- * Runs commands of stock {@code ozone sh}, {@code ozone admin} and {@code ozone fs} in one JVM, as they are, and calls of the S3
+ * Runs commands of stock {@code ozone sh}, {@code ozone admin}, {@code ozone fs} and {@code ozone freon} in one JVM, as they are, and calls of the S3
  * gateway.
  *
  * <p>Use: OzoneCommands HOST:PORT, OM's; SCM's is the property {@code scm}. Each line of stdin is a command, its words separated by
- * tabs, the first of them {@code sh}, {@code admin}, {@code fs} or {@code s3}. Each answer is a line {@code exit CODE LENGTH}, and so many bytes that the command printed.
+ * tabs, the first of them {@code sh}, {@code admin}, {@code fs}, {@code freon} or {@code s3}. Each answer is a line {@code exit CODE LENGTH}, and so many bytes that the command printed.
  */
 public final class OzoneCommands {
   private OzoneCommands() {}
@@ -51,6 +52,12 @@ public final class OzoneCommands {
         asked[1] = "--set=hdds.scmclient.max.retry.timeout=20s";
         System.arraycopy(args, 0, asked, 2, args.length);
         return new OzoneAdmin().execute(asked);
+      case "freon":
+        String[] load = new String[args.length + 2];
+        load[0] = "--set=ozone.om.address=" + address;
+        load[1] = "--set=ozone.client.failover.max.attempts=3";
+        System.arraycopy(args, 0, load, 2, args.length);
+        return new Freon().execute(load);
       case "fs":
         return ToolRunner.run(new OzoneFsShell(conf(address)), args);
       case "trash":
