@@ -229,9 +229,15 @@ impl Cluster {
 
     /// Starts `allotrope sh ARGS`.
     pub(crate) fn begin_sh(&self, args: &[&str]) -> Child {
+        self.sh_command(args).spawn().expect("the binary starts")
+    }
+
+    /// `allotrope sh ARGS`, not started yet.
+    pub(crate) fn sh_command(&self, args: &[&str]) -> Command {
         let mut command = self.command();
         command.arg("sh").args(args).args(self.client_settings()).stdin(Stdio::null());
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts")
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
     }
 
     /// Waits for a command that was begun, which must succeed.
