@@ -12,6 +12,7 @@ use crate::identity::{self, IdentityError};
 use crate::metadata::{Batch, Durability, Family, MetadataError};
 use crate::metrics::Metrics;
 use crate::pipeline::{self, Pipelines};
+use crate::replication::Courtesy;
 use crate::replication::stream::Budget;
 use crate::replication::supervisor::Supervisor;
 use crate::server::Door;
@@ -236,6 +237,7 @@ impl Lobby {
             transfers: Default::default(),
             budget: Budget::new(self.config.replication.bandwidth),
             pipelines: Pipelines::new(self.config.pipelines.memory.as_usize().unwrap_or(usize::MAX)),
+            courtesy: Courtesy::new(self.config.replication.busy_bandwidth),
             supervisor: Supervisor::new(&self.config.replication),
             mesh: self.mesh.clone(),
         });

@@ -7,7 +7,7 @@ use crate::metadata::Metadata;
 use crate::metrics::Metrics;
 use crate::replication::stream::{Budget, Sessions};
 use crate::replication::supervisor::Supervisor;
-use crate::replication::{CopyLimits, Imports};
+use crate::replication::{CopyLimits, Courtesy, Imports};
 use crate::store::{Event, ShardMessage};
 use crate::volume::Volume;
 use allotrope_io::{Mesh, ShardId};
@@ -41,6 +41,8 @@ pub struct Node {
     pub budget: Budget,
     /// The pipelines it is in.
     pub pipelines: crate::pipeline::Pipelines,
+    /// What copies and reconstructions leave to clients.
+    pub courtesy: Courtesy,
     /// SCM's copy and reconstruction commands.
     pub supervisor: Supervisor,
     /// The way to each shard.
@@ -93,6 +95,7 @@ impl Node {
         self.supervisor.set_limits(limits);
         self.imports.set_streams(limits.streams);
         self.budget.set(limits.bandwidth);
+        self.courtesy.set(limits.busy_bandwidth);
     }
 
     /// The shard that owns `container`.

@@ -70,6 +70,8 @@ pub enum Event {
 pub enum ShardMessage {
     /// A client's command.
     Command(Box<Request>, Reply<Response>),
+    /// A command of a reconstruction: it is carried out behind those of clients.
+    Repair(Box<Request>, Reply<Response>),
     /// What SCM is told of every container here.
     Replicas(Reply<Vec<ReplicaFacts>>),
     /// A container is on its way from here or to here.
@@ -208,8 +210,14 @@ impl Store {
                     continue;
                 }
                 ShardMessage::Command(request, reply) => self.shard.spawn("command", async move {
-                    reply.send(store.command(*request).await);
+                    let _served = store.node.courtesy.serve(store.shard.clock());
+                    reply.send(store.command(*request, Class::Foreground).await);
                 }),
+                ShardMessage::Repair(request, reply) => {
+                    self.shard.spawn_in(Class::Replication, "repair", async move {
+                        reply.send(store.command(*request, Class::Replication).await);
+                    })
+                }
                 ShardMessage::Replicas(reply) => self.shard.spawn("report", async move {
                     reply.send(store.replicas());
                 }),
@@ -258,15 +266,15 @@ impl Store {
         }
     }
 
-    /// Carries a client's command out, and counts it.
-    async fn command(self: &Rc<Store>, request: Request) -> Response {
+    /// Carries a command out in its class, and counts it.
+    async fn command(self: &Rc<Store>, request: Request, class: Class) -> Response {
         let bytes = |bulk: &[allotrope_proto::Rope]| bulk.iter().map(|rope| rope.len()).sum::<usize>();
         let named = ContainerId::try_from(request.message.container_id).ok();
         let kind = request.message.cmd_type;
         // What comes apart from a PutBlock is its list.
         let received = if kind == i32::from(Type::PutBlock) { 0 } else { bytes(&request.bulk) };
         let began = self.shard.clock().now();
-        let response = commands::carry_out(self, request).await;
+        let response = commands::carry_out(self, request, class).await;
         let took = self.shard.clock().now().since(began);
         let (metrics, result) = (&self.node.metrics, response.message.result);
         metrics.command(kind, result, took, received, bytes(&response.bulk));

@@ -2,7 +2,7 @@
 
 use crate::child::{DISK, How, Server};
 use crate::client::{Client, id, payload};
-use crate::report::{Aim, Report};
+use crate::report::{Aim, Report, median};
 use crate::roles::DELETIONS_A_SECOND;
 use crate::small::{CONTAINERS, LEN, STREAMS, What, closed, open};
 use crate::{Effort, clean, scratch};
@@ -18,16 +18,15 @@ const LONG_BLOCKS: usize = 8;
 const LONG_LEN: usize = 64 << 20;
 /// Bytes of a chunk of a long block.
 const CHUNK: usize = 4 << 20;
-/// The first container whose blocks are deleted.
+/// The first container whose blocks are deleted, and how far apart those of two rounds are.
 const DOOMED: i64 = 101;
 /// The share of the rate that was reached at which latencies are taken: there is room for others' work.
-const SHARE: f64 = 0.5;
-/// How long deletions have been under way when latencies are taken.
+const SHARE: f64 = 0.25;
+/// How long gets, or deletions, have been under way when latencies are taken.
 const LEAD: Duration = Duration::from_millis(1500);
 
 /// One row's latencies and what the datanode did besides.
 struct Row {
-    name: String,
     taken: Histogram<u64>,
     /// CPU seconds a second.
     cpu: f64,
@@ -35,12 +34,12 @@ struct Row {
     read: f64,
 }
 
-fn gets(client: &Client, server: &Server, name: &str, rate: f64, time: Duration) -> Row {
+fn gets(client: &Client, server: &Server, rate: f64, time: Duration) -> Row {
     let (cpu, read) = (server.cpu(), server.read_bytes());
     // Only files that every stream has put.
     let taken = open(client, server, What::Get, 0, STREAMS as i64, rate, time);
     let (cpu, read) = (server.cpu() - cpu, (server.read_bytes() - read) as f64);
-    Row { name: name.to_owned(), taken, cpu: cpu / time.as_secs_f64(), read: read / time.as_secs_f64() }
+    Row { taken, cpu: cpu / time.as_secs_f64(), read: read / time.as_secs_f64() }
 }
 
 /// Puts long blocks and closes their container.
@@ -62,19 +61,19 @@ fn fill_long(client: &Client, server: &Server) {
     close_all(client, server, LONG, 1);
 }
 
-/// Puts `count` blocks that are not read again, in as many containers as the files have.
-fn fill_doomed(client: &Client, server: &Server, count: i64) {
+/// Puts `count` blocks that are not read again, in as many containers as the files have, from `first` on.
+fn fill_doomed(client: &Client, server: &Server, first: i64, count: i64) {
     let (data, chunk) = payload(LEN);
     client.streams((server.address, &server.node), STREAMS, move |_, mut connection, stream| {
         let (data, chunk) = (data.clone(), chunk.clone());
         async move {
             for n in (stream as i64..count).step_by(STREAMS) {
-                let block = id(DOOMED + n % CONTAINERS, 1 + n);
+                let block = id(first + n % CONTAINERS, 1 + n);
                 connection.ask(connection.put_small(block, chunk.clone(), data.clone())).await;
             }
         }
     });
-    close_all(client, server, DOOMED, CONTAINERS);
+    close_all(client, server, first, CONTAINERS);
 }
 
 fn close_all(client: &Client, server: &Server, first: i64, count: i64) {
@@ -99,68 +98,92 @@ fn block_files(dir: &Path) -> usize {
     count
 }
 
-/// Gets beside the deletion of blocks, which are made before: more of them than go meanwhile.
-fn beside_deletions(client: &Client, dir: &Path, rate: f64, time: Duration) -> Row {
+/// What a kind of work cost in one round: gets alone, and beside it, on the same files.
+type Round = [Row; 2];
+
+fn scanned(client: &Client, dir: &Path, scan: usize, rate: f64, time: Duration) -> Round {
+    [0, scan].map(|scan| {
+        let server = Server::datanode(dir, How { scan, ..DISK });
+        settled(client, &server, rate, time)
+    })
+}
+
+/// After a moment, in which files are opened.
+fn settled(client: &Client, server: &Server, rate: f64, time: Duration) -> Row {
+    gets(client, server, rate, LEAD);
+    gets(client, server, rate, time)
+}
+
+/// Beside the deletion of blocks, which are made before: more of them than go meanwhile. How many went in a second, too.
+fn deleted(client: &Client, dir: &Path, round: i64, rate: f64, time: Duration) -> (f64, Round) {
+    let first = DOOMED * (1 + round);
     let mut server = Server::datanode(dir, DISK);
     let count =
         (DELETIONS_A_SECOND as f64 * (time + LEAD * 3).as_secs_f64()) as i64 / CONTAINERS * CONTAINERS;
-    fill_doomed(client, &server, count);
+    fill_doomed(client, &server, first, count);
+    let alone = settled(client, &server, rate, time);
     for n in 0..CONTAINERS {
-        server.tell(&format!("delete {} {} {CONTAINERS} {}", DOOMED + n, 1 + n, count / CONTAINERS));
+        server.tell(&format!("delete {} {} {CONTAINERS} {}", first + n, 1 + n, count / CONTAINERS));
     }
     std::thread::sleep(LEAD);
     let before = block_files(dir);
-    let mut row = gets(client, &server, "", rate, time);
+    let beside = gets(client, &server, rate, time);
     let gone = (before - block_files(dir)) as f64 / time.as_secs_f64();
-    row.name = format!("{gone:.0} deletions a second");
-    row
+    (gone, [alone, beside])
+}
+
+fn row(report: &mut Report, name: &str, rate: f64, rounds: &[Round]) {
+    let of = |value: &dyn Fn(&Round) -> f64| median(rounds.iter().map(value));
+    let at = |quantile: f64| move |row: &Row| row.taken.value_at_quantile(quantile) as f64 / 1e3;
+    let (half, p99, p999) = (at(0.5), at(0.99), at(0.999));
+    let both = |value: &dyn Fn(&Row) -> f64| {
+        let [alone, beside] = [0, 1].map(|n| of(&|round| value(&round[n])));
+        format!("{alone:.2} → {beside:.2}")
+    };
+    let ratio = of(&|round| p99(&round[1]) / p99(&round[0]));
+    report.row(&[
+        name.to_owned(),
+        format!("{rate:.0}"),
+        both(&half),
+        both(&p99),
+        both(&p999),
+        both(&|row| row.cpu),
+        format!("{:.1}", of(&|round| round[1].read / f64::from(1 << 20))),
+        format!("{ratio:.2}"),
+        Aim::AtMost(1.2).judge(ratio),
+    ]);
 }
 
 pub(crate) fn measure(report: &mut Report, effort: Effort) {
     report.section(
         "Background work",
-        "GetSmallFile of 4 KiB at half the rate that 64 waiting streams reach, from the moment an operation was due, while the datanode \
-         works by itself: it scans closed containers over and over at a budget, or deletes blocks of 4 KiB as SCM asked, a file \
-         each. The last columns hold the p99 against that of the first row.",
+        "GetSmallFile of 4 KiB at a quarter of the rate that 64 waiting streams reach, from the moment an operation was due, alone \
+         and then while the datanode works by itself: it scans closed containers over and over at a budget, or deletes blocks of \
+         4 KiB as SCM asked, a file each. Medians of rounds; the ratio is that of the two p99 of a round.",
         "besides | gets a second | p50 ms | p99 ms | p99.9 ms | CPU s a second | disk reads, MiB/s | p99 beside alone | aim",
     );
     let dir = scratch("life");
-    let time = effort.turn * 4;
+    let time = effort.turn * 2;
     let client = Client::new();
     let server = Server::datanode(&dir, DISK);
-    closed(&client, &server, What::Put, 0, i64::MAX / 2, time / 2);
+    closed(&client, &server, What::Put, 0, i64::MAX / 2, time);
     fill_long(&client, &server);
-    let (rate, _) = closed(&client, &server, What::Get, 0, STREAMS as i64, time / 2);
+    let (rate, _) = closed(&client, &server, What::Get, 0, STREAMS as i64, time);
     let rate = rate * SHARE;
-    let mut rows = vec![gets(&client, &server, "nothing", rate, time)];
     drop(server);
-    let mut scan = |what: &str, scan: usize, files: bool| {
-        let server = Server::datanode(&dir, How { scan, ..DISK });
-        if files {
-            close_all(&client, &server, 1, CONTAINERS);
-        }
-        let name = format!("a scan of {what}, {} MiB/s", scan >> 20);
-        rows.push(gets(&client, &server, &name, rate, time));
-    };
-    BUDGETS.into_iter().for_each(|budget| scan("long blocks", budget, false));
-    scan("long blocks and files of 4 KiB", BUDGETS[0], true);
-    rows.push(beside_deletions(&client, &dir, rate, time));
-    let p99 = |row: &Row| row.taken.value_at_quantile(0.99) as f64;
-    let alone = p99(&rows[0]);
-    for (n, row) in rows.iter().enumerate() {
-        let at = |quantile: f64| format!("{:.2}", row.taken.value_at_quantile(quantile) as f64 / 1e3);
-        let ratio = p99(row) / alone;
-        report.row(&[
-            row.name.clone(),
-            format!("{rate:.0}"),
-            at(0.5),
-            at(0.99),
-            at(0.999),
-            format!("{:.2}", row.cpu),
-            format!("{:.1}", row.read / f64::from(1 << 20)),
-            format!("{ratio:.2}"),
-            if n == 0 { "–".to_owned() } else { Aim::AtMost(1.2).judge(ratio) },
-        ]);
+    for budget in BUDGETS {
+        let rounds: Vec<Round> =
+            (0..effort.pairs).map(|_| scanned(&client, &dir, budget, rate, time)).collect();
+        row(report, &format!("a scan of long blocks, {} MiB/s", budget >> 20), rate, &rounds);
     }
+    let server = Server::datanode(&dir, DISK);
+    close_all(&client, &server, 1, CONTAINERS);
+    drop(server);
+    let rounds: Vec<Round> =
+        (0..effort.pairs).map(|_| scanned(&client, &dir, BUDGETS[0], rate, time)).collect();
+    row(report, &format!("a scan of these and of files of 4 KiB, {} MiB/s", BUDGETS[0] >> 20), rate, &rounds);
+    let (gone, rounds): (Vec<f64>, Vec<Round>) =
+        (0..effort.pairs as i64).map(|round| deleted(&client, &dir, round, rate, time)).unzip();
+    row(report, &format!("{:.0} deletions a second", median(gone)), rate, &rounds);
     clean("life");
 }

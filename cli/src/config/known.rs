@@ -251,6 +251,8 @@ known! {
         "What a PutBlock's answer means: bytes on stable storage (disk), or in the page cache as Ozone's does.";
     "allotrope.datanode.replication.bandwidth": Size => "0B", "500MB",
         "Bytes a second that containers may leave a datanode with, all copies together; 0 is no limit.";
+    "allotrope.datanode.replication.busy.bandwidth": Size => "32MB", "200MB",
+        "Bytes a second that copies and reconstructions move at a datanode while clients use it; 0 is no limit.";
     "allotrope.datanode.verify-reads": Choice(&["true", "false"]) => "true", "false",
         "Whether bytes from the disk are verified before they leave a datanode; false leaves that to clients.";
     "hdds.datanode.volume.choosing.policy": Text => "org.apache.hadoop.ozone.container.common.volume.CapacityVolumeChoosingPolicy", "org.apache.hadoop.ozone.container.common.volume.RoundRobinVolumeChoosingPolicy",

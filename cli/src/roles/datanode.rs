@@ -100,6 +100,7 @@ fn copy_limits(settings: &Settings) -> Result<CopyLimits, Failure> {
         streams: settings.count("hdds.datanode.replication.streams.limit")?,
         waiting_max: settings.count("hdds.datanode.replication.queue.limit")?,
         bandwidth: settings.bytes("allotrope.datanode.replication.bandwidth")?,
+        busy_bandwidth: settings.bytes("allotrope.datanode.replication.busy.bandwidth")?,
     })
 }
 

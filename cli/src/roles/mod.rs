@@ -15,7 +15,7 @@ pub(crate) mod scms;
 
 use std::error::Error;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use allotrope_consensus::RocksShared;
@@ -98,17 +98,36 @@ fn first(folders: Vec<PathBuf>, name: &str) -> Result<PathBuf, Failure> {
     folders.into_iter().next().ok_or_else(|| format!("{name} names no folder").into())
 }
 
-/// Makes a role's folder where it is missing.
-pub(crate) fn make_folder(path: &std::path::Path) -> Result<(), Failure> {
+/// Makes a role's folder where it is missing, with those above it. Their names are durable before anything in them is promised to
+/// be: each before the next is made in it, and that of the deepest that is there too, as a process that was killed may have left it.
+pub(crate) fn make_folder(path: &Path) -> Result<(), Failure> {
     let failed = |error: std::io::Error| format!("the folder {} cannot be made: {error}", path.display());
-    let made: Vec<_> = path.ancestors().take_while(|folder| !folder.exists()).collect();
-    std::fs::create_dir_all(path).map_err(failed)?;
-    // Their names are durable before anything in them is promised to be.
-    let parents = made.iter().rev().filter_map(|folder| folder.parent());
-    for parent in parents.map(|parent| if parent.as_os_str().is_empty() { ".".as_ref() } else { parent }) {
-        std::fs::File::open(parent).and_then(|parent| parent.sync_all()).map_err(failed)?;
+    let missing: Vec<_> = path.ancestors().take_while(|folder| !is_there(folder)).collect();
+    if let Some(deepest) = path.ancestors().nth(missing.len()) {
+        use std::io::ErrorKind::{InvalidInput, PermissionDenied, ReadOnlyFilesystem, Unsupported};
+        match sync_parent(deepest) {
+            // A folder that no process of ours has made anything in.
+            Err(e)
+                if matches!(e.kind(), PermissionDenied | ReadOnlyFilesystem | InvalidInput | Unsupported) => {
+            }
+            synced => synced.map_err(failed)?,
+        }
+    }
+    for folder in missing.into_iter().rev() {
+        std::fs::create_dir_all(folder).and_then(|()| sync_parent(folder)).map_err(failed)?;
     }
     Ok(())
+}
+
+/// Whether it is; of a relative path what is above its first name is the working folder.
+fn is_there(folder: &Path) -> bool {
+    folder.as_os_str().is_empty() || folder.exists()
+}
+
+fn sync_parent(folder: &Path) -> std::io::Result<()> {
+    let Some(parent) = folder.parent() else { return Ok(()) };
+    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    std::fs::File::open(parent)?.sync_all()
 }
 
 /// This machine's name, as the kernel knows it.

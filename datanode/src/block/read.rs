@@ -10,7 +10,7 @@ use crate::commands::CommandError;
 use crate::container::Container;
 use crate::metadata::Durability;
 use crate::store::Store;
-use allotrope_io::{AlignedBuf, DiskError, File, PAGE};
+use allotrope_io::{AlignedBuf, Class, DiskError, File, PAGE};
 use allotrope_proto::Rope;
 use allotrope_proto::checksum::ChecksumError;
 use allotrope_proto::container::{BlockData, ChunkInfo};
@@ -26,14 +26,14 @@ const PIECE: u64 = 1 << 20;
 /// Longest wait for a buffer.
 const BUFFER_WAIT: Duration = Duration::from_secs(20);
 
-/// The bytes from `offset` for `len` of a block whose chunks are `block`'s.
+/// The bytes from `offset` for `len` of a block whose chunks are `block`'s. The disk is read when it is the class's turn.
 pub async fn read(
     store: &Rc<Store>,
     container: &Container,
     local: LocalId,
     block: &BlockData,
-    offset: u64,
-    len: u64,
+    (offset, len): (u64, u64),
+    class: Class,
 ) -> Result<Rope, CommandError> {
     let mut rope = Rope::new();
     if len == 0 {
@@ -57,7 +57,7 @@ pub async fn read(
             CommandError::new(UnableToFindChunk, why)
         })?;
         let to = end.min(chunk.offset + chunk.len);
-        match read_chunk(store, container, local, chunk, (at, to), &mut room).await {
+        match read_chunk(store, container, local, chunk, (at, to), (class, &mut room)).await {
             Ok(part) => rope.append(part),
             Err(e) => {
                 // What is under the name may be another file by now, or none.
@@ -78,7 +78,7 @@ async fn read_chunk(
     local: LocalId,
     chunk: &ChunkInfo,
     (from, to): (u64, u64),
-    room: &mut OwnedSemaphorePermit,
+    (class, room): (Class, &mut OwnedSemaphorePermit),
 ) -> Result<Rope, CommandError> {
     let sums = checksums::of_chunk(chunk)?;
     let window = if store.node().config.verify_reads { checksums::window(&sums) } else { 0 };
@@ -94,7 +94,8 @@ async fn read_chunk(
     while at < last {
         let len = piece.min(last - at) as usize;
         let file_at = chunk.offset + at;
-        let file = &store.block_file(container, local, way(store, container, local, file_at, len)).await?;
+        let file = store.block_file(container, local, way(store, container, local, file_at, len)).await?;
+        let file = &store.disk().for_class(class).file(&file.shared());
         let buf = read_piece(store, file, file_at, len).await?;
         if window != 0
             && let Err(e) = sums.verify_part(at, &buf)

@@ -16,7 +16,7 @@ use crate::container::Container;
 use crate::format::keys;
 use crate::metadata::{Batch, Durability, Family, MetadataError};
 use crate::store::Store;
-use allotrope_io::{AlignedBuf, Around, DiskError, File, OpenHow, PAGE};
+use allotrope_io::{AlignedBuf, Around, Class, DiskError, File, OpenHow, PAGE};
 use allotrope_proto::Rope;
 use allotrope_proto::container::{BlockData, ChunkInfo, PutBlockRequestProto};
 use allotrope_types::DatanodeResult::{
@@ -36,7 +36,8 @@ const BUFFER_WAIT: Duration = Duration::from_secs(20);
 /// SCM is asked to close a container that is this full, in tenths.
 const CLOSE_AT_TENTHS: u64 = 9;
 
-/// Writes one chunk's bytes into the block's file. They are stable, and part of the block, once they are put.
+/// Writes one chunk's bytes into the block's file. They are stable, and part of the block, once they are put. The disk is
+/// written when it is the class's turn.
 ///
 /// Cancel safety: the command runs as a task of its shard, so the client's going away does not stop it.
 pub async fn write_chunk(
@@ -45,6 +46,7 @@ pub async fn write_chunk(
     local: LocalId,
     chunk: &ChunkInfo,
     data: Rope,
+    class: Class,
 ) -> Result<(), CommandError> {
     if data.len() as u64 != chunk.len {
         let why = format!(
@@ -89,6 +91,7 @@ pub async fn write_chunk(
         return Err(CommandError::new(ChunkFileInconsistency, why));
     }
     let file = open_file(store, container, local, &mut tail, chunk.len).await?;
+    let file = store.disk().for_class(class).file(&file.shared());
     let around = around(store, container, &file, &mut tail, chunk.offset..end).await?;
     tail.dirty = true;
     if let Err(e) = write_pieces(store, &file, chunk.offset, first, data, around).await {

@@ -24,7 +24,7 @@ mod write_chunk;
 use crate::block::records::RecordError;
 use crate::container::Container;
 use crate::store::Store;
-use allotrope_io::DiskError;
+use allotrope_io::{Class, DiskError};
 use allotrope_proto::bulk::Bulky;
 use allotrope_proto::container::{
     ContainerCommandRequestProto, ContainerCommandResponseProto, DatanodeBlockId, Result as WireResult, Type,
@@ -78,8 +78,8 @@ impl From<crate::metadata::MetadataError> for CommandError {
     }
 }
 
-/// Carries a command out on the home shard of its container.
-pub async fn carry_out(store: &Rc<Store>, request: Request) -> Response {
+/// Carries a command out on the home shard of its container; what it reads and writes of chunks takes turns as `class` does.
+pub async fn carry_out(store: &Rc<Store>, request: Request, class: Class) -> Response {
     let (cmd_type, trace_id) = (request.message.cmd_type, request.message.trace_id.clone());
     let container = request.message.container_id;
     // What is logged on the way carries the trace that the client sent.
@@ -87,7 +87,7 @@ pub async fn carry_out(store: &Rc<Store>, request: Request) -> Response {
         None | Some("") => Span::none(),
         Some(trace) => tracing::info_span!("command", trace),
     };
-    match dispatch(store, request).instrument(span).await {
+    match dispatch(store, request, class).instrument(span).await {
         Ok(mut response) => {
             response.message.cmd_type = cmd_type;
             response.message.trace_id = trace_id;
@@ -112,14 +112,15 @@ pub fn refused(cmd_type: i32, trace_id: Option<String>, e: &CommandError) -> Con
     }
 }
 
-async fn dispatch(store: &Rc<Store>, request: Request) -> Result<Response, CommandError> {
+async fn dispatch(store: &Rc<Store>, request: Request, class: Class) -> Result<Response, CommandError> {
     let Bulky { message, mut bulk } = request;
     let kind = Type::try_from(message.cmd_type).map_err(|_| {
         CommandError::new(UnsupportedRequest, format!("command {} is not known", message.cmd_type))
     })?;
     let container = ContainerId::try_from(message.container_id)
         .map_err(|e| CommandError::new(MalformedRequest, format!("containerID: {e}")))?;
-    let context = Context { container, pipeline: message.pipeline_id.clone().unwrap_or_default() };
+    let pipeline = message.pipeline_id.clone().unwrap_or_default();
+    let context = Context { container, pipeline, class };
     // An EC replica answers only what was meant for this datanode: its neighbour's bytes are other bytes.
     if let Some(found) = store.find(container)
         && found.replica().is_some()
@@ -217,6 +218,8 @@ pub(crate) struct Context {
     pub(crate) container: ContainerId,
     /// The pipeline that is named, as text; may be empty.
     pub(crate) pipeline: String,
+    /// Whose turn its reads and writes of chunks take.
+    pub(crate) class: Class,
 }
 
 /// A block's id from the wire, held against the container of the request.

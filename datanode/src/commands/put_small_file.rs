@@ -30,7 +30,7 @@ pub(crate) async fn put(
         context.writable(store, block, request.block.container_auto_create.unwrap_or(true)).await?;
     let _open = container.gate.read().await;
     container.check_writable()?;
-    write::write_chunk(store, &container, block.local, &request.chunk_info, data).await?;
+    write::write_chunk(store, &container, block.local, &request.chunk_info, data, context.class).await?;
     block_data.chunks = vec![request.chunk_info];
     let put = PutBlockRequestProto { block_data, eof: Some(true), container_auto_create: None };
     let committed_block_length = put_block::commit(store, &container, block, put, Vec::new()).await?;
@@ -50,7 +50,7 @@ pub(crate) async fn get(
         let why = format!("block {} has {size} bytes and {} chunks", block.local, data.chunks.len());
         return Err(CommandError::new(GetSmallFileError, why));
     };
-    let bytes = read::read(store, &container, block.local, &data, 0, size).await?;
+    let bytes = read::read(store, &container, block.local, &data, (0, size), context.class).await?;
     let version = request.read_chunk_version();
     let old = request.read_chunk_version.is_none() || version == ReadChunkVersion::V0;
     let (data, bulk) = read_chunk::answer(request.block.block_id, chunk.clone(), bytes, old);

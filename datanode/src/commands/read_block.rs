@@ -44,9 +44,8 @@ pub(crate) async fn run(
         (request.offset - chunk.offset).saturating_add(length).div_ceil(window).saturating_mul(window)
     });
     let end = chunk.len.min(in_chunk.saturating_add(windows * window)).min(wanted);
-    let offset = chunk.offset + in_chunk;
-    let bytes =
-        read::read(store, &container, block.local, &data, offset, end.saturating_sub(in_chunk)).await?;
+    let (offset, len) = (chunk.offset + in_chunk, end.saturating_sub(in_chunk));
+    let bytes = read::read(store, &container, block.local, &data, (offset, len), context.class).await?;
     let first = (in_chunk / window) as usize;
     let count = end.saturating_sub(in_chunk).div_ceil(window) as usize;
     let checksum_data = ChecksumData {

@@ -30,7 +30,7 @@ pub(crate) async fn run(
         return Err(CommandError::new(UnsupportedRequest, why));
     }
     let data = get_block::find(store, &container, block).await?;
-    let bytes = read::read(store, &container, block.local, &data, offset, len).await?;
+    let bytes = read::read(store, &container, block.local, &data, (offset, len), context.class).await?;
     let version = request.read_chunk_version();
     let old = request.read_chunk_version.is_none() || version == ReadChunkVersion::V0;
     let (read_chunk, bulk) = answer(request.block_id, request.chunk_data, bytes, old);

@@ -27,7 +27,7 @@ pub(crate) async fn run(
     let _open = container.gate.read().await;
     // The state may have changed while the gate was waited for.
     container.check_writable()?;
-    write::write_chunk(store, &container, block.local, &chunk, data).await?;
+    write::write_chunk(store, &container, block.local, &chunk, data, context.class).await?;
     let committed_block_length = match request.block {
         Some(put) => Some(put_block::commit(store, &container, block, put, Vec::new()).await?),
         None => None,

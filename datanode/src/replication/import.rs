@@ -9,6 +9,7 @@
 //! Errors  CONTAINER_EXISTS for an id that is here or on its way already; the chunk that does not verify is named.
 //! Source  docs/replication.md; wire facts: scm.md 3.4, 3.7.
 
+mod arriving;
 mod blocks;
 mod claim;
 mod clear;
@@ -16,14 +17,16 @@ mod publish;
 mod rows;
 mod unpack;
 
+pub use arriving::{Arriving, Buffered};
 pub use claim::{Claim, Entered, Imports};
 pub use clear::clear;
 pub use publish::Landed;
 
+pub(crate) use arriving::Marks;
 pub(super) use claim::claim;
 pub(super) use publish::publish;
 
-use super::{Ask, Feed, STALL_MAX};
+use super::{Ask, STALL_MAX};
 use crate::commands::CommandError;
 use crate::format::container_file::ContainerFile;
 use crate::store::{Node, ShardMessage};
@@ -33,6 +36,7 @@ use allotrope_types::DatanodeResult::{
     IoException,
 };
 use allotrope_types::{ByteCount, ContainerId, ReplicaState};
+use arriving::Piece;
 use std::path::PathBuf;
 use std::sync::Arc;
 use unpack::Unpacking;
@@ -40,7 +44,7 @@ use unpack::Unpacking;
 /// What the name of an import's folder of rows begins with.
 const ROWS: &str = "rows-";
 
-/// Takes in the archive that `feed` brings, of a container that uses `size` bytes if that is known. Runs on any shard.
+/// Takes in the archive that is `arriving`, of a container that uses `size` bytes if that is known. Runs on any shard.
 /// When this answers, the container is stable and in its place.
 ///
 /// Cancel safety: none; run it as a task of the shard.
@@ -49,14 +53,14 @@ pub async fn receive(
     node: &Arc<Node>,
     container: ContainerId,
     size: Option<ByteCount>,
-    feed: Feed,
+    arriving: impl Into<Arriving>,
 ) -> Result<(), CommandError> {
     let size = size.filter(|size| !size.is_zero()).unwrap_or(node.config.replication.size_unknown);
     let claim = ask(node, container, |reply| Ask::Claim { container, size, reply }).await??;
     let place = Place::new(shard, &claim);
     let done = async {
         place.make().await?;
-        let landed = land(shard, &place, claim.clone(), feed).await?;
+        let landed = land(shard, &place, claim.clone(), arriving.into()).await?;
         ask(node, container, |reply| Ask::Publish { landed: Box::new(landed), reply }).await?
     }
     .await;
@@ -148,16 +152,18 @@ async fn land(
     shard: &Shard,
     place: &Place,
     claim: Arc<Claim>,
-    mut feed: Feed,
+    mut arriving: Arriving,
 ) -> Result<Landed, CommandError> {
-    let mut unpacking = Unpacking::new(shard, place);
+    let mut unpacking = Unpacking::new(shard, place, arriving.ways());
     loop {
-        let next = shard.clock().timeout(STALL_MAX, feed.recv()).await;
+        let next = shard.clock().timeout(STALL_MAX, arriving.next()).await;
         let next = next.map_err(|_| {
             CommandError::new(IoException, format!("nothing came of the archive for {STALL_MAX:?}"))
         })?;
         match next {
-            Some(piece) => unpacking.take(piece?).await?,
+            Some(Ok(Piece::Bytes(bytes))) => unpacking.take(bytes).await?,
+            Some(Ok(Piece::Buffer(buf))) => unpacking.take_buffer(buf).await?,
+            Some(Err(e)) => return Err(e),
             None => break,
         }
     }

@@ -1,15 +1,18 @@
 //! Containers on their way between datanodes, and replicas that are rebuilt from an erasure code.
 //!
 //! Owns    [`export`]: a sealed container as an archive; [`import`]: an archive verified and put in its place; [`server`]
-//!         and [`client`]: Ozone's gRPC between datanodes; [`stream`]: our own transport; [`queue`] and [`supervisor`]: SCM's commands in their order;
+//!         and [`client`]: Ozone's gRPC between datanodes; [`stream`]: our own transport; `calls`: container commands between
+//!         datanodes; [`courtesy`]: what all of them leave to clients; [`queue`] and [`supervisor`]: SCM's commands in their order;
 //!         [`rebuild`]: the coordinator of an erasure-coded reconstruction.
 //! Shape   bytes of an archive pass as a [`Feed`]: whoever makes them puts them in, whoever takes them waits; nothing
 //!         holds more than a few pieces.
 //! Errors  [`CommandError`]; a copy that fails leaves nothing behind, at its source or its target.
 //! Source  docs/replication.md, docs/formats/container-archive.md; wire facts: scm.md 3, datapath.md 5.
 
+mod calls;
 pub mod client;
 mod compress;
+pub mod courtesy;
 pub mod export;
 pub mod import;
 pub mod queue;
@@ -19,6 +22,7 @@ pub mod server;
 pub mod stream;
 pub mod supervisor;
 
+pub use courtesy::Courtesy;
 pub use import::Imports;
 pub(crate) use serve::answer;
 pub use serve::{Ask, Peer};
@@ -70,6 +74,9 @@ pub struct ReplicationConfig {
     /// Bytes that leave in a second by our own transport, all copies together; 0 is no limit
     /// (`allotrope.datanode.replication.bandwidth`).
     pub bandwidth: ByteCount,
+    /// Bytes a second that copies and reconstructions move while clients use the datanode; 0 is no limit
+    /// (`allotrope.datanode.replication.busy.bandwidth`).
+    pub busy_bandwidth: ByteCount,
     /// Room that is kept for a container of unknown size, in bytes.
     pub size_unknown: ByteCount,
 }
@@ -83,6 +90,8 @@ pub struct CopyLimits {
     pub waiting_max: usize,
     /// Bytes that leave in a second by our own transport, all copies together; 0 is no limit.
     pub bandwidth: ByteCount,
+    /// Bytes a second that copies and reconstructions move while clients use the datanode; 0 is no limit.
+    pub busy_bandwidth: ByteCount,
 }
 
 impl ReplicationConfig {
@@ -90,6 +99,7 @@ impl ReplicationConfig {
     pub fn set_limits(&mut self, limits: &CopyLimits) {
         (self.streams, self.waiting_max, self.bandwidth) =
             (limits.streams, limits.waiting_max, limits.bandwidth);
+        self.busy_bandwidth = limits.busy_bandwidth;
     }
 }
 
@@ -102,6 +112,7 @@ impl Default for ReplicationConfig {
             waiting_max: 4096,
             compression: Compression::NoCompression,
             bandwidth: ByteCount::ZERO,
+            busy_bandwidth: ByteCount::mib(32),
             size_unknown: ByteCount::gib(5),
         }
     }

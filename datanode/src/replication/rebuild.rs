@@ -12,12 +12,14 @@
 //! Source  docs/replication.md; wire facts: datapath.md 3.5, scm.md 3.6.
 
 mod block;
+mod lanes;
 mod link;
 mod list;
 mod sums;
 mod targets;
 
 use super::serve::Peer;
+use super::stream::buffers::Buffers;
 use crate::commands::CommandError;
 use crate::store::Node;
 use allotrope_ec::{BlockPlan, Codec, Layout, plan_container};
@@ -28,6 +30,7 @@ use futures_util::future::join_all;
 use futures_util::stream::{self, TryStreamExt};
 use link::Link;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use targets::Targets;
@@ -44,6 +47,8 @@ pub struct Replica {
     pub index: ReplicaIndex,
     /// Where.
     pub peer: Peer,
+    /// Its datanode's replication port, if it has said one: one of ours takes a reconstruction's commands there.
+    pub calls: Option<SocketAddr>,
 }
 
 /// What shall be rebuilt.
@@ -62,10 +67,13 @@ pub struct Rebuild {
 /// What the work on one container shares.
 struct Work {
     shard: Shard,
+    node: Arc<Node>,
     container: ContainerId,
     layout: Layout,
     codec: Codec,
     sources: BTreeMap<ReplicaIndex, Rc<Link>>,
+    /// What cells are received in and decoded to.
+    buffers: Buffers,
 }
 
 /// Rebuilds the targets of `rebuild`. Runs on any shard.
@@ -74,7 +82,8 @@ struct Work {
 pub async fn run(shard: &Shard, node: &Arc<Node>, rebuild: Rebuild) -> Result<(), CommandError> {
     let container = rebuild.container;
     let layout = Layout::new(rebuild.config);
-    let link = |one: &Replica| (one.index, Rc::new(Link::new(shard, node, one.peer, container, one.index)));
+    let buffers = Buffers::default();
+    let link = |one: &Replica| (one.index, Rc::new(Link::new(shard, node, *one, container, &buffers)));
     let sources: BTreeMap<_, _> = rebuild.sources.iter().map(link).collect();
     let targets: BTreeMap<_, _> = rebuild.targets.iter().map(link).collect();
     if sources.len() != rebuild.sources.len() || targets.len() != rebuild.targets.len() {
@@ -82,7 +91,8 @@ pub async fn run(shard: &Shard, node: &Arc<Node>, rebuild: Rebuild) -> Result<()
         return Err(CommandError::new(InvalidArgument, why));
     }
     let codec = Codec::new(layout.scheme());
-    let mut work = Work { shard: shard.clone(), container, layout, codec, sources };
+    let mut work =
+        Work { shard: shard.clone(), node: node.clone(), container, layout, codec, sources, buffers };
     let plan = plan(&mut work, &targets).await?;
     let targets = Rc::new(Targets::new(container, targets));
     let done = async {

@@ -112,9 +112,10 @@ async fn push(
     if plain && !store.copies.is_foreign(target.address, store.shard().clock().now()) {
         let container = export::sealed(store, id)?;
         let (used, number) = (container.facts().bytes_used, store.transfer_number());
-        let budget = &store.node().budget;
+        let (budget, courtesy) = (&store.node().budget, &store.node().courtesy);
         let sent = export::hold(store, &container, async |disk, parts| {
-            let transfer = Transfer { peer: target, container: id, used, parts, id: number, budget };
+            let transfer =
+                Transfer { peer: target, container: id, used, parts, id: number, budget, courtesy };
             send(store.shard(), disk, &transfer).await
         });
         match sent.await {

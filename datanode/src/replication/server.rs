@@ -1,11 +1,12 @@
-//! The replication port: Ozone's `IntraDatanodeProtocolService` on the shards, and our own transport beside it, told apart by
-//! the first four bytes.
+//! The replication port: Ozone's `IntraDatanodeProtocolService` on the shards, our own transport and our own commands beside it,
+//! told apart by the first four bytes.
 //!
 //! Shape   `upload` takes a container's archive, part after part, and answers when the container is in its place; `download`
 //!         gives one. HTTP/2's flow control holds a sender back while the disk is behind.
 //! Errors  as gRPC's status with the sentence beside it; a stream that breaks off leaves nothing behind.
 //! Source  docs/replication.md; wire facts: datapath.md 5.
 
+use super::calls;
 use super::import;
 use super::stream::{self, prefixed::Prefixed};
 use super::{Ask, Compression, Feed, STALL_MAX, compress, feed};
@@ -95,6 +96,12 @@ async fn connection(shard: Shard, mut stream: TcpStream, door: Door) {
         let Some(node) = door.get().cloned() else { return };
         let (stopping, serving) =
             (pin!(shard.stopping()), pin!(stream::receive::serve(&shard, &node, stream)));
+        select(stopping, serving).await;
+        return;
+    }
+    if head == calls::MAGIC {
+        let Some(node) = door.get().cloned() else { return };
+        let (stopping, serving) = (pin!(shard.stopping()), pin!(calls::serve(&shard, &node, stream)));
         select(stopping, serving).await;
         return;
     }

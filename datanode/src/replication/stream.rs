@@ -8,6 +8,7 @@
 //! Source  docs/formats/container-stream.md.
 
 pub mod budget;
+pub(crate) mod buffers;
 pub mod prefixed;
 pub mod receive;
 pub mod send;

@@ -210,7 +210,10 @@ fn rebuild(
     let replica = |index: i32, details: &DatanodeDetailsProto| {
         let index = ReplicaIndex::from_wire(index).map_err(malformed)?;
         let index = index.ok_or_else(|| malformed("replica index 0 names no replica"))?;
-        Ok::<_, CommandError>(Replica { index, peer: peer(details, &PortName::Standalone, 9859)? })
+        let ports = DatanodeDetails::try_from(details.clone()).map_err(malformed)?;
+        let peer = peer(details, &PortName::Standalone, 9859)?;
+        let calls = ports.port(&PortName::Replication).map(|port| SocketAddr::new(peer.address.ip(), port));
+        Ok::<_, CommandError>(Replica { index, peer, calls })
     };
     if wire.targets.len() != wire.missing_container_indexes.len() {
         let (targets, missing) = (wire.targets.len(), wire.missing_container_indexes.len());

@@ -153,11 +153,25 @@ fn answer(
 
 /// Has a command carried out on its container's home shard.
 pub(crate) async fn ask_home(shard: &Shard, node: &Node, request: Request) -> Response {
+    ask(shard, node, request, ShardMessage::Command).await
+}
+
+/// As [`ask_home`], in the replication class: nobody waits for it but a reconstruction.
+pub(crate) async fn ask_home_for_repair(shard: &Shard, node: &Node, request: Request) -> Response {
+    ask(shard, node, request, ShardMessage::Repair).await
+}
+
+async fn ask(
+    shard: &Shard,
+    node: &Node,
+    request: Request,
+    message: fn(Box<Request>, Reply<Response>) -> ShardMessage,
+) -> Response {
     let (cmd_type, trace) = (request.message.cmd_type, request.message.trace_id.clone());
     // A negative id goes anywhere: the command itself refuses it.
     let container = ContainerId::try_from(request.message.container_id).unwrap_or(ContainerId::new(0));
     let (reply, done) = Reply::new();
-    let (mut message, home) = (ShardMessage::Command(Box::new(request), reply), node.home_of(container));
+    let (mut message, home) = (message(Box::new(request), reply), node.home_of(container));
     let deadline = shard.clock().now() + HOME_WAIT;
     loop {
         match node.mesh.send(home, message) {

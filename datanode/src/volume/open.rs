@@ -10,6 +10,7 @@ use crate::format::volume_version::VolumeVersion;
 use crate::metadata::{Family, Metadata, MetadataError};
 use allotrope_io::{Disk, DiskError, File, OpenHow, Shard};
 use allotrope_types::{DatanodeId, VolumeId};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -38,19 +39,40 @@ pub async fn lock(disk: &Disk, path: &Path, holder: &str) -> Result<File, Volume
 
 /// Makes a folder with those above it that are missing. All of their names are durable then: nothing below outlives a power cut
 /// that takes one of them.
+///
+/// Each is durable before the next is made in it, so of those that are there only the deepest may have been left by a process
+/// that was killed before it could say so; its name is made durable as well.
 async fn make_folder(disk: &Disk, dir: &Path) -> Result<(), DiskError> {
-    let mut made = Vec::new();
+    let mut missing = Vec::new();
     for folder in dir.ancestors() {
-        if disk.stat(folder).await?.is_some() {
-            break;
+        if disk.stat(folder).await?.is_none() {
+            missing.push(folder);
+            continue;
         }
-        made.push(folder);
+        match sync_parent(disk, folder).await {
+            Err(e) if is_not_ours(e.kind()) => {}
+            synced => synced?,
+        }
+        break;
     }
-    disk.create_dir_all(dir).await?;
-    for parent in made.iter().rev().filter_map(|folder| folder.parent()) {
-        disk.sync_dir(parent).await?;
+    for folder in missing.into_iter().rev() {
+        disk.create_dir_all(folder).await?;
+        sync_parent(disk, folder).await?;
     }
     Ok(())
+}
+
+async fn sync_parent(disk: &Disk, folder: &Path) -> Result<(), DiskError> {
+    match folder.parent() {
+        Some(parent) => disk.sync_dir(parent).await,
+        None => Ok(()),
+    }
+}
+
+/// Whether a folder that cannot be flushed for this reason is one that no process of ours has made anything in.
+fn is_not_ours(why: ErrorKind) -> bool {
+    use ErrorKind::{InvalidInput, PermissionDenied, ReadOnlyFilesystem, Unsupported};
+    matches!(why, PermissionDenied | ReadOnlyFilesystem | InvalidInput | Unsupported)
 }
 
 /// The `VERSION` of the volume at `root`, if it has one.
@@ -153,29 +175,59 @@ pub async fn open(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use allotrope_io::{ShardId, Sim, SimConfig, SimDisk};
+    use allotrope_io::{Act, ShardId, Sim, SimConfig, SimDisk, SimFault};
+
+    const ROOT: &str = "/data/site/disk1";
+
+    fn on<T: Send + 'static>(
+        seed: u64,
+        disk: &SimDisk,
+        work: impl AsyncFnOnce(&Disk) -> T + Send + 'static,
+    ) -> T {
+        let sim = Sim::with_disk(SimConfig::seeded(seed, 1), disk.clone());
+        let working =
+            sim.shards().run_on(ShardId(0), "work", move |shard| async move { work(shard.disk()).await });
+        let done = sim.run(async move { working.unwrap().await.unwrap() });
+        sim.kill();
+        done
+    }
+
+    async fn make(disk: &Disk) -> Result<(), VolumeError> {
+        let root = Path::new(ROOT);
+        let held = lock(disk, &VolumePaths::lock(root), "test").await?;
+        let version = fresh("CID-1", DatanodeId::from_random_bytes([7; 16]), [9; 16], 0);
+        format(disk, root, &version).await?;
+        drop(held);
+        Ok(())
+    }
+
+    fn is_there_after_a_power_cut(seed: u64, disk: &SimDisk) -> bool {
+        disk.crash(seed);
+        let reading = async |disk: &Disk| read_version(disk, Path::new(ROOT)).await.unwrap();
+        on(seed, disk, reading).is_some()
+    }
 
     #[test]
     fn a_new_volume_outlives_a_power_cut_with_the_folders_above_it() {
         for seed in 0..20 {
             let disk = SimDisk::new(1 << 30);
-            let sim = Sim::with_disk(SimConfig::seeded(seed, 1), disk.clone());
-            let formatting = sim.shards().run_on(ShardId(0), "format", |shard| async move {
-                let (disk, root) = (shard.disk(), Path::new("/data/site/disk1"));
-                let held = lock(disk, &VolumePaths::lock(root), "test").await.unwrap();
-                let version = fresh("CID-1", DatanodeId::from_random_bytes([7; 16]), [9; 16], 0);
-                format(disk, root, &version).await.unwrap();
-                drop(held);
-            });
-            sim.run(async move { formatting.unwrap().await.unwrap() });
-            sim.kill();
-            disk.crash(seed);
-            let sim = Sim::with_disk(SimConfig::seeded(seed, 1), disk);
-            let reading = sim.shards().run_on(ShardId(0), "read", |shard| async move {
-                read_version(shard.disk(), Path::new("/data/site/disk1")).await.unwrap()
-            });
-            let found = sim.run(async move { reading.unwrap().await.unwrap() });
-            assert!(found.is_some(), "seed {seed}: the volume is gone");
+            on(seed, &disk, make).unwrap();
+            assert!(is_there_after_a_power_cut(seed, &disk), "seed {seed}: the volume is gone");
         }
+    }
+
+    #[test]
+    fn it_does_so_as_well_where_a_process_that_was_killed_has_made_some_of_them() {
+        let mut killed = 0;
+        for seed in 0..160 {
+            let disk = SimDisk::new(1 << 30);
+            // It ends where a name is to be made durable.
+            disk.fault(Act::Sync, "/", seed / 20, SimFault::Error);
+            killed += usize::from(on(seed, &disk, make).is_err());
+            disk.clear_faults();
+            on(seed, &disk, make).unwrap();
+            assert!(is_there_after_a_power_cut(seed, &disk), "seed {seed}: the volume is gone");
+        }
+        assert!(killed > 80, "only {killed} were killed");
     }
 }

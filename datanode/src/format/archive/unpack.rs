@@ -120,6 +120,27 @@ impl Unpack {
         }
     }
 
+    /// Bytes of the archive that events were made of.
+    pub fn at(&self) -> u64 {
+        self.at
+    }
+
+    /// How much of a file is still to come, if what comes next begins with it.
+    pub fn next_of_file(&self) -> Option<u64> {
+        match self.state {
+            State::File { left, .. } if left > 0 && self.waiting.is_empty() => Some(left),
+            _ => None,
+        }
+    }
+
+    /// Counts `len` bytes of a file, no more than [`next_of_file`](Self::next_of_file), as having come: they went another way.
+    pub fn pass(&mut self, len: u64) {
+        if let State::File { left, .. } = &mut self.state {
+            *left = left.checked_sub(len).expect("no more than the file has left");
+            self.at += len;
+        }
+    }
+
     /// No more bytes will come.
     pub fn finish(&self) -> Result<(), ArchiveError> {
         match self.state {

@@ -5,6 +5,7 @@
 //! Errors  as the import's. The files of a replica that is UNHEALTHY are taken as they are: it is copied because nothing
 //!         better is left.
 
+use super::arriving::Marks;
 use super::blocks::Chunks;
 use super::{Place, descriptor, rows};
 use crate::block::records;
@@ -14,11 +15,15 @@ use crate::format::archive::{ArchiveError, Entry, Event, FAMILIES, Unpack};
 use crate::format::container_file::ContainerFile;
 use crate::format::keys;
 use crate::metadata::{Family, Metadata};
-use allotrope_io::{AlignedBuf, DiskError, File, OpenHow, Shard};
-use allotrope_types::DatanodeResult::{ChecksumMismatch, DiskOutOfSpace, ImportContainerMetadataFailed};
+use crate::replication::PIECE;
+use crate::replication::stream::buffers::Buffers;
+use allotrope_io::{AlignedBuf, Class, DiskError, File, OpenHow, PAGE, Shard, TaskHandle};
+use allotrope_types::DatanodeResult::{
+    ChecksumMismatch, DiskOutOfSpace, ImportContainerMetadataFailed, IoException,
+};
 use allotrope_types::{LocalId, ReplicaState};
 use bytes::{Buf, Bytes};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -27,11 +32,11 @@ const DESCRIPTOR_MAX: u64 = 1 << 20;
 /// Files that are made stable at once.
 const SYNC_AT_ONCE: usize = 32;
 /// Blocks that are looked at at once.
-const PAGE: usize = 256;
+const BLOCKS: usize = 256;
 /// Headers, padding and rows of a container that holds little else.
 const ROOM_SPARE: u64 = 64 << 20;
-/// The longest piece of a file that has no checksums.
-const PIECE: usize = 1 << 20;
+/// Writes of a file that are under way at once.
+const WRITES: usize = 4;
 /// From this length on a block's file is written past the page cache: its bytes are on the disk as they come, and the end
 /// waits for little.
 const DIRECT_MIN: u64 = 256 << 10;
@@ -58,6 +63,9 @@ pub(super) struct Unpacking<'a> {
     unsynced: Vec<File>,
     /// Blocks' files: how long, and whether verified.
     blocks: BTreeMap<LocalId, (u64, bool)>,
+    /// Where free buffers are and go.
+    buffers: Buffers,
+    marks: Marks,
 }
 
 /// The entry that is arriving.
@@ -68,7 +76,9 @@ enum Current {
 }
 
 struct Writing {
+    shard: Shard,
     file: File,
+    /// What is gathered for the next write.
     buf: AlignedBuf,
     /// Where `buf` begins in the file.
     at: u64,
@@ -80,6 +90,9 @@ struct Writing {
     chunks: Option<Chunks>,
     block: Option<LocalId>,
     stays: bool,
+    buffers: Buffers,
+    /// Writes that are under way, the oldest first.
+    writes: VecDeque<TaskHandle<Result<(), DiskError>>>,
 }
 
 impl From<ArchiveError> for CommandError {
@@ -89,8 +102,14 @@ impl From<ArchiveError> for CommandError {
 }
 
 impl<'a> Unpacking<'a> {
-    pub(super) fn new(shard: &'a Shard, place: &'a Place) -> Unpacking<'a> {
+    pub(super) fn new(
+        shard: &'a Shard,
+        place: &'a Place,
+        (buffers, marks): (Buffers, Marks),
+    ) -> Unpacking<'a> {
         Unpacking {
+            buffers,
+            marks,
             shard,
             place,
             unpack: Unpack::new(),
@@ -116,6 +135,24 @@ impl<'a> Unpacking<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Takes some bytes of the archive, by themselves in a buffer: if they are the next piece of a file they go to the disk as they
+    /// lie there.
+    pub(super) async fn take_buffer(&mut self, buf: AlignedBuf) -> Result<(), CommandError> {
+        let len = buf.len() as u64;
+        match &mut self.entry {
+            Current::File(writing)
+                if self.unpack.next_of_file().is_some_and(|left| left >= len) && writing.wants(&buf) =>
+            {
+                self.unpack.pass(len);
+                self.buffers.give(std::mem::replace(&mut writing.buf, buf));
+                writing.write().await?;
+                // The file may end with it.
+                self.take(Bytes::new()).await
+            }
+            _ => self.take(self.buffers.lend(buf)).await,
+        }
     }
 
     async fn begin(&mut self, entry: Entry, len: u64) -> Result<(), CommandError> {
@@ -172,10 +209,12 @@ impl<'a> Unpacking<'a> {
             let rows = self.rows().await?;
             if let Some(block) = chunks(&*rows, self.place, local).await? {
                 writing.chunks = Some(block);
-                writing.next_piece()?;
+                writing.piece = writing.next_piece()?;
+                writing.buf = self.buffers.take(writing.piece);
             }
         }
         self.blocks.insert(local, (len, writing.chunks.is_some()));
+        self.marks.set(self.unpack.at());
         Ok(Current::File(writing))
     }
 
@@ -191,10 +230,10 @@ impl<'a> Unpacking<'a> {
         stays: bool,
     ) -> Result<Box<Writing>, DiskError> {
         let file = self.place.disk.open(path, how).await?;
-        let (buf, chunks, piece) = (AlignedBuf::default(), None, (PIECE as u64).min(len).max(1) as usize);
-        let mut writing = Writing { file, buf, at: 0, left: len, piece, chunks, block: None, stays };
-        writing.make_room();
-        Ok(Box::new(writing))
+        let piece = (PIECE as u64).min(len).max(1) as usize;
+        let (shard, buffers, writes) = (self.shard.clone(), self.buffers.clone(), VecDeque::new());
+        let (buf, at, left, chunks, block) = (buffers.take(piece), 0, len, None, None);
+        Ok(Box::new(Writing { shard, file, buf, at, left, piece, chunks, block, stays, buffers, writes }))
     }
 
     /// The rows, once all have come.
@@ -241,6 +280,7 @@ impl<'a> Unpacking<'a> {
                 if !writing.buf.is_empty() {
                     writing.write().await?;
                 }
+                writing.settle(0).await?;
                 if let (Some(chunks), Some(local)) = (&writing.chunks, writing.block)
                     && writing.at < chunks.end
                 {
@@ -250,8 +290,10 @@ impl<'a> Unpacking<'a> {
                 if writing.file.is_direct() {
                     writing.file.trim().await?;
                 }
-                if writing.stays {
-                    self.unsynced.push(writing.file);
+                let Writing { file, buf, stays, .. } = *writing;
+                self.buffers.give(buf);
+                if stays {
+                    self.unsynced.push(file);
                 }
                 if self.unsynced.len() >= SYNC_AT_ONCE {
                     self.sync().await?;
@@ -281,8 +323,8 @@ impl<'a> Unpacking<'a> {
         let strict = file.state != ReplicaState::Unhealthy;
         let (mut from, to) = (keys::prefix(container).to_vec(), keys::prefix_end(container).to_vec());
         loop {
-            let page = rows.scan(Family::BlockData, from, to.clone(), PAGE).await?;
-            let full = page.len() == PAGE;
+            let page = rows.scan(Family::BlockData, from, to.clone(), BLOCKS).await?;
+            let full = page.len() == BLOCKS;
             from = page.last().map(|(key, _)| [key, &[0][..]].concat()).unwrap_or_default();
             for (key, _) in page {
                 let Some(local) = keys::local_id(&key) else { continue };
@@ -330,35 +372,57 @@ impl<'a> Unpacking<'a> {
 }
 
 impl Writing {
-    /// Verifies and writes what the buffer has.
+    /// Whether `buf` can be written as it is.
+    fn wants(&self, buf: &AlignedBuf) -> bool {
+        self.buf.is_empty() && self.piece == buf.len() && self.at.is_multiple_of(PAGE as u64)
+    }
+
+    /// Verifies what the buffer has, and has it written while more comes.
     async fn write(&mut self) -> Result<(), CommandError> {
         if let Some(chunks) = &self.chunks {
             chunks.verify(chunks.piece_at(self.at)?, self.at, &self.buf)?;
         }
-        let (mut buf, written) = self.file.write_at(std::mem::take(&mut self.buf), self.at).await;
-        written?;
-        self.at += buf.len() as u64;
-        self.left = self.left.saturating_sub(buf.len() as u64);
-        buf.clear_at(0);
-        self.buf = buf;
-        self.next_piece()
+        let (at, len) = (self.at, self.buf.len() as u64);
+        self.at += len;
+        self.left = self.left.saturating_sub(len);
+        self.piece = self.next_piece()?;
+        // The next one lies in its buffer as it will in the file.
+        let head = (self.at % PAGE as u64) as usize;
+        let mut next = self.buffers.take(head + self.piece);
+        next.clear_at(head);
+        let (buf, file, home) =
+            (std::mem::replace(&mut self.buf, next), self.file.clone(), self.buffers.clone());
+        // One that shares a page with the one before takes its bytes from memory once that one is written.
+        let alone = !at.is_multiple_of(PAGE as u64);
+        self.settle(if alone { 0 } else { WRITES - 1 }).await?;
+        self.writes.push_back(self.shard.spawn_in(Class::Replication, "copy's write", async move {
+            let (buf, written) = file.write_at(buf, at).await;
+            home.give(buf);
+            written
+        }));
+        Ok(())
     }
 
-    /// How much is gathered next, with room for it.
-    fn next_piece(&mut self) -> Result<(), CommandError> {
+    /// Waits until no more than `left` writes are under way.
+    async fn settle(&mut self, left: usize) -> Result<(), CommandError> {
+        while self.writes.len() > left {
+            if let Some(oldest) = self.writes.pop_front() {
+                let written = oldest.await.map_err(|e| {
+                    CommandError::new(IoException, format!("{}: {e}", self.file.path().display()))
+                })?;
+                written?;
+            }
+        }
+        Ok(())
+    }
+
+    /// How much is gathered next.
+    fn next_piece(&self) -> Result<usize, CommandError> {
         let piece = match &self.chunks {
             Some(chunks) => chunks.piece_at(self.at)?.len,
             None => PIECE as u64,
         };
-        self.piece = piece.min(self.left).max(1) as usize;
-        self.make_room();
-        Ok(())
-    }
-
-    fn make_room(&mut self) {
-        if self.piece > self.buf.room() {
-            self.buf = AlignedBuf::heap(self.piece);
-        }
+        Ok(piece.min(self.left).max(1) as usize)
     }
 }
 

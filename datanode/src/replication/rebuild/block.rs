@@ -2,6 +2,7 @@
 //!
 //! Errors  a source that does not give what it should is out for the rest of the block; a spare reads on where it stood.
 
+use super::lanes::lanes;
 use super::link::Link;
 use super::list::GROUP_LEN;
 use super::targets::Targets;
@@ -9,6 +10,7 @@ use super::{Work, sums};
 use crate::block::checksums;
 use crate::commands::CommandError;
 use allotrope_ec::{BlockPlan, CellIndex, CellRun, CellSet, StripeIndex};
+use allotrope_io::AlignedBuf;
 use allotrope_proto::bulk::Bulky;
 use allotrope_proto::checksum::{ChecksumKind, ChecksumSpec, Checksums};
 use allotrope_proto::container::{
@@ -17,16 +19,23 @@ use allotrope_proto::container::{
 };
 use allotrope_types::DatanodeResult::ChecksumMismatch;
 use allotrope_types::LocalId;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::future::{join, join_all, try_join_all};
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// What the sources know of the block.
 type Lists = BTreeMap<CellIndex, BlockData>;
 
 /// The bytes of one stripe's cells, as they were read.
 type Cells = BTreeMap<CellIndex, Bytes>;
+
+/// How long the last cell of each source took.
+type Took = BTreeMap<CellIndex, Duration>;
+
+/// Bytes of each cell that are decoded before others have the shard.
+const COLUMN: usize = 128 << 10;
 
 /// A cell that shall be written: its chunk and its bytes.
 struct Made {
@@ -54,15 +63,19 @@ pub(super) async fn rebuild(
     let stripes = work.layout.stripes(plan.group_len());
     let mut chunks: BTreeMap<CellIndex, Vec<ChunkInfo>> =
         plan.targets().iter().map(|cell| (cell, vec![])).collect();
-    let mut next = if stripes > 0 { Some(read(work, local, &mut plan, &mut lists, 0).await?) } else { None };
+    let mut took = Took::new();
+    let mut next = match stripes {
+        0 => None,
+        _ => Some(read(work, local, &mut plan, &mut lists, 0, &mut took).await?),
+    };
     let mut number = 0;
     while let Some(cells) = next.take() {
-        let made = decode(work, local, &plan, &lists, StripeIndex::new(number), cells, &chunks)?;
+        let made = decode(work, local, &plan, &lists, StripeIndex::new(number), cells, &chunks).await?;
         number += 1;
         let writing = write(targets, local, &made);
         let reading = async {
             match number < stripes {
-                true => read(work, local, &mut plan, &mut lists, number).await.map(Some),
+                true => read(work, local, &mut plan, &mut lists, number, &mut took).await.map(Some),
                 false => Ok(None),
             }
         };
@@ -89,10 +102,10 @@ fn replaced(
     plan.without(cell).ok_or(why)
 }
 
-fn link(work: &Work, cell: CellIndex) -> Result<&Rc<Link>, Lost> {
+fn link(work: &Work, cell: CellIndex) -> Result<&Rc<Link>, CommandError> {
     work.sources.get(&cell.replica()).ok_or_else(|| {
         let why = format!("replica {} is no source", cell.replica());
-        Lost(cell, CommandError::new(allotrope_types::DatanodeResult::ContainerInternalError, why))
+        CommandError::new(allotrope_types::DatanodeResult::ContainerInternalError, why)
     })
 }
 
@@ -100,7 +113,7 @@ fn link(work: &Work, cell: CellIndex) -> Result<&Rc<Link>, Lost> {
 async fn lists_of(work: &Work, local: LocalId, plan: &BlockPlan, lists: &mut Lists) -> Result<(), Lost> {
     let missing: Vec<CellIndex> = plan.read().iter().filter(|cell| !lists.contains_key(cell)).collect();
     let asked = join_all(missing.into_iter().map(|cell| async move {
-        let link = link(work, cell)?;
+        let link = link(work, cell).map_err(|e| Lost(cell, e))?;
         let mut request = link.command(Type::GetBlock);
         request.get_block =
             Some(GetBlockRequestProto { block_id: link.block(local), request_short_circuit_access: None });
@@ -119,34 +132,34 @@ async fn lists_of(work: &Work, local: LocalId, plan: &BlockPlan, lists: &mut Lis
     lost.map_or(Ok(()), Err)
 }
 
-/// The cells of one stripe from as many sources as it takes; `plan` is changed where one fails.
+/// The cells of one stripe from as many sources as it takes; `plan` is changed where one fails. `took` says how long each
+/// source's last answer took.
 async fn read(
     work: &Work,
     local: LocalId,
     plan: &mut BlockPlan,
     lists: &mut Lists,
     stripe: u64,
+    took: &mut Took,
 ) -> Result<Cells, CommandError> {
     let mut cells = Cells::new();
+    // This datanode's own clients come first as well.
+    work.node.courtesy.wait(work.shard.clock(), work.layout.cell_len() as u64).await;
     loop {
         let runs: Vec<CellRun> = match plan.steps(work.layout.cell_len()).nth(stripe as usize) {
             Some(step) => step.reads().collect(),
             None => Vec::new(),
         };
-        let wanted = runs.into_iter().filter(|run| !cells.contains_key(&run.cell)).collect::<Vec<_>>();
-        let asked = join_all(wanted.into_iter().map(|run| {
-            let lists = &*lists;
-            async move {
-                let list = lists.get(&run.cell);
-                let bytes = read_run(link(work, run.cell)?, local, list, run).await;
-                bytes.map(|bytes| (run.cell, bytes)).map_err(|e| Lost(run.cell, e))
-            }
-        }))
-        .await;
+        let wanted = runs.into_iter().filter(|run| !cells.contains_key(&run.cell));
+        let lanes = lanes(wanted.map(|run| (run.cell, run)).collect(), took);
+        let asked = join_all(lanes.into_iter().map(|lane| read_lane(work, local, lists, lane))).await;
         let mut lost = None;
-        for one in asked {
+        for one in asked.into_iter().flatten() {
             match one {
-                Ok((cell, bytes)) => drop(cells.insert(cell, bytes)),
+                Ok((cell, bytes, time)) => {
+                    cells.insert(cell, bytes);
+                    took.insert(cell, time);
+                }
                 Err(e) => lost = Some(e),
             }
         }
@@ -154,6 +167,7 @@ async fn read(
             cells.retain(|cell, _| plan.read().contains(*cell));
             return Ok(cells);
         };
+        took.remove(&failed.0);
         loop {
             *plan = replaced(work, local, plan, failed)?;
             match lists_of(work, local, plan, lists).await {
@@ -162,6 +176,27 @@ async fn read(
             }
         }
     }
+}
+
+/// Reads runs one after the other; the first that fails ends it.
+async fn read_lane(
+    work: &Work,
+    local: LocalId,
+    lists: &Lists,
+    lane: Vec<CellRun>,
+) -> Vec<Result<(CellIndex, Bytes, Duration), Lost>> {
+    let mut done = Vec::new();
+    for run in lane {
+        let began = work.shard.clock().now();
+        let reading = async { read_run(link(work, run.cell)?, local, lists.get(&run.cell), run).await };
+        let read = reading.await.map_err(|e: CommandError| Lost(run.cell, e));
+        let failed = read.is_err();
+        done.push(read.map(|bytes| (run.cell, bytes, work.shard.clock().now().since(began))));
+        if failed {
+            break;
+        }
+    }
+    done
 }
 
 /// Bytes of a replica's block, verified against its chunks' checksums: whole windows are read and cut to the run.
@@ -239,7 +274,7 @@ fn stripe_sums(lists: &Lists, at: u64) -> Result<(ChecksumSpec, Vec<Bytes>), Com
 }
 
 /// Makes the lost cells of a stripe from those that were read, and holds them against what the stripe's checksums say.
-fn decode(
+async fn decode(
     work: &Work,
     local: LocalId,
     plan: &BlockPlan,
@@ -256,16 +291,23 @@ fn decode(
     let empty = Bytes::new();
     let sources: Vec<&[u8]> =
         decoder.sources().iter().map(|cell| &cells.get(&cell).unwrap_or(&empty)[..]).collect();
-    let mut out: Vec<BytesMut> =
-        decoder.targets().iter().map(|_| BytesMut::zeroed(shape.coded_len())).collect();
-    let mut slices: Vec<&mut [u8]> = out.iter_mut().map(|one| &mut one[..]).collect();
-    decoder.decode_padded(&sources, &mut slices).map_err(internal)?;
+    let mut out: Vec<AlignedBuf> =
+        decoder.targets().iter().map(|_| work.buffers.take(shape.coded_len())).collect();
+    out.iter_mut().for_each(|one| one.set_len(shape.coded_len()));
+    for from in (0..shape.coded_len()).step_by(COLUMN) {
+        let to = (from + COLUMN).min(shape.coded_len());
+        let sources: Vec<&[u8]> =
+            sources.iter().map(|one| &one[from.min(one.len())..to.min(one.len())]).collect();
+        let mut slices: Vec<&mut [u8]> = out.iter_mut().map(|one| &mut one[from..to]).collect();
+        decoder.decode_padded(&sources, &mut slices).map_err(internal)?;
+        work.shard.yield_now().await;
+    }
     let at = work.layout.block_offset(stripe, 0).map_or(0, |at| at.as_u64());
     let (spec, joined) = stripe_sums(lists, at)?;
     let keeps_all = |cell: CellIndex| cell.get() == 0 || cell.get() >= work.layout.scheme().data();
     let mut made = Vec::new();
     for (cell, bytes) in decoder.targets().iter().zip(out) {
-        let mut bytes = bytes.freeze();
+        let mut bytes = work.buffers.lend(bytes);
         bytes.truncate(shape.cell_len(cell));
         if bytes.is_empty() {
             continue;

@@ -1,11 +1,15 @@
 //! Container commands to another datanode, or to this one.
 //!
-//! Shape   one connection a peer and rebuild, made when it is first needed; calls share it. This datanode's own containers
-//!         are asked for without it.
+//! Shape   calls go to the replication port of one of ours, over connections that serve one call after the other; to others over
+//!         gRPC, one connection a peer and rebuild that calls share. Both are made when they are first needed. This datanode's own
+//!         containers are asked for without any.
 //! Errors  no answer within [`ANSWER_MAX`] is one; the connection is not used again.
 
+use super::Replica;
 use crate::commands::{CommandError, Request, Response};
+use crate::replication::calls::Caller;
 use crate::replication::serve::Peer;
+use crate::replication::stream::buffers::Buffers;
 use crate::store::{Node, ShardMessage};
 use allotrope_io::{Class, Shard, ShardTimer};
 use allotrope_proto::bulk::{Bulky, GrpcMessages, SplitLimits, grpc_message, split, weave};
@@ -17,9 +21,11 @@ use allotrope_types::{ContainerId, LocalId, ReplicaIndex};
 use bytes::Bytes;
 use hyper::body::{Body, Frame};
 use hyper::client::conn::http2::{Builder, SendRequest};
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -38,6 +44,8 @@ pub(super) struct Link {
     peer: Peer,
     container: ContainerId,
     replica: ReplicaIndex,
+    /// The way by our own calls; `None` once the peer was found not to speak them.
+    calls: RefCell<Option<Rc<Caller>>>,
     live: Mutex<Option<SendRequest<Whole>>>,
 }
 
@@ -57,14 +65,24 @@ impl Body for Whole {
 }
 
 impl Link {
+    /// The way to `to`'s datanode, for work on `container`. Long answers come in `buffers`.
     pub(super) fn new(
         shard: &Shard,
         node: &Arc<Node>,
-        peer: Peer,
+        to: Replica,
         container: ContainerId,
-        replica: ReplicaIndex,
+        buffers: &Buffers,
     ) -> Link {
-        Link { shard: shard.clone(), node: node.clone(), peer, container, replica, live: Mutex::new(None) }
+        let calls = to.calls.map(|address| Rc::new(Caller::new(shard, address, buffers.clone())));
+        Link {
+            shard: shard.clone(),
+            node: node.clone(),
+            peer: to.peer,
+            container,
+            replica: to.index,
+            calls: RefCell::new(calls),
+            live: Mutex::new(None),
+        }
     }
 
     /// A command to this replica's datanode, without its payload.
@@ -116,6 +134,7 @@ impl Link {
         if asked.is_err() {
             // The next call makes a connection of its own.
             *self.live.lock().await = None;
+            self.calls.borrow().iter().for_each(|calls| calls.close());
         }
         let response = asked?;
         let message = &response.message;
@@ -130,11 +149,28 @@ impl Link {
 
     async fn ask_here(&self, request: Request) -> Result<Response, CommandError> {
         let home = self.node.home_of(self.container);
-        let asked = self.node.mesh.ask(home, |reply| ShardMessage::Command(Box::new(request), reply)).await;
+        let asked = self.node.mesh.ask(home, |reply| ShardMessage::Repair(Box::new(request), reply)).await;
         asked.map_err(|e| self.failed(e))
     }
 
     async fn ask_there(&self, request: Request) -> Result<Response, CommandError> {
+        let calls = self.calls.borrow().clone();
+        if let Some(calls) = calls {
+            match calls.connection().await {
+                Ok(connection) => {
+                    return calls.call(connection, request).await.map_err(|e| self.failed(e));
+                }
+                Err(e) => {
+                    let address = self.peer.address;
+                    tracing::debug!(datanode = %self.peer.id, %address, why = %e, "a datanode is asked over gRPC");
+                    *self.calls.borrow_mut() = None;
+                }
+            }
+        }
+        self.ask_over_grpc(request).await
+    }
+
+    async fn ask_over_grpc(&self, request: Request) -> Result<Response, CommandError> {
         let mut sender = self.connected().await?;
         sender.ready().await.map_err(|e| self.failed(e))?;
         let frames: Vec<Bytes> = grpc_message(weave(request)).into_iter().collect();

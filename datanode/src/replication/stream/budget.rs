@@ -34,7 +34,7 @@ impl Budget {
     }
 
     /// How long `len` bytes have to wait at `now`, in nanoseconds of one clock.
-    fn lay(&self, len: u64, now: u64) -> Duration {
+    pub(crate) fn lay(&self, len: u64, now: u64) -> Duration {
         let rate = self.bytes_per_second.load(Relaxed);
         if rate == 0 {
             return Duration::ZERO;

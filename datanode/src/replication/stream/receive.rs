@@ -4,15 +4,15 @@
 //!         the transfer waits in [`Sessions`], for `WAIT_MAX` at most; then the import ends for want of bytes.
 //! Units   a transfer goes on at the byte behind the last one that was taken.
 
+use super::buffers::Buffers;
 use super::wire::{Answer, HELLO_LEN, Hello, MAGIC};
 use crate::commands::CommandError;
-use crate::replication::import::{self, Entered};
-use crate::replication::{PIECE, feed};
+use crate::replication::import::{self, Arriving, Buffered, Entered, Marks};
+use crate::replication::{PIECE, PIECES};
 use crate::store::Node;
 use allotrope_io::{AlignedBuf, Class, Shard, TaskHandle, TcpStream};
 use allotrope_types::DatanodeResult::{self, ContainerInternalError, ContainerNotFound};
 use allotrope_types::{ByteCount, ContainerId};
-use bytes::Bytes;
 use futures_util::future::select;
 use std::collections::BTreeMap;
 use std::io;
@@ -50,9 +50,10 @@ struct Session {
     /// How often its connection was cut.
     cuts: u64,
     /// The way into the import; `None` once all has come.
-    to: Option<mpsc::Sender<Result<Bytes, CommandError>>>,
+    to: Option<mpsc::Sender<Result<AlignedBuf, CommandError>>>,
     importing: TaskHandle<Result<(), CommandError>>,
     buffers: Buffers,
+    marks: Marks,
     _entered: Entered,
 }
 
@@ -65,45 +66,6 @@ impl std::fmt::Debug for Session {
 impl Sessions {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Id, Held>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Buffers that a transfer's bytes came in and that are free again: new memory for every piece would cost as much as
-/// receiving it.
-#[derive(Clone, Debug, Default)]
-struct Buffers(Arc<Mutex<Vec<AlignedBuf>>>);
-
-impl Buffers {
-    fn take(&self) -> AlignedBuf {
-        let free = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        // Outside the shard's pool: copies never keep clients from its buffers.
-        free.unwrap_or_else(|| AlignedBuf::heap(PIECE))
-    }
-
-    /// Bytes whose memory comes back here when nobody needs them any more.
-    fn lend(&self, buf: AlignedBuf) -> Bytes {
-        Bytes::from_owner(Lent { buf: Some(buf), home: self.clone() })
-    }
-}
-
-/// A buffer that is being read.
-struct Lent {
-    buf: Option<AlignedBuf>,
-    home: Buffers,
-}
-
-impl AsRef<[u8]> for Lent {
-    fn as_ref(&self) -> &[u8] {
-        self.buf.as_deref().unwrap_or_default()
-    }
-}
-
-impl Drop for Lent {
-    fn drop(&mut self) {
-        if let Some(mut buf) = self.buf.take() {
-            buf.set_len(0);
-            self.home.0.lock().unwrap_or_else(PoisonError::into_inner).push(buf);
-        }
     }
 }
 
@@ -187,11 +149,12 @@ pub async fn serve(shard: &Shard, node: &Arc<Node>, mut stream: TcpStream) {
 /// Begins a transfer; `None` if no more may come now.
 fn begin(shard: &Shard, node: &Arc<Node>, hello: &Hello) -> Option<Session> {
     let entered = node.imports.try_enter()?;
-    let (to, from) = feed();
+    let ((to, feed), buffers, marks) = (mpsc::channel(PIECES), Buffers::default(), Marks::default());
+    let arriving = Buffered { feed, home: buffers.clone(), marks: marks.clone() };
     let (task, target, container) = (shard.clone(), node.clone(), hello.container);
     let size = Some(ByteCount::new(hello.used));
     let importing = shard.spawn_in(Class::Replication, "import", async move {
-        import::receive(&task, &target, container, size, from).await
+        import::receive(&task, &target, container, size, Arriving::Buffers(arriving)).await
     });
     Some(Session {
         len: hello.len,
@@ -199,7 +162,8 @@ fn begin(shard: &Shard, node: &Arc<Node>, hello: &Hello) -> Option<Session> {
         cuts: 0,
         to: Some(to),
         importing,
-        buffers: Buffers::default(),
+        buffers,
+        marks,
         _entered: entered,
     })
 }
@@ -233,7 +197,7 @@ async fn take(shard: &Shard, stream: &mut TcpStream, mut session: Box<Session>) 
         return Ended::Cut(session, e);
     }
     while let Some(to) = session.to.as_ref().filter(|_| session.has < session.len) {
-        let want = (session.len - session.has).min(PIECE as u64) as usize;
+        let want = (session.len - session.has).min(session.marks.piece_at(session.has) as u64) as usize;
         let (piece, cut) = piece(shard, stream, &session.buffers, want).await;
         session.has += piece.len() as u64;
         let refused = !piece.is_empty() && to.send(Ok(piece)).await.is_err();
@@ -258,8 +222,8 @@ async fn piece(
     stream: &mut TcpStream,
     buffers: &Buffers,
     want: usize,
-) -> (Bytes, Option<io::Error>) {
-    let mut buf = buffers.take();
+) -> (AlignedBuf, Option<io::Error>) {
+    let mut buf = buffers.take(PIECE);
     buf.set_len(want);
     let mut filled = 0;
     let cut = loop {
@@ -274,5 +238,5 @@ async fn piece(
         }
     };
     buf.set_len(filled);
-    (buffers.lend(buf), cut)
+    (buf, cut)
 }

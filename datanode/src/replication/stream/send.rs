@@ -6,6 +6,7 @@
 use super::budget::Budget;
 use super::wire::{ANSWER_LEN, Answer, Foreign, Hello};
 use crate::commands::CommandError;
+use crate::replication::Courtesy;
 use crate::replication::export::{self, Part};
 use crate::replication::serve::Peer;
 use allotrope_io::{BulkConfig, BulkError, Disk, OpenHow, Shard, TcpStream};
@@ -25,8 +26,9 @@ const TRIES_MAX: u32 = 6;
 /// How often, and how far apart, a peer is asked that has not noticed a cut: longer than it waits for a byte.
 const BUSY_MAX: u32 = 80;
 const BUSY_WAIT: Duration = Duration::from_millis(500);
-/// Bytes that are asked of the budget at once.
+/// Bytes that are asked of the budget at once, and while clients are there.
 const RUN: u64 = 4 << 20;
+const RUN_BUSY: u64 = 1 << 20;
 
 /// Why an archive was not sent.
 #[derive(Debug)]
@@ -57,6 +59,8 @@ pub struct Transfer<'a> {
     pub id: [u8; 16],
     /// How fast.
     pub budget: &'a Budget,
+    /// What it leaves to clients.
+    pub courtesy: &'a Courtesy,
 }
 
 /// What a try came to.
@@ -212,8 +216,10 @@ async fn write(
                 let file = disk.open(path, OpenHow::read()).await?;
                 let mut place = skip;
                 while place < *len {
-                    let run = RUN.min(len - place);
+                    let run = if transfer.courtesy.is_busy(shard.clock()) { RUN_BUSY } else { RUN };
+                    let run = run.min(len - place);
                     transfer.budget.wait(shard.clock(), run).await;
+                    transfer.courtesy.wait(shard.clock(), run).await;
                     stream.send_file(&file, place..place + run, shard.buffers(), &config).await?;
                     place += run;
                 }

@@ -301,6 +301,45 @@ fn bytes_that_are_not_those_that_were_put_are_found_before_the_copy_counts() {
 }
 
 #[test]
+fn blocks_whose_chunks_end_inside_a_page_are_written_without_a_look_at_the_disk() {
+    for seed in seeds(30) {
+        let mut source = World::seeded(seed);
+        source.boot();
+        let name = source.name();
+        let mut blocks = Vec::new();
+        for local in 1..4 {
+            let (mut whole, mut chunks) = (Vec::new(), Vec::new());
+            // Long enough to go past the page cache.
+            while whole.len() < 300_000 {
+                let part = bytes(seed * 100 + whole.len() as u64, 1 + source.rng.below(120_000) as usize);
+                let one = chunk(local, whole.len() as u64, &part);
+                source.expect(write_chunk(&name, id(CONTAINER, local), one.clone(), part.clone()));
+                chunks.push(one);
+                whole.extend_from_slice(&part);
+            }
+            source.expect(put_block(&name, id(CONTAINER, local), chunks, true));
+            blocks.push((local, Bytes::from(whole)));
+        }
+        source.expect(close_container(&name, CONTAINER));
+        let archive = export(&source).unwrap();
+        let mut world = World::seeded(seed + 6);
+        world.boot();
+        let (volume, container) = (world.node().volumes()[0].clone(), ContainerId::new(CONTAINER as u64));
+        let arriving = volume.paths().copies().join(CONTAINER.to_string()).join("chunks");
+        for nth in 0..500 {
+            world.disk.fault(Act::Read, &arriving, nth, SimFault::FlipBit);
+        }
+        offer(&world, pieces(&archive, &world.rng), 1_500_000).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+        world.disk.clear_faults();
+        for (local, whole) in &blocks {
+            let path = volume.paths().container(container).block(LocalId::new(*local as u64));
+            let stored = world.disk.contents(path).unwrap();
+            assert!(stored == whole[..], "seed {seed}: what a read got wrong of block {local} is stored");
+        }
+    }
+}
+
+#[test]
 fn of_two_imports_of_one_container_the_second_is_refused() {
     let (archive, blocks) = source(1);
     let mut world = World::seeded(9);

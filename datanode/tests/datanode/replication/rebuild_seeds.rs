@@ -14,15 +14,15 @@ use crate::world::{CLUSTER, config, send};
 use allotrope_datanode::boot::{Draw, Lobby};
 use allotrope_datanode::commands::{CommandError, Request, Response};
 use allotrope_datanode::metadata::{Metadata, memory::MemoryMetadata};
-use allotrope_datanode::replication::Peer;
 use allotrope_datanode::replication::rebuild::{self, Rebuild, Replica};
+use allotrope_datanode::replication::{Peer, server as copies};
 use allotrope_datanode::server;
 use allotrope_datanode::store::Node;
 use allotrope_datanode::volume::open::OpenMetadata;
 use allotrope_ec::Layout;
 use allotrope_io::{Act, ShardId, Sim, SimConfig, SimDisk, SimFault, SimRng, TaskHandle};
 use allotrope_proto::container::{ChunkInfo, container_data_proto::State};
-use allotrope_types::{ContainerId, DatanodeResult, EcConfig, ReplicaIndex};
+use allotrope_types::{ByteCount, ContainerId, DatanodeResult, EcConfig, ReplicaIndex};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -51,9 +51,16 @@ struct Group {
     up: Option<Up>,
 }
 
+/// Where a datanode serves clients, and where others.
+#[derive(Clone, Copy)]
+struct Served {
+    clients: SocketAddr,
+    copies: SocketAddr,
+}
+
 struct Up {
     sim: Sim,
-    nodes: Vec<(Arc<Node>, SocketAddr)>,
+    nodes: Vec<(Arc<Node>, Served)>,
 }
 
 impl Group {
@@ -100,11 +107,14 @@ impl Group {
                 let opening = shards.run_on(ShardId(0), "boot", move |shard| async move {
                     let (lobby, _) = Lobby::enter(&shard, pool, config, open, draw, "test").await.unwrap();
                     let node = lobby.open(&shard, CLUSTER).await.unwrap();
-                    let listener = shard.listen(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-                    let (address, task) = (listener.local_addr(), shard.clone());
-                    let door = lobby.door.clone();
-                    drop(shard.spawn("accept", async move { server::serve(task, listener, door).await }));
-                    (node, address)
+                    let listen = || shard.listen(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+                    let (clients, others) = (listen(), listen());
+                    let served = Served { clients: clients.local_addr(), copies: others.local_addr() };
+                    let (task, door) = (shard.clone(), lobby.door.clone());
+                    drop(shard.spawn("accept", async move { server::serve(task, clients, door).await }));
+                    let (task, door) = (shard.clone(), lobby.door.clone());
+                    drop(shard.spawn("copies", async move { copies::serve(task, others, door).await }));
+                    (node, served)
                 });
                 opening.unwrap().await.unwrap()
             });
@@ -164,9 +174,11 @@ impl Group {
     }
 
     fn replica(&self, index: usize, node: usize) -> Replica {
-        let (held, address) = &self.up().nodes[node];
-        let peer = Peer { id: held.id, address: *address };
-        Replica { index: ReplicaIndex::from_wire(index as i32).unwrap().unwrap(), peer }
+        let (held, served) = &self.up().nodes[node];
+        let peer = Peer { id: held.id, address: served.clients };
+        // By our own calls, over gRPC, and over gRPC since nobody greets back, by seed.
+        let calls = [Some(served.copies), None, Some(served.clients)][self.seed as usize % 3];
+        Replica { index: ReplicaIndex::from_wire(index as i32).unwrap().unwrap(), peer, calls }
     }
 
     /// Begins a rebuild of these on the first of them, from all that are not lost.
@@ -322,18 +334,19 @@ fn a_datanode_that_is_cut_off_from_a_rebuild_costs_no_byte() {
         let group = Group::seeded(seed + 2000);
         let life = a_while(&group.rng);
         let node = [1, 2, 3, 6][group.rng.below(4) as usize];
-        let (address, network) = (group.up().nodes[node].1, group.up().sim.network());
+        let (served, network) = (group.up().nodes[node].1, group.up().sim.network());
+        let addresses = [served.clients, served.copies];
         let task = group.begin(&LOST);
         let clock = group.up().sim.clock();
         group.up().sim.run(async move { clock.sleep(life).await });
         let stalls = group.rng.chance(1, 2);
         match stalls {
-            true => network.stall(address),
-            false => network.reset(address),
+            true => addresses.iter().for_each(|address| network.stall(*address)),
+            false => addresses.iter().for_each(|address| network.reset(*address)),
         }
         let done = group.within(task, PATIENCE);
         if stalls {
-            network.release(address);
+            addresses.iter().for_each(|address| network.release(*address));
         }
         let done = done.unwrap_or_else(|| panic!("seed {seed}: it never ends"));
         failed += usize::from(done.is_err());
@@ -341,4 +354,32 @@ fn a_datanode_that_is_cut_off_from_a_rebuild_costs_no_byte() {
         assert!(done.is_err() || made == LOST.len(), "seed {seed}: {made} are made");
     }
     assert!(failed > 5 || asked(), "only {failed} rebuilds were cut off");
+}
+
+#[test]
+fn a_rebuild_goes_at_full_speed_until_clients_use_one_of_its_datanodes() {
+    let took = |client: bool| {
+        let group = Group::seeded(3000);
+        let (node, clock) = (group.up().nodes[2].0.clone(), group.up().sim.clock());
+        node.courtesy.set(ByteCount::new(20_000));
+        let request = read_chunk(&group.name(2), replica_id(1, 3), 0, 1);
+        if client {
+            let reading = group.up().sim.shards().run_on(ShardId(0), "client", move |shard| async move {
+                loop {
+                    send(node.clone(), request.clone()).await;
+                    shard.clock().sleep(Duration::from_millis(10)).await;
+                }
+            });
+            drop::<TaskHandle<()>>(reading.unwrap());
+        }
+        let began = clock.now();
+        let done = group.within(group.begin(&LOST), PATIENCE);
+        assert!(matches!(done, Some(Ok(()))), "{done:?}");
+        let took = clock.now().since(began);
+        LOST.iter().for_each(|(index, node)| group.check(*index, *node));
+        took
+    };
+    let (alone, beside) = (took(false), took(true));
+    assert!(beside > Duration::from_secs(3), "the limit is not kept: {beside:?}");
+    assert!(alone < beside / 10, "nobody is there, and it took {alone:?} of {beside:?}");
 }

@@ -110,7 +110,7 @@ fn limits_change_while_copies_wait_and_run() {
     let (link, mut config) = (scm.clone(), config(here.path()));
     let limits = |streams, bandwidth| {
         let bandwidth = ByteCount::new(bandwidth);
-        CopyLimits { streams, waiting_max: 10, bandwidth }
+        CopyLimits { streams, waiting_max: 10, bandwidth, busy_bandwidth: ByteCount::ZERO }
     };
     config.replication.set_limits(&limits(1, 1_000_000));
     let source = start_with(config, move || vec![link]).unwrap();
