@@ -7,6 +7,7 @@ use crate::{Effort, GIB, Scratch, at_least, commands, fill, limits, median};
 use allotrope_benches::report::Report;
 use allotrope_ec::Layout;
 use allotrope_types::EcConfig;
+use std::path::Path;
 use std::time::Instant;
 
 /// The container.
@@ -18,7 +19,10 @@ pub(crate) struct Group {
     client: Client,
     layout: Layout,
     config: EcConfig,
-    pub(crate) sources: Nodes,
+    /// Where the replicas are, in their order.
+    pub(crate) sources: Vec<Place>,
+    /// The processes of the sources: one of all, or one that is watched and one of the others.
+    processes: Vec<Nodes>,
     targets: Nodes,
     /// Bytes of a replica.
     len: u64,
@@ -26,25 +30,58 @@ pub(crate) struct Group {
 }
 
 impl Group {
+    /// All sources in one process, and all targets.
     pub(crate) fn new(config: &str, targets: usize, stripes: u64) -> Group {
+        Group::with(config, targets, stripes, None)
+    }
+
+    /// One source in a process of its own. The others, and the targets, take of the cores what this one and whoever reads from it
+    /// leave.
+    pub(crate) fn around(config: &str, targets: usize, stripes: u64, watched: usize) -> Group {
+        let group = Group::with(config, targets, stripes, Some(watched));
+        group.processes[1].take_what_is_left();
+        group.targets.take_what_is_left();
+        group
+    }
+
+    fn with(config: &str, targets: usize, stripes: u64, watched: Option<usize>) -> Group {
         let config: EcConfig = config.parse().unwrap();
         let layout = Layout::new(config);
         let folders = [Scratch::on_disk("sources"), Scratch::on_disk("targets")];
         let client = Client::new();
-        let sources = Nodes::start(folders[0].path(), config.total(), "NO_COMPRESSION");
-        let targets = Nodes::start(folders[1].path(), targets, "NO_COMPRESSION");
-        fill::coded(&client, &sources.places, CONTAINER, layout, stripes);
+        let dir = folders[0].path();
+        let start = |dir: &Path, count: usize| Nodes::start(dir, count, "NO_COMPRESSION");
+        let processes = match watched {
+            None => vec![start(dir, config.total())],
+            Some(_) => vec![start(&dir.join("watched"), 1), start(&dir.join("others"), config.total() - 1)],
+        };
+        let mut sources = processes.last().map(|nodes| nodes.places.clone()).unwrap_or_default();
+        if let Some(watched) = watched {
+            sources.insert(watched, processes[0].places[0].clone());
+        }
+        let targets = start(folders[1].path(), targets);
+        fill::coded(&client, &sources, CONTAINER, layout, stripes);
         let len = fill::GROUPS * stripes * layout.cell_len() as u64;
-        Group { client, layout, config, sources, targets, len, _folders: folders }
+        Group { client, layout, config, sources, processes, targets, len, _folders: folders }
+    }
+
+    /// CPU seconds of all datanodes.
+    fn cpu(&self) -> f64 {
+        self.processes.iter().map(Nodes::cpu).sum::<f64>() + self.targets.cpu()
     }
 
     /// Has the first `lost` replicas made anew from the others; bytes a second of them, and CPU seconds a GiB.
     pub(crate) fn rebuild(&mut self, lost: usize) -> (f64, f64) {
-        fill::forget(&fill::block_files(self._folders[0].path()));
-        let cpu = self.sources.cpu() + self.targets.cpu();
+        // Of this container alone: what clients read beside stays where it is.
+        let mut files = fill::block_files(self._folders[0].path());
+        let dir = CONTAINER.to_string();
+        files.retain(|file| file.ancestors().nth(2).is_some_and(|of| of.ends_with(&dir)));
+        assert!(!files.is_empty(), "the container's files are found");
+        fill::forget(&files);
+        let before = self.cpu();
         let number = self.targets.number();
         let sources: Vec<(usize, &Place)> =
-            self.sources.places.iter().enumerate().skip(lost).map(|(n, place)| (n + 1, place)).collect();
+            self.sources.iter().enumerate().skip(lost).map(|(n, place)| (n + 1, place)).collect();
         let targets: Vec<(usize, &Place)> =
             self.targets.places.iter().enumerate().take(lost).map(|(n, place)| (n + 1, place)).collect();
         let command = commands::reconstruct(number, CONTAINER, self.config, &sources, &targets);
@@ -52,7 +89,7 @@ impl Group {
         self.targets.tell(0, &command);
         self.targets.ended();
         let (seconds, bytes) = (began.elapsed().as_secs_f64(), (lost as u64 * self.len) as f64);
-        let cpu = self.sources.cpu() + self.targets.cpu() - cpu;
+        let cpu = self.cpu() - before;
         for place in &self.targets.places[..lost] {
             fill::delete(&self.client, place, CONTAINER);
         }

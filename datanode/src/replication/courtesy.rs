@@ -47,7 +47,7 @@ impl Courtesy {
     /// Leaves clients all but `busy_bandwidth` bytes a second.
     pub fn new(busy_bandwidth: ByteCount) -> Courtesy {
         let (under_way, last) = (AtomicUsize::new(0), AtomicU64::new(0));
-        Courtesy { under_way, last, budget: Budget::new(busy_bandwidth), places: Semaphore::new(AT_ONCE) }
+        Courtesy { under_way, last, budget: Budget::even(busy_bandwidth), places: Semaphore::new(AT_ONCE) }
     }
 
     /// Changes the rate for what is asked for from now on.
@@ -111,7 +111,7 @@ mod tests {
             clock.sleep(Duration::from_secs(1)).await;
             assert_eq!(took(1 << 40).await, Duration::ZERO);
             let served = courtesy.serve(&clock);
-            assert_eq!(took(1000).await, Duration::from_millis(800), "a pause lends 200 ms");
+            assert_eq!(took(1000).await, Duration::from_secs(1), "a pause lends nothing");
             assert_eq!(took(1000).await, Duration::from_secs(1));
             drop(served);
             let left = took(3000).await;

@@ -2,7 +2,7 @@
 //!
 //! Errors  a source that does not give what it should is out for the rest of the block; a spare reads on where it stood.
 
-use super::lanes::lanes;
+use super::lanes::{is_held_back, lanes};
 use super::link::Link;
 use super::list::GROUP_LEN;
 use super::targets::Targets;
@@ -72,6 +72,8 @@ pub(super) async fn rebuild(
     while let Some(cells) = next.take() {
         let made = decode(work, local, &plan, &lists, StripeIndex::new(number), cells, &chunks).await?;
         number += 1;
+        // Beside a source that is held back there is time for one thing after the other.
+        let at_once = !is_held_back(took.values().copied());
         let writing = write(targets, local, &made);
         let reading = async {
             match number < stripes {
@@ -79,9 +81,16 @@ pub(super) async fn rebuild(
                 false => Ok(None),
             }
         };
-        let (written, read) = join(writing, reading).await;
-        written?;
-        next = read?;
+        next = match at_once {
+            true => {
+                let (written, read) = join(writing, reading).await;
+                written.and(read)?
+            }
+            false => {
+                writing.await?;
+                reading.await?
+            }
+        };
         for Made { cell, chunk, .. } in made {
             chunks.entry(cell).or_default().push(chunk);
         }

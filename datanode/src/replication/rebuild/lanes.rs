@@ -8,21 +8,22 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// Whether one of these took longer than all others together.
+pub(super) fn is_held_back(times: impl Iterator<Item = Duration> + Clone) -> bool {
+    let (all, longest) = (times.clone().sum::<Duration>(), times.clone().max().unwrap_or_default());
+    times.count() > 2 && longest >= all - longest
+}
+
 /// The lanes in which `wanted` are read, where the last answers took as long as `took` says.
 pub(super) fn lanes<K: Copy + Ord, T>(wanted: Vec<(K, T)>, took: &BTreeMap<K, Duration>) -> Vec<Vec<T>> {
-    let times = || wanted.iter().map(|(key, _)| took.get(key).copied());
-    let slowest = wanted.iter().max_by_key(|(key, _)| took.get(key)).map(|(key, _)| *key);
-    let longest = times().flatten().max().unwrap_or_default();
+    let times = wanted.iter().filter_map(|(key, _)| took.get(key).copied());
     // One that has not answered yet may be any.
-    let all: Option<Duration> = times().sum();
-    match all {
-        Some(all) if wanted.len() > 2 && longest >= all - longest => {
-            let (slow, others): (Vec<_>, Vec<_>) =
-                wanted.into_iter().partition(|(key, _)| Some(*key) == slowest);
-            [slow, others].map(|lane| lane.into_iter().map(|(_, one)| one).collect()).into()
-        }
-        _ => wanted.into_iter().map(|(_, one)| vec![one]).collect(),
+    if times.clone().count() < wanted.len() || !is_held_back(times) {
+        return wanted.into_iter().map(|(_, one)| vec![one]).collect();
     }
+    let slowest = wanted.iter().max_by_key(|(key, _)| took.get(key)).map(|(key, _)| *key);
+    let (slow, others): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|(key, _)| Some(*key) == slowest);
+    [slow, others].map(|lane| lane.into_iter().map(|(_, one)| one).collect()).into()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! How many bytes of copies leave this datanode in a second, all shards together.
 //!
 //! Shape   whoever sends first asks for the time at which it may: bytes are laid end to end on a line of time. An idle line
-//!         lends `AHEAD` at most.
+//!         lends some time's worth of them.
 //! Units   bytes, nanoseconds of the shards' clock; 0 bytes a second are no limit.
 
 use allotrope_io::Clock;
@@ -18,14 +18,21 @@ pub struct Budget {
     bytes_per_second: AtomicU64,
     /// When the line is free, in nanoseconds.
     free: AtomicU64,
+    /// How far an idle line lends, in nanoseconds.
+    ahead: u64,
 }
 
 impl Budget {
     /// A budget of so many bytes a second; 0 is none.
     pub fn new(bytes_per_second: ByteCount) -> Budget {
-        let budget = Budget::default();
+        let budget = Budget { ahead: AHEAD.as_nanos() as u64, ..Budget::default() };
         budget.set(bytes_per_second);
         budget
+    }
+
+    /// The same, of which nothing leaves at once, not after a pause either.
+    pub fn even(bytes_per_second: ByteCount) -> Budget {
+        Budget { ahead: 0, ..Budget::new(bytes_per_second) }
     }
 
     /// Changes it for what is asked for from now on.
@@ -40,7 +47,7 @@ impl Budget {
             return Duration::ZERO;
         }
         let takes = u64::try_from(u128::from(len) * 1_000_000_000 / u128::from(rate)).unwrap_or(u64::MAX);
-        let earliest = now.saturating_sub(AHEAD.as_nanos() as u64);
+        let earliest = now.saturating_sub(self.ahead);
         let mut starts = 0;
         // The closure always says where the line is free next, so this never fails.
         let _ = self.free.fetch_update(Relaxed, Relaxed, |free| {
@@ -79,7 +86,7 @@ mod tests {
 
     #[test]
     fn a_budget_changes_while_bytes_leave_and_none_is_no_limit() {
-        let budget = Budget::default();
+        let budget = Budget::new(ByteCount::ZERO);
         assert_eq!(budget.lay(u64::MAX, SECOND), Duration::ZERO);
         budget.set(ByteCount::new(1000));
         budget.lay(1200, 10 * SECOND);
