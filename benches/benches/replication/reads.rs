@@ -64,6 +64,9 @@ fn read(client: &Client, place: &Place, time: Duration) -> Histogram<u64> {
     })
 }
 
+/// Starts the datanodes, with so many stripes a block.
+type Start = fn(u64) -> Group;
+
 /// What one group's clients met: quiet, and beside so many reconstructions.
 struct Met {
     quiet: Histogram<u64>,
@@ -102,7 +105,7 @@ pub(crate) fn measure(report: &mut Report, effort: Effort) {
         "beside | reads | p50 ms | p99 ms | p99.9 ms | p99 beside quiet | aim",
     );
     let time = Duration::from_secs(effort.seconds * 3);
-    let groups: [(&str, fn(u64) -> Group); 2] = [
+    let groups: [(&str, Start); 2] = [
         ("all alike", |stripes| Group::new("rs-6-3-1024k", 1, stripes)),
         ("others when idle", |stripes| Group::around("rs-6-3-1024k", 1, stripes, WATCHED)),
     ];
