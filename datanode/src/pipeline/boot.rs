@@ -66,6 +66,7 @@ fn entry(record: &Record, me: DatanodeId) -> Entry {
     let member = |id: &DatanodeId| Member {
         id: *id,
         address: None,
+        ours: true,
         peer: RaftPeer {
             id: *id,
             address: String::new(),
@@ -111,6 +112,9 @@ pub async fn create(
             false => Err(format!("pipeline {id} has ended here")),
         };
     }
+    if let Some(stranger) = plan.stranger() {
+        return Err(refuse(node, plan, PlanError::Stranger(stranger)));
+    }
     let members: Vec<DatanodeId> = plan.members.iter().map(|one| one.id).collect();
     let reserved = if members.len() == 1 { RESERVE } else { 0 };
     let (leader, standing) = (plan.leader, Standing::Open);
@@ -123,6 +127,17 @@ pub async fn create(
     tracing::info!(pipeline = %id, leads, "a pipeline is made");
     drop(node.events.try_send(Event::Pipelines));
     Ok(())
+}
+
+/// Takes no part in a pipeline, and asks SCM to close it, with each heartbeat until it does.
+fn refuse(node: &Node, plan: Plan, why: PlanError) -> String {
+    let why = why.to_string();
+    let me = plan.place_of(node.id).unwrap_or(0);
+    let entry = Entry::new(plan, me, Standing::Ended);
+    entry.set_ending(&why);
+    node.pipelines.insert(Arc::new(entry));
+    drop(node.events.try_send(Event::Pipelines));
+    why
 }
 
 /// Writes a new pipeline's record, unless there is one already: that pipeline has been here before.

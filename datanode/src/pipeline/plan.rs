@@ -26,6 +26,8 @@ pub struct Member {
     pub address: Option<SocketAddr>,
     /// As clients are told of it.
     pub peer: RaftPeer,
+    /// Whether it is a datanode of ours. Ozone's have a port for Ratis between servers, which we do not speak; ours have none.
+    pub ours: bool,
 }
 
 /// A pipeline as SCM made it.
@@ -56,6 +58,12 @@ pub enum PlanError {
     /// Too many, too few, or the same twice.
     #[error("a pipeline has 1 to {MEMBERS_MAX} different members, not {0}")]
     Members(usize),
+    /// A member is a datanode of Ozone's.
+    #[error(
+        "datanode {0} is not of this kind (it has a port {PORT_SERVER}): no pipeline of three has members of both; where an SCM of \
+         Ozone's has datanodes of both, use erasure coding"
+    )]
+    Stranger(DatanodeId),
     /// This datanode is not in it.
     #[error("datanode {0} is not a member")]
     Foreign(DatanodeId),
@@ -111,6 +119,12 @@ impl Plan {
         self.members.iter().position(|one| one.id == node)
     }
 
+    /// A member that does not understand the others, if there are others.
+    pub fn stranger(&self) -> Option<DatanodeId> {
+        let others = self.members.len() > 1;
+        self.members.iter().find(|member| others && !member.ours).map(|member| member.id)
+    }
+
     /// The member that leads.
     pub fn leader(&self) -> &Member {
         &self.members[self.leader]
@@ -143,7 +157,7 @@ fn member(details: &DatanodeDetailsProto, priority: u32) -> Result<Member, PlanE
         admin_address: at(port(PORT_ADMIN)),
         startup_role: RaftPeerRole::Follower,
     };
-    Ok(Member { id, address, peer })
+    Ok(Member { id, address, peer, ours: port(PORT_SERVER).is_none() })
 }
 
 #[cfg(test)]
@@ -200,6 +214,18 @@ pub(crate) mod tests {
         let mut bad = command(&[1], &[]);
         bad.datanode[0].uuid = Some("x".into());
         assert!(matches!(refused(&bad), PlanError::Word { what: "a member", .. }));
+    }
+
+    #[test]
+    fn a_member_of_ozones_is_a_stranger_among_others_and_no_matter_alone() {
+        let plan = |members: &[u8], java: usize| {
+            let mut command = command(members, &[]);
+            command.datanode[java].ports.push(Port { name: PORT_SERVER.into(), value: 9856 });
+            Plan::of_command(&command, node(1)).unwrap()
+        };
+        assert_eq!(plan(&[1, 2, 3], 1).stranger(), Some(node(2)));
+        assert_eq!(plan(&[1], 0).stranger(), None);
+        assert_eq!(Plan::of_command(&command(&[1, 2, 3], &[]), node(1)).unwrap().stranger(), None);
     }
 
     #[test]

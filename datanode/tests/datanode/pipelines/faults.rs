@@ -326,6 +326,34 @@ fn a_pipeline_that_was_here_is_not_made_again() {
 }
 
 #[test]
+fn a_pipeline_with_a_member_of_another_kind_is_refused_and_scm_asked_to_close_it() {
+    let mut trio = Trio::seeded(6);
+    trio.boot();
+    let mut command = trio.command(PIPELINE, LEADER);
+    let port = allotrope_proto::hdds::Port { name: "RATIS_SERVER".into(), value: 9856 };
+    command.datanode[2].ports.push(port);
+    let close = allotrope_proto::heartbeat::ClosePipelineCommandProto {
+        pipeline_id: command.pipeline_id.clone(),
+        cmd_id: 2,
+    };
+    let member = trio.members[0].clone();
+    trio.run(move |_| async move {
+        let pipelines = &member.node.pipelines;
+        for again in 0..2 {
+            let refused = pipeline::boot::create(&member.lobby, &member.node, &command).await.unwrap_err();
+            assert!(again > 0 || refused.contains("RATIS_SERVER"), "{refused}");
+            assert!(pipelines.reports().pipeline_report.is_empty());
+            let asked = pipelines.actions().expect("SCM is asked to close it").pipeline_actions;
+            let told = asked[0].close_pipeline.as_ref().unwrap();
+            assert_eq!(told.pipeline_id.uuid128, command.pipeline_id.uuid128);
+            assert!(told.detailed_reason().contains("use erasure coding"), "{told:?}");
+        }
+        pipeline::boot::close(&member.lobby, &member.node, &close).await.unwrap();
+        assert!(pipelines.actions().is_none() && pipelines.get(PIPELINE).is_none());
+    });
+}
+
+#[test]
 fn a_follower_that_has_not_what_it_acknowledged_is_found_out_by_the_next_read() {
     let mut trio = Trio::seeded(6);
     trio.boot();
