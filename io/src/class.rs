@@ -2,7 +2,8 @@
 //!
 //! Shape   the CPU is shared by queues, one a class, with static shares: glommio's, or those of `back::shares` on the portable
 //!         back. The disk is shared by a gate that lets each class have so many operations under way: few while the
-//!         foreground is at work, many while it is not.
+//!         foreground is at work, many while it is not. Those few are short ones: a file's reads and writes go on where a
+//!         short one ended.
 //! Units   shares are relative; the gate counts operations of one shard.
 //!
 //! Under simulation nothing takes CPU: there is the gate alone.
@@ -48,6 +49,10 @@ impl Class {
     }
 }
 
+/// Bytes of one operation of another class while the foreground is at work: a device that is busy with more keeps the
+/// foreground's next one waiting for all of it.
+const PIECE: usize = 128 << 10;
+
 /// How long after its last operation the foreground still counts as at work.
 const QUIET: Duration = Duration::from_millis(10);
 
@@ -70,6 +75,16 @@ struct State {
 impl Gate {
     pub(crate) fn new(clock: Clock) -> Rc<Gate> {
         Rc::new(Gate { clock, state: RefCell::default() })
+    }
+
+    /// How much of an operation of `len` bytes the class may start at once; what is left is another operation, with a turn
+    /// of its own.
+    pub(crate) fn piece(&self, class: Class, len: usize) -> usize {
+        match class {
+            Class::Foreground => len,
+            _ if self.state.borrow_mut().at_work(self.clock.now()) => len.min(PIECE),
+            _ => len,
+        }
     }
 
     /// Waits for the class's turn. The foreground never waits.
@@ -146,6 +161,21 @@ mod tests {
     use super::*;
     use crate::sim::{Sim, SimConfig};
     use futures_util::FutureExt;
+
+    #[test]
+    fn an_operation_is_cut_into_pieces_only_while_the_foreground_works_and_is_not_its_own() {
+        let sim = Sim::new(SimConfig::seeded(1, 1));
+        let gate = Gate::new(sim.clock());
+        assert_eq!(gate.piece(Class::Scrub, 1 << 20), 1 << 20, "nobody waits");
+        let client = gate.pass(Class::Foreground).now_or_never().expect("the foreground never waits");
+        assert_eq!(gate.piece(Class::Foreground, 1 << 20), 1 << 20);
+        assert_eq!(gate.piece(Class::Scrub, 1 << 20), PIECE);
+        assert_eq!(gate.piece(Class::Replication, 5000), 5000);
+        drop(client);
+        assert_eq!(gate.piece(Class::Replication, 1 << 20), PIECE, "it was at work a moment ago");
+        sim.run_for(QUIET);
+        assert_eq!(gate.piece(Class::Replication, 1 << 20), 1 << 20, "it rests");
+    }
 
     #[test]
     fn a_scrub_has_one_operation_while_the_foreground_works_and_many_when_it_rests() {

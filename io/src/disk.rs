@@ -68,6 +68,7 @@ impl Disk {
         at: u64,
     ) -> Moved {
         let _passed = self.inner.gate.pass(self.class).await;
+        let memory = self.piece(memory);
         self.inner.engine.read(file, buf, memory, at).await
     }
 
@@ -80,7 +81,13 @@ impl Disk {
         keep: Option<Arc<RangeGuard>>,
     ) -> Moved {
         let _passed = self.inner.gate.pass(self.class).await;
+        let memory = self.piece(memory);
         self.inner.engine.write(file, buf, memory, at, keep).await
+    }
+
+    /// The part of `memory` that one operation moves now.
+    fn piece(&self, memory: Range<usize>) -> Range<usize> {
+        memory.start..memory.start + self.inner.gate.piece(self.class, memory.len())
     }
 
     pub(crate) async fn vectored(
