@@ -242,7 +242,7 @@ impl<S: StateMachine> Handle<S> {
     /// Reads this member's state as far as it has applied the log, which may be behind the leader's.
     pub fn read_local<R>(&self, read: impl FnOnce(&View<'_>) -> R) -> R {
         let db = self.core.state.current();
-        blocking(|| read(&View::of(&db)))
+        read(&View::of(&db))
     }
 
     /// Role, term, positions and members.

@@ -6,6 +6,7 @@
 //! Errors  files of another cluster, or of a newer version, are refused by name.
 
 use std::{
+    collections::VecDeque,
     path::{Path, PathBuf},
     sync::{
         Arc, PoisonError, RwLock,
@@ -14,15 +15,16 @@ use std::{
 };
 
 use openraft::{LogId, StoredMembership};
-use rocksdb::{ColumnFamily, DB, ReadOptions};
+use rocksdb::{ColumnFamily, DB, ErrorKind, ReadOptions, ReadTier};
 
 use crate::{
     codec::{Codec, CodecError, Utf8},
     error::StartError,
     files,
     ids::{ClusterId, LogTime, Member},
+    raft::blocking,
     rocks::RocksShared,
-    table::{Direction, RawRange, RawScan, Read, Table, TableError},
+    table::{Direction, RawPair, RawRange, RawScan, Read, Table, TableError},
 };
 
 /// Version of the state's own records (`raftState`, `raftRetry`, `raftRetryTime`).
@@ -162,6 +164,9 @@ impl Read for StateDb {
 }
 
 /// A moment of the state: every read through it sees the same one.
+///
+/// A value that lies in memory is read at once. Only what may wait for the disk leaves the runtime's worker, which costs more than
+/// such a read.
 pub struct View<'a> {
     state: &'a StateDb,
     snapshot: rocksdb::Snapshot<'a>,
@@ -186,7 +191,15 @@ impl<'a> View<'a> {
 
 impl Read for View<'_> {
     fn get_raw(&self, table: &str, key: &[u8]) -> Result<Option<Vec<u8>>, TableError> {
-        let found = self.snapshot.get_cf(self.state.family(table)?, key);
+        let family = self.state.family(table)?;
+        let mut in_memory = ReadOptions::default();
+        in_memory.set_read_tier(ReadTier::BlockCache);
+        let found = match self.snapshot.get_cf_opt(family, key, in_memory) {
+            Err(error) if error.kind() == ErrorKind::Incomplete => {
+                blocking(|| self.snapshot.get_cf(family, key))
+            }
+            found => found,
+        };
         found.map_err(|source| TableError::Disk { table: table.to_owned(), source })
     }
 
@@ -197,7 +210,46 @@ impl Read for View<'_> {
         way: Direction,
     ) -> Result<RawScan<'s>, TableError> {
         let family = self.state.family(table)?;
-        Ok(scan(table, range, way, |options| self.snapshot.raw_iterator_cf_opt(family, options)))
+        let pairs = blocking(|| {
+            scan(table, range, way, |options| self.snapshot.raw_iterator_cf_opt(family, options))
+        });
+        Ok(Box::new(Ahead { pairs, read: VecDeque::new(), next: AHEAD_FIRST }))
+    }
+}
+
+/// Pairs that a scan reads ahead at first, and at most.
+const AHEAD_FIRST: usize = 16;
+const AHEAD_MAX: usize = 1024;
+/// Bytes of pairs that it reads ahead at most, apart from the last pair.
+const AHEAD_LEN_MAX: usize = 256 << 10;
+
+/// A scan that reads so many pairs at a time as blocking work, more each time.
+struct Ahead<'s> {
+    pairs: RawScan<'s>,
+    read: VecDeque<Result<RawPair, TableError>>,
+    next: usize,
+}
+
+impl Iterator for Ahead<'_> {
+    type Item = Result<RawPair, TableError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.read.is_empty() {
+            let (pairs, count) = (&mut self.pairs, self.next);
+            self.read = blocking(|| {
+                let (mut read, mut len) = (VecDeque::with_capacity(count), 0);
+                while read.len() < count
+                    && len < AHEAD_LEN_MAX
+                    && let Some(pair) = pairs.next()
+                {
+                    len += pair.as_ref().map_or(0, |(key, value)| key.len() + value.len());
+                    read.push_back(pair);
+                }
+                read
+            });
+            self.next = (self.next * 4).min(AHEAD_MAX);
+        }
+        self.read.pop_front()
     }
 }
 
@@ -397,4 +449,44 @@ pub(crate) fn put_position(
     let mut position = position.clone();
     position.version = STATE_VERSION;
     STATE.put(batch, &"position".to_owned(), &position)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::Be64;
+
+    const ROWS: Table<Be64, Utf8> = Table::new("rows");
+
+    /// Rows that lie on the disk alone, read by workers of a runtime, which may not wait, and by a plain thread.
+    #[test]
+    fn what_is_not_in_memory_is_read_too_and_a_scan_of_any_length_is_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let shared = RocksShared::new(1 << 20, 8 << 20).unwrap();
+        let fill = |n: u64| format!("{n}-").repeat(1 + n as usize % 97);
+        {
+            let db = StateDb::open(&shared, dir.path(), &["rows"]).unwrap();
+            let mut batch = crate::batch::Batch::new(&db);
+            (0..3000).for_each(|n| ROWS.put(&mut batch, &n, &fill(n)).unwrap());
+            batch.write().unwrap();
+            db.db.flush_cf(db.family("rows").unwrap()).unwrap();
+        }
+        let db = StateDb::open(&shared, dir.path(), &["rows"]).unwrap();
+        let check = || {
+            let view = View::of(&db);
+            assert_eq!(ROWS.get(&view, &1500).unwrap(), Some(fill(1500)));
+            assert_eq!(ROWS.get(&view, &3000).unwrap(), None);
+            for (from, way) in [(0, Direction::Up), (2999, Direction::Up), (0, Direction::Down)] {
+                let rows = ROWS.range(&view, from.., way).unwrap().map(|row| row.unwrap().0);
+                let mut rows: Vec<u64> = rows.collect();
+                if way == Direction::Down {
+                    rows.reverse();
+                }
+                assert!(rows.iter().copied().eq(from..3000), "{from} {way:?}");
+            }
+        };
+        check();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+        runtime.block_on(async { check() });
+    }
 }
