@@ -60,8 +60,11 @@ pub struct Written {
 impl KeyWriter {
     pub(crate) fn new(client: Client, session: Session, announced: Option<u64>) -> Result<KeyWriter, Error> {
         let form = match session.replication {
-            ReplicationConfig::StandAlone(ReplicationFactor::One) | ReplicationConfig::Ratis(_) => {
-                Form::Replicated(Box::new(ReplicatedWriter::new(client.config())))
+            ReplicationConfig::StandAlone(ReplicationFactor::One) => {
+                Form::Replicated(Box::new(ReplicatedWriter::new(client.config(), false)))
+            }
+            ReplicationConfig::Ratis(_) => {
+                Form::Replicated(Box::new(ReplicatedWriter::new(client.config(), true)))
             }
             ReplicationConfig::Ec(ec) => Form::Striped(Box::new(StripedWriter::new(client.config(), ec))),
             ReplicationConfig::StandAlone(ReplicationFactor::Three) => {

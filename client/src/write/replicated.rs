@@ -27,6 +27,8 @@ pub(super) struct ReplicatedWriter {
     chunk_len: usize,
     flush_len: u64,
     spec: ChecksumSpec,
+    /// Whether a Ratis pipeline keeps each block: no member of it is ever written to alone.
+    ratis: bool,
     /// Bytes that are no whole chunk yet.
     gathered: Rope,
     /// Chunks that no PutBlock covers, in order; the first `sent` are in the open block's file.
@@ -53,11 +55,12 @@ struct OpenBlock {
 }
 
 impl ReplicatedWriter {
-    pub(super) fn new(config: &Config) -> ReplicatedWriter {
+    pub(super) fn new(config: &Config, ratis: bool) -> ReplicatedWriter {
         ReplicatedWriter {
             chunk_len: config.chunk_len.as_usize().expect("a chunk is at most 32 MiB"),
             flush_len: config.flush_len.as_u64(),
             spec: config.checksum,
+            ratis,
             gathered: Rope::new(),
             held: VecDeque::new(),
             sent: 0,
@@ -95,7 +98,7 @@ impl ReplicatedWriter {
                 if self.held.is_empty() {
                     return Ok(());
                 }
-                self.open = Some(OpenBlock::at(blocks.next(client).await?, blocks)?);
+                self.open = Some(OpenBlock::at(blocks.next(client).await?, blocks, self.ratis)?);
             }
             match self.step(client, blocks, until).await {
                 Ok(true) => return Ok(()),
@@ -164,12 +167,19 @@ enum Until {
 }
 
 impl OpenBlock {
-    fn at(location: BlockLocation, blocks: &Blocks) -> Result<OpenBlock, Error> {
+    fn at(location: BlockLocation, blocks: &Blocks, ratis: bool) -> Result<OpenBlock, Error> {
         let unusable = |why: &str| Error::OmAnswer {
             act: format!("write {}", blocks.key()),
             why: format!("block {} {why}", location.block),
         };
         let pipeline = location.ratis_pipeline().map(Arc::new);
+        if pipeline.is_some() != ratis {
+            return Err(unusable(if ratis {
+                "comes without a Ratis pipeline"
+            } else {
+                "is a Ratis pipeline's"
+            }));
+        }
         let members = pipeline.as_ref().map_or(&location.members, |pipeline| &pipeline.members);
         let member = members.first().cloned().ok_or_else(|| unusable("comes without a datanode"))?;
         if location.len == 0 {
