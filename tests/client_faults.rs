@@ -46,7 +46,9 @@ struct Site {
 
 impl Site {
     async fn start(datanodes: usize) -> Site {
-        let cluster = Cluster::start(datanodes);
+        // Small containers, for a disk that is nearly full with what else is on it.
+        let small = &["ozone.scm.container.size=256MB", "ozone.scm.block.size=64MB"];
+        let cluster = Cluster::start_with(datanodes, small);
         let client = Client::new(config(&cluster));
         let client = client.unwrap();
         client.create_volume("vol1", VolumeOptions::default()).await.unwrap();

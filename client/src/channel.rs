@@ -67,7 +67,7 @@ impl Channel {
         user: Option<&str>,
     ) -> Result<Rope, CallError> {
         match tokio::time::timeout(deadline, self.exchange(path, message, deadline, user)).await {
-            Ok(Err(error @ CallError::Broken { .. })) => {
+            Ok(Err(error @ (CallError::Broken { .. } | CallError::NotGrpc { .. }))) => {
                 self.forget();
                 Err(error)
             }
@@ -94,7 +94,7 @@ impl Channel {
         deadline: Duration,
         user: Option<&str>,
     ) -> Result<Rope, CallError> {
-        let broken = |source| CallError::Broken { peer: self.address.clone(), source };
+        let broken = |source| CallError::broken(&self.address, source);
         let mut sender = self.connected().await?;
         sender.ready().await.map_err(broken)?;
         let request = Request::post(format!("http://{}{path}", self.address))
@@ -132,7 +132,7 @@ impl Channel {
         let mut messages = GrpcMessages::new(self.message_len_max);
         let mut message = None;
         while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|source| CallError::Broken { peer: peer(), source })?;
+            let frame = frame.map_err(|source| CallError::broken(&self.address, source))?;
             match frame.into_data() {
                 Ok(data) => {
                     messages.push(data);
@@ -189,7 +189,7 @@ impl Channel {
             .max_header_list_size(64 << 10)
             .handshake(TokioIo::new(stream))
             .await
-            .map_err(|source| CallError::Broken { peer: self.address.clone(), source })?;
+            .map_err(|source| CallError::broken(&self.address, source))?;
         // It ends when the last sender is dropped or the peer closes; whoever waits on it gets the error.
         tokio::spawn(async move {
             let _ = connection.await;

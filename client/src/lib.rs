@@ -32,6 +32,7 @@
 )]
 
 mod channel;
+mod checksum;
 mod client;
 mod config;
 mod datanode;
@@ -50,6 +51,7 @@ mod wire;
 mod write;
 
 pub use channel::{Address, CallError, GrpcCode};
+pub use checksum::KeyChecksum;
 pub use client::Client;
 pub use config::{Config, ConfigError};
 pub use datanode::DatanodeError;

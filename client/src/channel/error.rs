@@ -115,6 +115,19 @@ pub enum CallError {
 const NOT_LEADER: [&str; 2] = ["OMNotLeaderException", "OMLeaderNotReadyException"];
 
 impl CallError {
+    /// What becomes of a call whose connection failed with `source`.
+    pub(super) fn broken(peer: &Address, source: hyper::Error) -> CallError {
+        let cause = std::error::Error::source(&source).and_then(|cause| cause.downcast_ref::<h2::Error>());
+        // Read as a frame of HTTP/2, the first words of another protocol have an absurd length.
+        let is_foreign =
+            |error: &&h2::Error| error.reason() == Some(h2::Reason::FRAME_SIZE_ERROR) && error.is_library();
+        let peer = peer.clone();
+        match cause.filter(is_foreign) {
+            Some(_) => CallError::NotGrpc { peer, seen: "it does not speak HTTP/2".to_owned() },
+            None => CallError::Broken { peer, source },
+        }
+    }
+
     /// What a retry policy needs to know of it.
     pub fn failure(&self) -> Failure {
         match self {

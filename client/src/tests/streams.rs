@@ -118,3 +118,20 @@ async fn stripes_in_flight_go_whole_to_the_next_group_when_one_of_them_fails() {
         assert!(world.get("k").await.unwrap() == data, "after {good} cells");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_keys_checksum_is_the_crc_of_its_bytes_by_the_function_that_guards_them() {
+    for replication in ["STANDALONE/ONE", "rs-3-2-1024k"] {
+        let mut world = World::new(replication, 5).await;
+        world.put("k", b"123456789").await.unwrap();
+        let sum = world.client.key_checksum(&path("k")).await.unwrap().unwrap();
+        // The check value of this CRC, as every table of CRCs has it.
+        assert_eq!((sum.algorithm, sum.crc), ("COMPOSITE-CRC32", 0xcbf4_3926));
+        world.put("empty", b"").await.unwrap();
+        assert_eq!(world.client.key_checksum(&path("empty")).await.unwrap(), None);
+        if replication != "STANDALONE/ONE" {
+            [0, 3].into_iter().for_each(|at| world.kill(at));
+            assert_eq!(world.client.key_checksum(&path("k")).await.unwrap(), Some(sum), "with two gone");
+        }
+    }
+}

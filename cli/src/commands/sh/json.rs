@@ -1,8 +1,11 @@
 //! What `ozone sh` prints of volumes, buckets and keys: the same fields, in the same order.
 
-use allotrope_client::{Acl, Bucket, Key, KeyEntry, KeyPath, Volume};
+use allotrope_client::{Acl, Bucket, Key, KeyChecksum, KeyEntry, KeyPath, Volume};
 use allotrope_types::ReplicationConfig;
 use serde_json::{Value, json};
+
+/// The MD5 of 32 zeros, as Hadoop sums a file without blocks.
+const MD5_OF_NOTHING: &str = "70bc8f4b72a86921468bf8e8441dce51";
 
 pub(super) fn volume(volume: &Volume) -> Value {
     json!({
@@ -106,6 +109,22 @@ pub(super) fn entry(bucket: &allotrope_client::BucketPath, entry: &KeyEntry) -> 
         "metadata": {},
         "owner": entry.owner,
         "file": entry.is_file,
+    })
+}
+
+/// A key without bytes has the checksum that Hadoop gives an empty file.
+pub(super) fn checksum(path: &KeyPath, len: u64, sum: Option<KeyChecksum>) -> Value {
+    let (algorithm, text) = match sum {
+        Some(sum) => (sum.algorithm, format!("{:08x}", sum.crc)),
+        None => ("MD5-of-0MD5-of-0CRC32", format!("{:024x}{MD5_OF_NOTHING}", 0)),
+    };
+    json!({
+        "volumeName": path.bucket.volume,
+        "bucketName": path.bucket.bucket,
+        "name": path.key,
+        "dataSize": len,
+        "algorithm": algorithm,
+        "checksum": text,
     })
 }
 

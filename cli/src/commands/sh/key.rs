@@ -2,21 +2,28 @@
 
 use std::path::PathBuf;
 
-use allotrope_client::{BucketPath, KeyPath, PutOptions};
+use allotrope_client::{BucketPath, Client, KeyPath, KeyReader, PutOptions};
 use clap::Subcommand;
 use serde_json::Value;
 
-use super::{Done, ListArgs, Replication, connect, json, out, transfer};
+use super::transfer::Keeping;
+use super::{Done, ListArgs, Replication, connect, folder, json, out, transfer};
 use crate::config::Settings;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Key {
-    /// Write a local file to a key.
+    /// Write a local file to a key, or with --recursive the files of a folder to keys.
     Put {
-        /// /volume/bucket/key
+        /// /volume/bucket/key; with --recursive also /volume/bucket
         uri: String,
         /// The file; - for standard input.
         file: PathBuf,
+        /// Upload every file below a folder: KEY/relative/path from FOLDER/relative/path.
+        #[arg(long)]
+        recursive: bool,
+        /// Files of a folder that are uploaded at once.
+        #[arg(long, value_name = "COUNT", default_value_t = 4, requires = "recursive")]
+        parallel: usize,
         #[command(flatten)]
         replication: Replication,
     },
@@ -29,6 +36,9 @@ pub(super) enum Key {
         /// Replace the file if it exists.
         #[arg(short, long)]
         force: bool,
+        /// Keep what came if the read ends early, and go on from there the next time, if the key is still the same.
+        #[arg(long)]
+        resume: bool,
     },
     /// Read a key to standard output.
     Cat {
@@ -68,6 +78,18 @@ pub(super) enum Key {
         #[command(flatten)]
         replication: Replication,
     },
+    /// Write a key anew with another replication, unless it changes meanwhile.
+    Rewrite {
+        /// /volume/bucket/key
+        uri: String,
+        #[command(flatten)]
+        replication: Replication,
+    },
+    /// Show the checksum of a key's bytes, by which Ozone's clients compare files.
+    Checksum {
+        /// /volume/bucket/key
+        uri: String,
+    },
     /// Delete a key.
     Delete {
         /// /volume/bucket/key
@@ -78,14 +100,19 @@ pub(super) enum Key {
 impl Key {
     pub(super) async fn run(self, settings: &Settings) -> Done {
         match self {
-            Key::Put { uri, file, replication } => {
+            Key::Put { uri, file, recursive: true, parallel, replication } => {
+                let (client, replication) = (connect(settings, &uri)?, replication.config()?);
+                folder::put(&client, &uri, &file, replication, parallel).await
+            }
+            Key::Put { uri, file, replication, .. } => {
                 let path: KeyPath = uri.parse()?;
                 let replication = replication.config()?;
                 transfer::put(&connect(settings, &uri)?, &path, &file, replication).await
             }
-            Key::Get { uri, file, force } => {
+            Key::Get { uri, file, force, resume } => {
                 let path: KeyPath = uri.parse()?;
-                transfer::get(&connect(settings, &uri)?, &path, file.as_deref(), force).await
+                let keeping = Keeping { force, resume };
+                transfer::get(&connect(settings, &uri)?, &path, file.as_deref(), keeping).await
             }
             Key::Cat { uri } => {
                 let path: KeyPath = uri.parse()?;
@@ -105,15 +132,31 @@ impl Key {
                 let bucket: BucketPath = uri.parse()?;
                 let replication = replication.config()?;
                 let client = connect(settings, &uri)?;
-                let mut reader = client.read_key(&bucket.key(from)).await?;
-                let options =
-                    PutOptions { replication, len: Some(reader.key().len), ..PutOptions::default() };
-                let mut writer = client.write_key(&bucket.key(to), options).await?;
-                while let Some(bytes) = reader.next().await? {
-                    writer.write(bytes).await?;
-                }
-                writer.finish().await?;
-                Ok(())
+                let reader = client.read_key(&bucket.key(from)).await?;
+                copy(&client, reader, &bucket.key(to), PutOptions { replication, ..PutOptions::default() })
+                    .await
+            }
+            Key::Rewrite { uri, replication } => {
+                let path: KeyPath = uri.parse()?;
+                let replication = replication.config()?;
+                let client = connect(settings, &uri)?;
+                let reader = client.read_key(&path).await?;
+                let key = reader.key();
+                let options = PutOptions {
+                    replication: replication.or(Some(key.replication)),
+                    metadata: key.metadata.clone(),
+                    tags: key.tags.clone(),
+                    generation: key.generation,
+                    ..PutOptions::default()
+                };
+                copy(&client, reader, &path, options).await
+            }
+            Key::Checksum { uri } => {
+                let path: KeyPath = uri.parse()?;
+                let client = connect(settings, &uri)?;
+                let len = client.key(&path).await?.len;
+                let sum = client.key_checksum(&path).await?;
+                Ok(out::json(&json::checksum(&path, len, sum))?)
             }
             Key::Delete { uri } => {
                 let path: KeyPath = uri.parse()?;
@@ -122,6 +165,17 @@ impl Key {
             }
         }
     }
+}
+
+/// Writes all that `reader` gives to the key `to`.
+async fn copy(client: &Client, mut reader: KeyReader, to: &KeyPath, options: PutOptions) -> Done {
+    let options = PutOptions { len: Some(reader.key().len), ..options };
+    let mut writer = client.write_key(to, options).await?;
+    while let Some(bytes) = reader.next().await? {
+        writer.write(bytes).await?;
+    }
+    writer.finish().await?;
+    Ok(())
 }
 
 async fn list_keys(settings: &Settings, uri: &str, list: ListArgs) -> Done {

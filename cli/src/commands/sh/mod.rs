@@ -3,9 +3,11 @@
 //! Results are JSON with the fields that `ozone sh` prints. A command that only does something prints nothing.
 
 mod bucket;
+mod folder;
 mod json;
 mod key;
 mod out;
+mod resume;
 mod transfer;
 mod volume;
 

@@ -2,10 +2,11 @@
 //!
 //! Shape   a thread moves the file's bytes, a bounded channel joins it with the network: at most four pieces of 1 MiB
 //!         wait between the two.
-//! Errors  a `get` that fails leaves no file; a file that changes while it is put is not committed.
+//! Errors  a `get` that fails leaves no file, but with `--resume` a part to go on from; a file that changes while it is put is not
+//!         committed.
 
 use std::error::Error;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, IsTerminal as _, Read, Write};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::Done;
+use super::resume::Part;
 
 const PIECE_LEN: usize = 1 << 20;
 const PIECES_WAITING: usize = 4;
@@ -31,9 +33,22 @@ pub(super) async fn put(
     file: &Path,
     replication: Option<ReplicationConfig>,
 ) -> Done {
+    let progress = progress(fs::metadata(file).map_or(0, |about| about.len()));
+    put_file(client, key, file, replication, &progress).await?;
+    progress.finish_and_clear();
+    Ok(())
+}
+
+/// Writes one file, or standard input, to a key, and tells `progress` of its bytes.
+pub(super) async fn put_file(
+    client: &Client,
+    key: &KeyPath,
+    file: &Path,
+    replication: Option<ReplicationConfig>,
+    progress: &ProgressBar,
+) -> Done {
     let local = Local::open(file)?;
     let len = local.len;
-    let progress = progress(len.unwrap_or(0));
     let options = PutOptions { replication, len, ..PutOptions::default() };
     let mut writer = client.write_key(key, options).await?;
     let (mut pieces, reading) = local.pieces();
@@ -50,7 +65,6 @@ pub(super) async fn put(
         return Err(changed(file).into());
     }
     writer.finish().await?;
-    progress.finish_and_clear();
     Ok(())
 }
 
@@ -75,7 +89,11 @@ impl Local {
         let file = File::open(path).map_err(failed)?;
         let about = file.metadata().map_err(failed)?;
         if about.is_dir() {
-            return Err(format!("{} is a folder; name a file", path.display()).into());
+            return Err(format!(
+                "{} is a folder; name a file\n  try: --recursive to upload all files below it",
+                path.display()
+            )
+            .into());
         }
         let regular = about.is_file();
         let stamp = about.modified().ok().filter(|_| regular).map(|modified| (path.to_owned(), modified));
@@ -111,13 +129,26 @@ fn read_piece(source: &mut impl Read) -> io::Result<Bytes> {
     Ok(Bytes::from(piece))
 }
 
-pub(super) async fn get(client: &Client, key: &KeyPath, file: Option<&Path>, force: bool) -> Done {
+/// How a `get` treats files that are there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Keeping {
+    /// Replace the target.
+    pub(super) force: bool,
+    /// Go on with what an earlier get left, and leave a part if this one fails.
+    pub(super) resume: bool,
+}
+
+pub(super) async fn get(client: &Client, key: &KeyPath, file: Option<&Path>, keeping: Keeping) -> Done {
     if file == Some(Path::new("-")) {
         return cat(client, key).await;
     }
     let target = target(key, file)?;
+    let force = keeping.force;
     if !force && target.exists() {
         return Err(format!("{} exists\n  try: --force to replace it", target.display()).into());
+    }
+    if keeping.resume {
+        return go_on(client, key, &target, force).await;
     }
     let reader = client.read_key(key).await?;
     let failed = |error: io::Error| format!("cannot write {}: {error}", target.display());
@@ -129,7 +160,7 @@ pub(super) async fn get(client: &Client, key: &KeyPath, file: Option<&Path>, for
         .tempfile_in(folder)
         .map_err(failed)?;
     let writing = temporary.reopen().map_err(failed)?;
-    let file = pour(reader, writing).await?.map_err(failed)?;
+    let file = pour(reader, 0, writing).await?.map_err(failed)?;
     tokio::task::spawn_blocking(move || file.sync_all()).await?.map_err(failed)?;
     let kept = match force {
         true => temporary.persist(&target),
@@ -139,9 +170,24 @@ pub(super) async fn get(client: &Client, key: &KeyPath, file: Option<&Path>, for
     Ok(())
 }
 
+/// Reads what the part beside `target` lacks, and makes it the target.
+async fn go_on(client: &Client, key: &KeyPath, target: &Path, force: bool) -> Done {
+    let failed = |error: io::Error| format!("cannot write {}: {error}", target.display());
+    let found = client.key(key).await?;
+    let part = Part::open(target, &found).map_err(failed)?;
+    let (from, len) = (part.len(), found.len);
+    if from > 0 {
+        eprintln!("going on behind {from} of {len} bytes");
+    }
+    let part = pour(client.read_found(found, from..len)?, from, part).await?.map_err(failed)?;
+    let kept = target.to_owned();
+    tokio::task::spawn_blocking(move || part.finish(&kept, force)).await?.map_err(failed)?;
+    Ok(())
+}
+
 pub(super) async fn cat(client: &Client, key: &KeyPath) -> Done {
     let reader = client.read_key(key).await?;
-    pour(reader, io::stdout()).await??;
+    pour(reader, 0, io::stdout()).await??;
     Ok(())
 }
 
@@ -156,34 +202,47 @@ fn target(key: &KeyPath, file: Option<&Path>) -> Result<PathBuf, Box<dyn Error>>
     })
 }
 
-/// Writes all bytes of `reader` on a thread of its own. The outer error is the network's, the inner one the file's.
+/// Writes all bytes of `reader`, which begins at byte `from`, on a thread of its own, and flushes what came, be it all or not. The
+/// outer error is the network's, the inner one the file's.
 async fn pour<W: Write + Send + 'static>(
     mut reader: KeyReader,
+    from: u64,
     mut sink: W,
 ) -> Result<io::Result<W>, Box<dyn Error>> {
     let progress = progress(reader.key().len);
+    progress.set_position(from);
+    progress.reset_eta();
     let (sender, mut receiver) = mpsc::channel::<Bytes>(PIECES_WAITING);
     let writing = tokio::task::spawn_blocking(move || {
-        while let Some(piece) = receiver.blocking_recv() {
-            sink.write_all(&piece)?;
+        let mut written = Ok(());
+        while written.is_ok()
+            && let Some(piece) = receiver.blocking_recv()
+        {
+            written = sink.write_all(&piece);
         }
-        sink.flush()?;
-        Ok(sink)
+        // A part is to keep what came before the disk was full.
+        let flushed = sink.flush();
+        written.and(flushed).map(|()| sink)
     });
-    while let Some(piece) = reader.next().await? {
+    let read = loop {
+        let piece = match reader.next().await {
+            Ok(Some(piece)) => piece,
+            ended => break ended.map(drop),
+        };
         progress.inc(piece.len() as u64);
         if sender.send(piece).await.is_err() {
-            break;
+            break Ok(());
         }
-    }
+    };
     drop(sender);
     let written = writing.await?;
     progress.finish_and_clear();
+    read?;
     Ok(written)
 }
 
 /// A bar on a terminal for a long transfer; nothing elsewhere.
-fn progress(len: u64) -> ProgressBar {
+pub(super) fn progress(len: u64) -> ProgressBar {
     if len < LONG || !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
