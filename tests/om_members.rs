@@ -7,6 +7,8 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use allotrope_client::{Address, Client, Config, KeyPath, PutOptions};
+
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An SCM and some OMs, ended when this is dropped.
@@ -47,6 +49,7 @@ impl Service {
             format!("ozone.scm.client.address=127.0.0.1:{}", p[0]),
             format!("ozone.scm.datanode.address=127.0.0.1:{}", p[1]),
             format!("ozone.scm.block.client.address=127.0.0.1:{}", p[2]),
+            "hdds.scm.safemode.min.datanode=1".to_owned(),
             "ozone.om.service.ids=service1".to_owned(),
             "ozone.om.http-address=127.0.0.1:0".to_owned(),
             "ozone.scm.http-address=127.0.0.1:0".to_owned(),
@@ -89,6 +92,30 @@ impl Service {
         self.spawn(&words, self.names[number], self.ports[3 + 3 * number])
     }
 
+    /// A datanode, which the one test that writes keys needs.
+    fn run_datanode(&self) -> Ended {
+        let held = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = held.local_addr().unwrap().port();
+        drop(held);
+        let data = self.dir.path().join("data");
+        fs::create_dir_all(&data).unwrap();
+        let settings = [
+            format!("--set=hdds.datanode.dir={}", data.display()),
+            format!("--set=hdds.container.ipc.port={port}"),
+            "--set=hdds.datanode.replication.port=0".to_owned(),
+            "--set=hdds.container.ratis.ipc.port=0".to_owned(),
+            "--set=hdds.container.ratis.admin.port=0".to_owned(),
+            "--set=hdds.datanode.http-address=127.0.0.1:0".to_owned(),
+            "--set=allotrope.datanode.address=127.0.0.1".to_owned(),
+            "--set=allotrope.datanode.shards=1".to_owned(),
+            "--set=allotrope.datanode.memory=32MB".to_owned(),
+            "--set=hdds.datanode.volume.min.free.space=16MB".to_owned(),
+            "--set=hdds.heartbeat.interval=1s".to_owned(),
+        ];
+        let words: Vec<&str> = ["datanode"].into_iter().chain(settings.iter().map(String::as_str)).collect();
+        Ended(self.spawn(&words, "datanode", port))
+    }
+
     fn log(&self, name: &str) -> String {
         fs::read_to_string(self.dir.path().join(format!("{name}.log"))).unwrap_or_default()
     }
@@ -123,6 +150,17 @@ impl Service {
         let mut child = self.oms[number].take().unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
+    }
+}
+
+/// A process that ends with its owner.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        // It may have ended by itself; either way it is gone after the wait.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
@@ -180,6 +218,45 @@ fn oms_elect_hand_over_lose_one_and_take_another_in() {
     });
     service.eventually(&["admin", "om", "prepare", "--cancel"], |_| true);
     service.eventually(&["sh", "volume", "create", "/vol4"], |_| true);
+}
+
+#[test]
+fn a_key_that_is_being_written_outlives_the_om_that_led() {
+    let mut service = Service::start();
+    let _datanode = service.run_datanode();
+    service.eventually(&["sh", "volume", "create", "/vol1"], |_| true);
+    let kept = ["--type", "STAND_ALONE", "--replication", "ONE"];
+    service.eventually(&[&["sh", "bucket", "create", "/vol1/one"][..], &kept].concat(), |_| true);
+    let warm = service.dir.path().join("warm");
+    fs::write(&warm, "SCM has left safe mode").unwrap();
+    service.eventually(&["sh", "key", "put", "/vol1/one/warm", warm.to_str().unwrap()], |_| true);
+
+    let om = (0..3).map(|number| Address::new("127.0.0.1", service.ports[3 + 3 * number + 1])).collect();
+    let config = Config { om, user: "root".to_owned(), ..Config::at("127.0.0.1", 1) };
+    let data: Vec<u8> = (0..9_000_000u32).map(|x| (x ^ (x >> 9)) as u8).collect();
+    let (before, after) = data.split_at(5_000_000);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let client = Client::new(config).unwrap();
+        // The leader dies once within the write, and once right before the commit.
+        for round in 0..2 {
+            let key: KeyPath = format!("/vol1/one/key{round}").parse().unwrap();
+            let mut writer = client.write_key(&key, PutOptions::default()).await.unwrap();
+            writer.write(bytes::Bytes::copy_from_slice(before)).await.unwrap();
+            let leader = tokio::task::block_in_place(|| service.leader());
+            if round == 0 {
+                service.kill(leader);
+            }
+            writer.write(bytes::Bytes::copy_from_slice(after)).await.unwrap();
+            if round == 1 {
+                service.kill(leader);
+            }
+            writer.finish().await.unwrap();
+            let read = client.read_key(&key).await.unwrap().read_all().await.unwrap();
+            assert!(read == data, "round {round}");
+            service.oms[leader] = Some(tokio::task::block_in_place(|| service.run_om(leader, &[])));
+        }
+    });
 }
 
 #[test]
