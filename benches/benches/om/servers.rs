@@ -18,9 +18,10 @@ use allotrope_proto::hdds::{
     BlockId, ContainerBlockId, DatanodeDetailsProto, GetScmInfoResponseProto, Pipeline, PipelineId,
 };
 use allotrope_proto::net::Plain;
-use allotrope_proto::om::KeyLocation;
+use allotrope_proto::om::{InfoVolumeRequest, KeyLocation, OmRequest, Type};
 use allotrope_proto::ops::Operators;
-use allotrope_proto::rpc::ClientId;
+use allotrope_proto::rpc::catalog::OmSubmit;
+use allotrope_proto::rpc::{CallOptions, ClientId, RpcClient as _};
 use allotrope_proto::scm_block::KeyBlocks;
 use tokio::runtime::{Builder, Runtime};
 
@@ -118,19 +119,28 @@ impl Oms {
         }
     }
 
-    /// A client of whoever leads.
+    /// A client of whoever leads, once it answers: one that has just been elected may not yet.
     pub(crate) async fn client(&self) -> Client {
         let leader = async {
             loop {
                 if let Some(om) = self.running.iter().find(|om| om.status().now().role == Role::Leader) {
-                    return om.grpc;
+                    let id = ClientId::from_bytes([7; 16]);
+                    let client = GrpcClient::new(om.grpc.into(), Plain, id, GrpcClientConfig::default());
+                    let client = client.expect("an address");
+                    let asked = OmRequest {
+                        cmd_type: Type::InfoVolume as i32,
+                        info_volume_request: Some(InfoVolumeRequest { volume_name: "s3v".into() }),
+                        client_id: "client-bench".into(),
+                        ..OmRequest::default()
+                    };
+                    if client.call::<OmSubmit>(&asked, &CallOptions::default()).await.is_ok() {
+                        return client;
+                    }
                 }
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        let address = tokio::time::timeout(Duration::from_secs(30), leader).await.expect("somebody leads");
-        GrpcClient::new(address.into(), Plain, ClientId::from_bytes([7; 16]), GrpcClientConfig::default())
-            .expect("an address")
+        tokio::time::timeout(Duration::from_secs(30), leader).await.expect("somebody leads")
     }
 
     /// Ends all and starts them again on their files. How long until one leads.

@@ -252,7 +252,7 @@ known! {
     "allotrope.datanode.replication.bandwidth": Size => "0B", "500MB",
         "Bytes a second that containers may leave a datanode with, all copies together; 0 is no limit.";
     "allotrope.datanode.replication.busy.bandwidth": Size => "32MB", "200MB",
-        "Bytes a second that copies and reconstructions move at a datanode while clients use it; 0 is no limit.";
+        "Bytes a second that reconstructions move at a datanode, and copies to datanodes of ours leave it with, while clients use it; 0: no limit.";
     "allotrope.datanode.verify-reads": Choice(&["true", "false"]) => "true", "false",
         "Whether bytes from the disk are verified before they leave a datanode; false leaves that to clients.";
     "hdds.datanode.volume.choosing.policy": Text => "org.apache.hadoop.ozone.container.common.volume.CapacityVolumeChoosingPolicy", "org.apache.hadoop.ozone.container.common.volume.RoundRobinVolumeChoosingPolicy",
