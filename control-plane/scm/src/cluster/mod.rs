@@ -156,6 +156,12 @@ impl Cluster {
             .fold((0, 0), |(volumes, nodes), node| (volumes + node.usage.healthy_volumes(), nodes + 1));
     }
 
+    /// What one node adds to the counts of [`count_serving`](Self::count_serving).
+    fn part_of_serving(&self, node: DatanodeId) -> (usize, usize) {
+        let serving = self.nodes.get(node).filter(|node| node.serves());
+        serving.map_or((0, 0), |node| (node.usage.healthy_volumes(), 1))
+    }
+
     /// What the safe mode rules look at, counted now: a walk over all containers while they are few reports away.
     pub fn safe_mode_counts(&self) -> Counts {
         let mut counts = Counts {

@@ -50,8 +50,13 @@ impl Cluster {
     /// Takes in what `node` reports. `leads` says whether this SCM decides: a follower only remembers.
     pub fn report(&mut self, node: DatanodeId, report: &Report, leads: bool, now: Now) -> Heard {
         if let Some(disks) = &report.node {
+            // A count of all nodes would make each heartbeat cost as much as there are nodes.
+            let before = self.part_of_serving(node);
             self.nodes.reported_usage(node, Usage::of(disks));
-            self.count_serving();
+            let after = self.part_of_serving(node);
+            let (volumes, nodes) = self.serving;
+            self.serving =
+                ((volumes + after.0).saturating_sub(before.0), (nodes + after.1).saturating_sub(before.1));
         }
         if let Some(queued) = &report.queued {
             self.nodes.reported_queue(node, queued.clone());
@@ -120,5 +125,42 @@ impl Cluster {
                 self.commands.close_pipeline(node, id, now.monotonic_ms);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Config;
+    use crate::node::{Layout, Volume};
+    use allotrope_proto::hdds::DatanodeDetailsProto;
+    use allotrope_proto::heartbeat::StorageReportProto;
+
+    #[test]
+    fn a_heartbeat_changes_the_counts_of_who_serves_by_its_nodes_part() {
+        let now = Now { monotonic_ms: 0, unix_ms: 1_700_000_000_000 };
+        let mut cluster = Cluster::new(&Config::new("/unused"), now);
+        let node = |n: u8| DatanodeId::from_random_bytes([n; 16]);
+        for n in 1..=3 {
+            let volume = Volume { remaining: 1 << 40, capacity: 1 << 41, ..Volume::default() };
+            let usage = Usage { volumes: vec![volume; usize::from(n)], metadata_volumes: 1 };
+            let details = DatanodeDetailsProto { host_name: format!("dn-{n}"), ..Default::default() };
+            let layout = Layout { metadata: 10, software: 10 };
+            let peer = std::net::Ipv4Addr::LOCALHOST.into();
+            cluster.nodes.register(node(n), details, peer, layout, usage, 0).unwrap();
+        }
+        cluster.count_serving();
+        assert_eq!(cluster.serving(), (6, 3));
+        for (n, good, failed) in [(2, 5, 0), (3, 1, 2), (2, 0, 1), (9, 4, 0)] {
+            let disk = |failed| StorageReportProto { failed: Some(failed), ..StorageReportProto::default() };
+            let disks = std::iter::repeat_n(disk(false), good).chain(std::iter::repeat_n(disk(true), failed));
+            let disks = NodeReportProto { storage_report: disks.collect(), ..Default::default() };
+            let report = Report { node: Some(disks), ..Report::default() };
+            cluster.report(node(n), &report, true, now);
+            let told = cluster.serving();
+            cluster.count_serving();
+            assert_eq!(told, cluster.serving(), "after node {n}");
+        }
+        assert_eq!(cluster.serving().0, 2, "one of the first node, one of the third");
     }
 }
