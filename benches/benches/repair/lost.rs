@@ -19,13 +19,28 @@ struct Form {
     bucket: [&'static str; 2],
     /// Replicas of a container.
     width: usize,
-    /// Keys of 1 GiB.
-    keys: usize,
+    /// GiB on the disk for each GiB of keys.
+    raw: f64,
+}
+
+/// GiB that the lost datanode should hold, and GiB of the disk that are left alone.
+const HELD: f64 = 10.0;
+const SPARE: f64 = 14.0;
+
+impl Form {
+    /// Keys of 1 GiB, so that each datanode holds what it should, or as many as the disk has room for; what the lost one held
+    /// is written once more.
+    fn keys(&self) -> usize {
+        let disk = rustix::fs::statvfs(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let free = (disk.f_bavail * disk.f_frsize) as f64 / f64::from(1 << 30);
+        let each = (HELD * NODES as f64).min((free - SPARE) * NODES as f64 / (NODES as f64 + 1.0)) / self.raw;
+        each.max(1.0) as usize
+    }
 }
 
 const FORMS: [Form; 2] = [
-    Form { name: "rs-3-2-1024k", bucket: ["EC", "rs-3-2-1024k"], width: 5, keys: 8 },
-    Form { name: "RATIS/THREE", bucket: ["RATIS", "THREE"], width: 3, keys: 4 },
+    Form { name: "rs-3-2-1024k", bucket: ["EC", "rs-3-2-1024k"], width: 5, raw: 5.0 / 3.0 },
+    Form { name: "RATIS/THREE", bucket: ["RATIS", "THREE"], width: 3, raw: 3.0 },
 ];
 /// Longest that it may take.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -36,7 +51,7 @@ const OZONE: (f64, f64) = (3.6e9, 53.0);
 /// Measures it.
 pub(crate) fn measure(report: &mut Report, quick: bool) {
     let about = "One SCM, one OM and six datanodes of one shard, each a process, on one disk and the cores of one machine; keys of 1 GiB in \
-                 closed containers of 1 GB. One datanode is killed; 'repair' is from when SCM calls it dead until every container has all \
+                 closed containers of 1 GB, so many that each datanode holds 10 GiB, or what the disk has room for. One datanode is killed; 'repair' is from when SCM calls it dead until every container has all \
                  its good replicas again. CPU is of all servers while it lasts.";
     report.section(
         "A lost datanode",
@@ -44,7 +59,7 @@ pub(crate) fn measure(report: &mut Report, quick: bool) {
         "keys | it held GiB | detection s | repair s | MiB/s | CPU s/GiB | Ozone's MiB/s | ratio",
     );
     for form in FORMS {
-        lose(report, &form, if quick { 1 } else { form.keys });
+        lose(report, &form, if quick { 1 } else { form.keys() });
     }
     report.note(
         "Ozone's figure is of another run on this class of machine: 3.6 GB, most of it of three copies, made whole in 53 s, detection apart; its reconstruction of erasure-coded cells alone made 9 MB/s.",
