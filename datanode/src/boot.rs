@@ -108,6 +108,8 @@ pub struct Lobby {
     /// By the folder they lock; held while it is in use.
     locks: Mutex<BTreeMap<PathBuf, SharedFile>>,
     holder: String,
+    /// Held by whoever opens the volumes.
+    opening: tokio::sync::Mutex<()>,
 }
 
 impl Lobby {
@@ -154,6 +156,7 @@ impl Lobby {
             draw,
             locks: Mutex::new(locks),
             holder: holder.to_owned(),
+            opening: tokio::sync::Mutex::default(),
         };
         Ok((Arc::new(lobby), receiver))
     }
@@ -185,8 +188,12 @@ impl Lobby {
         Ok(None)
     }
 
-    /// Opens all volumes for `cluster_id`, formatting those that are new, loads their containers and lets commands in.
+    /// Opens all volumes for `cluster_id`, formatting those that are new, loads their containers and lets commands in. Who
+    /// asks while another opens them waits, and is refused if that went well.
     pub async fn open(self: &Arc<Lobby>, shard: &Shard, cluster_id: &str) -> Result<Arc<Node>, BootError> {
+        // Two that format a new volume at once give it two names: one in its VERSION, and one whose metadata is used until the
+        // next start.
+        let _opens = self.opening.lock().await;
         if let Some(node) = self.door.get() {
             return Err(BootError::Open(node.cluster.clone()));
         }

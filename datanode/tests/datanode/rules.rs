@@ -59,6 +59,20 @@ fn writing_and_putting_again_changes_nothing() {
 }
 
 #[test]
+fn a_new_datanode_that_several_scms_answer_at_once_keeps_what_it_acknowledges() {
+    for seed in 0..20 {
+        let mut world = World::seeded(seed);
+        world.openers = 3;
+        world.boot();
+        let data = bytes(seed, 40_000);
+        world.put(1, 7, &data);
+        world.crash();
+        world.boot();
+        assert_eq!(world.read(1, 7, 0, 40_000), data, "seed {seed}");
+    }
+}
+
+#[test]
 fn room_is_kept_for_a_container_as_long_as_it_takes_writes() {
     let mut world = world();
     let room = |world: &World| world.node().volumes()[0].space().committed;

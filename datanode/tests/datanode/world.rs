@@ -29,6 +29,8 @@ pub(crate) struct World {
     pub(crate) config: Config,
     stores: Arc<Mutex<BTreeMap<PathBuf, MemoryMetadata>>>,
     shards: usize,
+    /// How many ask for the volumes to be opened at once, as several SCMs do that answer together.
+    pub(crate) openers: usize,
     up: Option<Up>,
 }
 
@@ -55,6 +57,7 @@ impl World {
             config: config(),
             stores: Arc::default(),
             shards: 1 + (seed % 3) as usize,
+            openers: 1,
             up: None,
         }
     }
@@ -80,12 +83,16 @@ impl World {
             bytes[8..].copy_from_slice(&halves[1].to_be_bytes());
             bytes
         });
-        let (shards, config) = (sim.shards(), self.config.clone());
+        let (shards, config, openers) = (sim.shards(), self.config.clone(), self.openers);
         let opened = sim.run(async move {
             let pool = shards.clone();
             let opening = shards.run_on(ShardId(0), "boot", move |shard| async move {
                 let (lobby, events) = Lobby::enter(&shard, pool, config, open, draw, "test").await?;
-                let node = lobby.open(&shard, CLUSTER).await?;
+                let opening = (0..openers).map(|_| lobby.open(&shard, CLUSTER));
+                let (opened, refused): (Vec<_>, Vec<_>) =
+                    futures_util::future::join_all(opening).await.into_iter().partition(Result::is_ok);
+                assert!(opened.len() <= 1, "the volumes are opened once");
+                let node = opened.into_iter().chain(refused).next().expect("one asked")?;
                 Ok::<_, BootError>((lobby, node, events))
             });
             opening.unwrap().await.unwrap()
