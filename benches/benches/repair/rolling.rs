@@ -47,6 +47,7 @@ fn run(report: &mut Report, what: &str, restarts: usize, keys: Option<u64>) -> u
         &[
             "allotrope.scm.failure-detection=fast",
             "ozone.scm.close.container.wait.duration=1s",
+            "ozone.scm.datanode.admin.monitor.interval=1s",
             "ozone.scm.container.size=64MB",
             "ozone.scm.block.size=16MB",
             "allotrope.datanode.memory=32MB",
