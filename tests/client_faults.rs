@@ -25,8 +25,9 @@ fn pattern(len: usize) -> Vec<u8> {
     (0..len as u64).map(|x| (x.wrapping_mul(31) ^ (x >> 8).wrapping_mul(17) ^ (x >> 16)) as u8).collect()
 }
 
+/// A key by its bucket and name: `coded/key`.
 fn path(key: &str) -> KeyPath {
-    format!("/vol1/coded/{key}").parse().unwrap()
+    format!("/vol1/{key}").parse().unwrap()
 }
 
 fn config(cluster: &Cluster) -> Config {
@@ -37,7 +38,7 @@ fn config(cluster: &Cluster) -> Config {
     Config { user, datanode_deadline, read_retry, ..Config::at("127.0.0.1", cluster.om_grpc()) }
 }
 
-/// A cluster with a bucket of rs-3-2 keys, and a client of it.
+/// A cluster with a bucket of rs-3-2 keys and one of keys of three copies, and a client of it.
 struct Site {
     cluster: Cluster,
     client: Client,
@@ -47,14 +48,20 @@ struct Site {
 impl Site {
     async fn start(datanodes: usize) -> Site {
         // Small containers, for a disk that is nearly full with what else is on it.
-        let small = &["ozone.scm.container.size=256MB", "ozone.scm.block.size=64MB"];
+        let small = &[
+            "ozone.scm.container.size=256MB",
+            "ozone.scm.block.size=64MB",
+            "allotrope.pipeline.member-deadline=3s",
+        ];
         let cluster = Cluster::start_with(datanodes, small);
         let client = Client::new(config(&cluster));
         let client = client.unwrap();
         client.create_volume("vol1", VolumeOptions::default()).await.unwrap();
-        let kept =
-            BucketOptions { replication: Some("rs-3-2-1024k".parse().unwrap()), ..BucketOptions::default() };
-        client.create_bucket(&BucketPath::new("vol1", "coded"), kept).await.unwrap();
+        for (bucket, replication) in [("coded", "rs-3-2-1024k"), ("three", "RATIS/THREE")] {
+            let replication = Some(replication.parse().unwrap());
+            let kept = BucketOptions { replication, ..BucketOptions::default() };
+            client.create_bucket(&BucketPath::new("vol1", bucket), kept).await.unwrap();
+        }
         Site { cluster, client, datanodes }
     }
 
@@ -92,6 +99,15 @@ impl Site {
         let read = read.unwrap_or_else(|error| panic!("{what}: {error:?}{}", self.cluster.logs()));
         assert!(read == data, "{what}: the bytes changed");
         began.elapsed()
+    }
+
+    /// Which datanodes hold the key's only block, in the order in which they are asked for it.
+    async fn copies(&self, key: &str) -> Vec<usize> {
+        let key = self.client.key(&path(key)).await.unwrap();
+        assert_eq!(key.locations.len(), 1, "the key fits one block");
+        let at =
+            |port| (0..self.datanodes).find(|&n| self.cluster.listens_at(Server::Datanode(n)).port() == port);
+        key.locations[0].members.iter().map(|member| at(member.address.port()).unwrap()).collect()
     }
 
     /// Which datanode holds which replica of the key's only block: by replica, from 0.
@@ -152,14 +168,14 @@ fn flip_a_byte(file: &Path, at: u64) {
 async fn a_key_is_read_whole_whatever_two_of_its_five_datanodes_do() {
     let mut site = Site::start(5).await;
     let data = pattern(20 * MIB + 12_345);
-    site.put("key", &data).await;
-    let holders = site.holders("key").await;
+    site.put("coded/key", &data).await;
+    let holders = site.holders("coded/key").await;
 
     // Every two of five stop answering: their sockets stay open, and nothing comes.
     for first in 0..5 {
         for second in first + 1..5 {
             [first, second].into_iter().for_each(|n| site.signal(n, Signal::STOP));
-            let took = site.read_equals("key", &data, &format!("{first} and {second} stopped")).await;
+            let took = site.read_equals("coded/key", &data, &format!("{first} and {second} stopped")).await;
             [first, second].into_iter().for_each(|n| site.signal(n, Signal::CONT));
             assert!(took < DEADLINE / 2, "it waited for datanodes {first} and {second}: {took:?}");
         }
@@ -169,9 +185,9 @@ async fn a_key_is_read_whole_whatever_two_of_its_five_datanodes_do() {
     let rotten = block_files(&site.cluster.data_dir(holders[1]));
     assert_eq!(rotten.len(), 1);
     flip_a_byte(&rotten[0], 3 * MIB as u64 + 500_000);
-    site.read_equals("key", &data, "a byte changed on a disk").await;
+    site.read_equals("coded/key", &data, "a byte changed on a disk").await;
     site.signal(holders[0], Signal::STOP);
-    let took = site.read_equals("key", &data, "and another datanode stopped").await;
+    let took = site.read_equals("coded/key", &data, "and another datanode stopped").await;
     site.signal(holders[0], Signal::CONT);
     assert!(took < DEADLINE / 2, "it waited for the one that was stopped: {took:?}");
 
@@ -184,32 +200,32 @@ async fn a_key_is_read_whole_whatever_two_of_its_five_datanodes_do() {
             site.cluster.run(Server::Datanode(back));
         }
         site.cluster.kill(Server::Datanode(other));
-        site.read_equals("key", &data, &format!("{} and {other} gone", holders[1])).await;
+        site.read_equals("coded/key", &data, &format!("{} and {other} gone", holders[1])).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_goes_on_when_datanodes_die_stop_or_fill_up_under_it() {
     let mut site = Site::start(7).await;
-    site.put("warm", b"SCM has left safe mode").await;
+    site.put("coded/warm", b"SCM has left safe mode").await;
     let data = pattern(45 * MIB + 99);
 
     // One dies in the middle.
     let (before, after) = data.split_at(25 * MIB);
-    let (mut writer, victim) = site.begin(&site.client, "outlived", before).await;
+    let (mut writer, victim) = site.begin(&site.client, "coded/outlived", before).await;
     site.cluster.kill(Server::Datanode(victim));
     for piece in after.chunks(MIB) {
         writer.write(bytes::Bytes::copy_from_slice(piece)).await.unwrap();
     }
     let written = writer.finish().await.unwrap();
     assert!(written.len == data.len() as u64 && written.failures > 0, "{written:?}");
-    site.read_equals("outlived", &data, "one died while it was written").await;
+    site.read_equals("coded/outlived", &data, "one died while it was written").await;
     site.cluster.run(Server::Datanode(victim));
 
     // One stops answering in the middle: its deadline passes once, and no more.
     let limit = Duration::from_secs(3);
     let hasty = Client::new(Config { datanode_deadline: limit, ..config(&site.cluster) }).unwrap();
-    let (mut writer, victim) = site.begin(&hasty, "stopped", before).await;
+    let (mut writer, victim) = site.begin(&hasty, "coded/stopped", before).await;
     site.signal(victim, Signal::STOP);
     let began = Instant::now();
     for piece in after.chunks(MIB) {
@@ -218,15 +234,88 @@ async fn a_write_goes_on_when_datanodes_die_stop_or_fill_up_under_it() {
     assert!(writer.finish().await.unwrap().failures > 0);
     assert!(began.elapsed() < DEADLINE, "{:?}", began.elapsed());
     site.signal(victim, Signal::CONT);
-    site.read_equals("stopped", &data, "one stopped while it was written").await;
+    site.read_equals("coded/stopped", &data, "one stopped while it was written").await;
 
     // One has no room for a file of more than 4 MiB; its cells come to 15.
     site.cluster.kill(Server::Datanode(victim));
     site.cluster.run_without_room(Server::Datanode(victim), 4 << 10);
     let began = Instant::now();
     for n in 0..3 {
-        site.put(&format!("full{n}"), &data).await;
-        site.read_equals(&format!("full{n}"), &data, "one had no room").await;
+        site.put(&format!("coded/full{n}"), &data).await;
+        site.read_equals(&format!("coded/full{n}"), &data, "one had no room").await;
     }
     assert!(began.elapsed() < DEADLINE, "{:?}", began.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_of_three_copies_is_read_whole_whatever_two_of_its_datanodes_do() {
+    let mut site = Site::start(3).await;
+    let data = pattern(9 * MIB + 12_345);
+    site.put("three/key", &data).await;
+    let copies = site.copies("three/key").await;
+    assert_eq!(copies.len(), 3);
+
+    // Every two of three stop answering: their sockets stay open, and nothing comes.
+    for left in 0..3 {
+        let stopped: Vec<usize> = (0..3).filter(|&n| n != left).collect();
+        stopped.iter().for_each(|&n| site.signal(n, Signal::STOP));
+        let took = site.read_equals("three/key", &data, &format!("{stopped:?} stopped")).await;
+        stopped.iter().for_each(|&n| site.signal(n, Signal::CONT));
+        assert!(took < DEADLINE / 2, "it waited for datanodes {stopped:?}: {took:?}");
+    }
+
+    // A byte changes on the disks of the two that are asked first, each in another place.
+    for (n, at) in [(0, 500_000), (1, 6 * MIB as u64 + 7)] {
+        let files = block_files(&site.cluster.data_dir(copies[n]));
+        let rotten = files.iter().find(|file| fs::metadata(file).unwrap().len() >= data.len() as u64);
+        flip_a_byte(rotten.expect("it has a copy"), at);
+        site.read_equals("three/key", &data, &format!("{} copies are rotten", n + 1)).await;
+    }
+    // And with the one that is asked first gone, and the next one too.
+    for gone in [copies[0], copies[1]] {
+        site.cluster.kill(Server::Datanode(gone));
+        site.read_equals("three/key", &data, &format!("{gone} gone")).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_goes_on_when_the_disk_of_a_datanode_is_full_to_its_last_byte() {
+    let mut site = Site::start(7).await;
+    for bucket in ["coded", "three"] {
+        site.put(&format!("{bucket}/warm"), b"SCM has left safe mode").await;
+    }
+    // Room for a container, so that the datanode is chosen.
+    let victim = 0;
+    site.cluster.kill(Server::Datanode(victim));
+    if !site.cluster.run_on_small_disk(victim, 400) {
+        return;
+    }
+    let began = Instant::now();
+    let holds_some = |cluster: &Cluster| {
+        let pid = cluster.pid(Server::Datanode(victim));
+        let data = format!("/proc/{pid}/root{}", cluster.data_dir(victim).display());
+        !block_files(Path::new(&data)).is_empty()
+    };
+    // Keys until one is on it: it has to register first, and five or three of seven are chosen.
+    let mut kept = vec![];
+    for n in 0.. {
+        assert!(began.elapsed() < DEADLINE * 2, "it is never chosen: {}", site.cluster.logs());
+        let (key, data) = (format!("coded/before{n}"), pattern(4 * MIB + n));
+        site.put(&key, &data).await;
+        kept.push((key, data));
+        if holds_some(&site.cluster) {
+            break;
+        }
+    }
+    site.cluster.fill_small_disk(victim);
+    let began = Instant::now();
+    for (n, bucket) in ["coded", "three", "coded", "three"].into_iter().enumerate() {
+        let (key, data) = (format!("{bucket}/full{n}"), pattern(20 * MIB + n));
+        site.try_put(&site.client, &key, &data).await.unwrap();
+        kept.push((key, data));
+    }
+    assert!(began.elapsed() < DEADLINE, "{:?}", began.elapsed());
+    for (key, data) in &kept {
+        site.read_equals(key, data, "a disk is full").await;
+    }
 }

@@ -7,6 +7,7 @@
 
 pub(crate) mod apart;
 pub(crate) mod ozone;
+pub(crate) mod small_disk;
 
 use allotrope_io::Back;
 use std::fs::{self, File};
