@@ -1,5 +1,6 @@
 //! The client against servers in this process that speak the wire: what it sends, and what it makes of faults.
 
+mod cancel;
 mod golden;
 mod om_calls;
 mod reads;
