@@ -12,8 +12,10 @@ use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use cluster::Cluster;
+use cluster::{Cluster, Server};
+use rustix::process::{Pid, Signal, kill_process};
 
+const PATIENCE: Duration = Duration::from_secs(60);
 const MIB: usize = 1 << 20;
 
 fn pattern(len: usize) -> Vec<u8> {
@@ -90,6 +92,8 @@ fn a_shell_moves_files_goes_on_where_it_ended_and_refuses_what_is_wrong() {
     folders(&cluster);
     rewritten_and_summed(&cluster);
     bad_input(&cluster);
+    not_served(&cluster);
+    interrupted(&cluster);
     a_file_that_changes(&cluster);
     not_om(&cluster);
     assert!(names(&cluster.path("here")).is_empty(), "every file was removed, and no command left one");
@@ -110,7 +114,8 @@ fn an_interrupted_get(cluster: &Cluster) {
     put(cluster, "/vol1/coded/long", &data);
     let get = ["key", "get", "--resume", "/vol1/coded/long", "here/long"];
     // The disk is full after 12 MiB.
-    has(&fails(cluster, Some(12 << 10), &get), "cannot write here/long");
+    let full = "error: cannot write here/long: File too large (os error 27)\n";
+    assert_eq!(fails(cluster, Some(12 << 10), &get), full);
     assert_eq!(names(&cluster.path("here")), [".long.allotrope-note", ".long.allotrope-part"]);
     has(&said(&ok(cluster, &get)), &format!("going on behind {} of {} bytes", 12 * MIB, data.len()));
     assert!(fs::read(cluster.path("here/long")).unwrap() == data);
@@ -127,10 +132,7 @@ fn an_interrupted_get(cluster: &Cluster) {
     fs::remove_file(cluster.path("here/long")).unwrap();
 
     // Without --resume nothing is left.
-    has(
-        &fails(cluster, Some(12 << 10), &["key", "get", "/vol1/coded/long", "here/long"]),
-        "cannot write here/long",
-    );
+    assert_eq!(fails(cluster, Some(12 << 10), &["key", "get", "/vol1/coded/long", "here/long"]), full);
     assert!(names(&cluster.path("here")).is_empty());
 }
 
@@ -173,15 +175,42 @@ fn rewritten_and_summed(cluster: &Cluster) {
     assert_eq!(json(&["key", "checksum", "/vol1/one/copy"])["checksum"], before["checksum"]);
 }
 
+/// Says just this, and fails.
+fn says(cluster: &Cluster, args: &[&str], wanted: &str) {
+    assert_eq!(fails(cluster, None, args), format!("error: {wanted}\n"), "{args:?}");
+}
+
 fn bad_input(cluster: &Cluster) {
     fs::write(cluster.path("here/file"), "x").unwrap();
-    has(&fails(cluster, None, &["key", "put", "/vol1/coded/", "here/file"]), "/volume/bucket/key");
-    has(&fails(cluster, None, &["key", "put", "/vol1/none/key", "here/file"]), "BUCKET_NOT_FOUND");
-    has(&fails(cluster, None, &["key", "put", "/vol1/coded/key", "here/none"]), "cannot read here/none");
-    has(&fails(cluster, None, &["key", "get", "/vol1/coded/none", "here/none"]), "KEY_NOT_FOUND");
-    has(&fails(cluster, None, &["key", "get", "/vol1/coded/warm", "none/file"]), "cannot write none/file");
-    has(&fails(cluster, None, &["key", "get", "/vol1/coded/warm", "/proc/file"]), "cannot write /proc/file");
-    assert_eq!(sh(cluster, None, &[], &["key", "put"]).status.code(), Some(2), "words that lack some");
+    let put = |key: &str, file: &str, wanted: &str| says(cluster, &["key", "put", key, file], wanted);
+    for key in ["", "/vol1/coded/"] {
+        put(key, "here/file", &format!("{key:?} has an empty part; the form is /volume/bucket/key"));
+    }
+    put("/vol1/coded", "here/file", "\"/vol1/coded\" has too few parts; the form is /volume/bucket/key");
+    put(
+        "/vol1/none/key",
+        "here/file",
+        "cannot create key /vol1/none/key: BUCKET_NOT_FOUND (bucket vol1/none is not found)",
+    );
+    put("/vol1/coded/key", "here/none", "cannot read here/none: No such file or directory (os error 2)");
+    let get = |key: &str, file: &str, wanted: &str| says(cluster, &["key", "get", key, file], wanted);
+    get(
+        "/vol1/coded/none",
+        "here/none",
+        "cannot look up key /vol1/coded/none: KEY_NOT_FOUND (Key:none not found)",
+    );
+    get("/vol1/coded/warm", "none/file", "cannot write none/file: No such file or directory (os error 2)");
+    get("/vol1/coded/warm", "/proc/file", "cannot write /proc/file: No such file or directory (os error 2)");
+    get("/vol1/coded/warm", "here/file", "here/file exists\n  try: --force to replace it");
+    let prefix = ["prefix", "getacl", "/vol1/coded/dir"];
+    says(
+        cluster,
+        &prefix,
+        "\"/vol1/coded/dir\" is no prefix; the form is /volume/bucket/path/, with its last slash",
+    );
+    for words in [&["key", "put"][..], &["prefix", "addacl", "/vol1/coded/dir/", "-a", "user:bob:q"]] {
+        assert_eq!(sh(cluster, None, &[], words).status.code(), Some(2), "{words:?} cannot be understood");
+    }
 
     // A file of 5 TiB, all of it hole: what is read of it until it is stopped leaves no key, and nobody else waits for it.
     fs::File::create(cluster.path("here/huge")).unwrap().set_len(5 << 40).unwrap();
@@ -194,6 +223,78 @@ fn bad_input(cluster: &Cluster) {
     huge.wait().unwrap();
     has(&fails(cluster, None, &["key", "info", "/vol1/coded/huge"]), "KEY_NOT_FOUND");
     ["here/file", "here/huge"].into_iter().for_each(|file| fs::remove_file(cluster.path(file)).unwrap());
+}
+
+/// What OM does not serve has its grammar, and says which request is missing.
+fn not_served(cluster: &Cluster) {
+    let snapshots = |words: &str, request: &str| {
+        let words: Vec<&str> = ["snapshot"].into_iter().chain(words.split(' ')).collect();
+        says(
+            cluster,
+            &words,
+            &format!("{request} is not served yet: Allotrope has no snapshots; nothing was sent"),
+        );
+    };
+    snapshots("create /vol1/coded", "CreateSnapshot");
+    snapshots("create /vol1/coded snap1", "CreateSnapshot");
+    snapshots("delete /vol1/coded snap1", "DeleteSnapshot");
+    snapshots("ls /vol1/coded -l 5 -s a -p b", "ListSnapshot");
+    snapshots("diff /vol1/coded snap1 snap2 -p 10 -t 5 --json", "SubmitSnapshotDiff");
+    snapshots("diff /vol1/coded snap1 snap2 -c", "CancelSnapshotDiff");
+    snapshots("snapshotDiff /vol1/coded snap1 snap2 -r", "SnapshotDiff");
+    snapshots("listDiff /vol1/coded --job-status done", "ListSnapshotDiffJobs");
+    snapshots("info /vol1/coded snap1", "GetSnapshotInfo");
+    snapshots("rename /vol1/coded snap1 snap2", "RenameSnapshot");
+    let tokens = |words: &[&str], request: &str| {
+        let wanted =
+            format!("{request} is not served yet: Allotrope has no delegation tokens; nothing was sent");
+        says(cluster, &[&["token"][..], words].concat(), &wanted);
+    };
+    tokens(&["get", "-t", "here/token", "-r", "bob"], "GetDelegationToken");
+    tokens(&["renew", "-t", "here/token"], "RenewDelegationToken");
+    tokens(&["cancel", "--token=here/token"], "CancelDelegationToken");
+    let print = ["token", "print", "-t", "here/token"];
+    says(cluster, &print, "here/token is not read: delegation tokens are not served yet");
+    for shell in ["bash", "zsh", "fish"] {
+        let script =
+            Command::new(env!("CARGO_BIN_EXE_allotrope")).args(["completions", shell]).output().unwrap();
+        let script = String::from_utf8(script.stdout).unwrap();
+        ["prefix", "addacl", "snapshot", "listDiff", "token", "--acls", "expectedGeneration", "combine-mode"]
+            .into_iter()
+            .for_each(|word| {
+                assert!(script.contains(word.trim_start_matches('-')), "{shell} does not know {word}")
+            });
+    }
+}
+
+/// Interrupted, a put leaves no key and a get no file.
+fn interrupted(cluster: &Cluster) {
+    fs::File::create(cluster.path("here/huge")).unwrap().set_len(5 << 40).unwrap();
+    let file = cluster.path("here/huge");
+    let put = cluster.begin_sh(&["key", "put", "/vol1/coded/interrupted", file.to_str().unwrap()]);
+    let to = cluster.path("here/got");
+    // No datanode answers, so the get stands still; the put may have begun or not.
+    let datanodes: Vec<u32> = (0..5).map(|n| cluster.pid(Server::Datanode(n))).collect();
+    datanodes.iter().for_each(|&pid| signal(pid, Signal::STOP));
+    let get = cluster.begin_sh(&["key", "get", "/vol1/coded/long", to.to_str().unwrap()]);
+    let began = Instant::now();
+    // Its temporary file shows that it reads.
+    while names(&cluster.path("here")).len() < 2 {
+        assert!(began.elapsed() < PATIENCE, "{:?}", names(&cluster.path("here")));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    for mut child in [put, get] {
+        signal(child.id(), Signal::INT);
+        assert_eq!(child.wait().unwrap().code(), Some(130));
+    }
+    datanodes.iter().for_each(|&pid| signal(pid, Signal::CONT));
+    assert_eq!(names(&cluster.path("here")), ["huge"]);
+    fs::remove_file(file).unwrap();
+    has(&fails(cluster, None, &["key", "info", "/vol1/coded/interrupted"]), "KEY_NOT_FOUND");
+}
+
+fn signal(pid: u32, signal: Signal) {
+    kill_process(Pid::from_raw(pid.try_into().unwrap()).unwrap(), signal).unwrap();
 }
 
 fn a_file_that_changes(cluster: &Cluster) {
@@ -214,7 +315,7 @@ fn a_file_that_changes(cluster: &Cluster) {
         ended.store(true, Ordering::Relaxed);
         said
     });
-    has(&said, "changed while it was read; the key was not written");
+    assert_eq!(said, "error: here/changing changed while it was read; the key was not written\n");
     has(&fails(cluster, None, &["key", "info", "/vol1/coded/changing"]), "KEY_NOT_FOUND");
     fs::remove_file(path).unwrap();
 }
@@ -239,6 +340,58 @@ fn not_om(cluster: &Cluster) {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(1));
-    has(&said(&output), &format!("127.0.0.1:{port} is no server of ours"));
+    // The server's answer may come when the first call is over already: how often OM was asked is open.
+    let said = said(&output);
+    let wanted = format!(
+        " attempts: 127.0.0.1:{port} is no server of ours: it does not speak HTTP/2; check the port\n  is OM running? \
+         ozone.om.address and ozone.om.grpc.port say where it is looked for\n"
+    );
+    assert!(said.starts_with("error: cannot list volumes: OM gives no answer after "), "{said}");
+    assert!(said.ends_with(&wanted), "{said}");
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+}
+
+#[test]
+fn without_the_right_to_it_nothing_is_read_or_written() {
+    let settings = ["ozone.acl.enabled=true", "ozone.administrators=ann"];
+    let cluster = Cluster::start_with(0, &settings);
+    let as_user =
+        |user: &str, args: &[&str]| cluster.sh_command(args).env("HADOOP_USER_NAME", user).output().unwrap();
+    let began = Instant::now();
+    while !as_user("ann", &["volume", "create", "/vol1"]).status.success() {
+        assert!(began.elapsed() < PATIENCE, "{}", cluster.logs());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert!(as_user("ann", &["bucket", "create", "/vol1/bucket1"]).status.success());
+    fs::write(cluster.path("file"), "x").unwrap();
+    let file = cluster.path("file");
+    let denied = |args: &[&str], wanted: &str| {
+        let output = as_user("bob", args);
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
+        assert_eq!(said(&output), format!("error: {wanted}\n"), "{args:?}");
+    };
+    let lacks = |what: &str, right: &str, kind: &str, path: &str| {
+        format!(
+            "cannot {what}: PERMISSION_DENIED (User bob doesn't have {right} permission to access {kind} {path})"
+        )
+    };
+    let key = ["key", "put", "/vol1/bucket1/key", file.to_str().unwrap()];
+    let refused = |right| lacks("create key /vol1/bucket1/key", right, "key", "vol1/bucket1/key");
+    denied(&key, &refused("READ"));
+    let look_up = "look up bucket /vol1/bucket1";
+    denied(&["bucket", "info", "/vol1/bucket1"], &lacks(look_up, "READ", "bucket", "vol1/bucket1"));
+    denied(&["key", "list", "/vol1/bucket1"], &lacks(look_up, "READ", "bucket", "vol1/bucket1"));
+    denied(
+        &["volume", "create", "/vol2"],
+        "cannot create volume vol2: PERMISSION_DENIED (user bob is no administrator)",
+    );
+    denied(
+        &["prefix", "addacl", "/vol1/bucket1/dir/", "-a", "user:bob:a"],
+        &lacks("add rights to prefix /vol1/bucket1/dir/", "READ", "key", "vol1/bucket1/dir/"),
+    );
+    // What is given may be used, and no more.
+    assert!(as_user("ann", &["volume", "addacl", "/vol1", "-a", "user:bob:r"]).status.success());
+    assert!(as_user("ann", &["bucket", "addacl", "/vol1/bucket1", "-a", "user:bob:r"]).status.success());
+    assert!(as_user("bob", &["bucket", "info", "/vol1/bucket1"]).status.success());
+    denied(&key, &refused("WRITE"));
 }

@@ -8,6 +8,7 @@ use std::fs;
 
 use cluster::Cluster;
 use cluster::ozone::Ozone;
+use serde_json::Value;
 
 fn pattern(len: usize) -> Vec<u8> {
     (0..len as u64).map(|x| (x.wrapping_mul(31) ^ (x >> 8).wrapping_mul(17) ^ (x >> 16)) as u8).collect()
@@ -27,6 +28,8 @@ fn cluster() -> Cluster {
             "ozone.server.default.replication.type=EC",
             "ozone.server.default.replication=rs-3-2-1024k",
             "ozone.scm.block.size=2MB",
+            // Each open container reserves its size on its datanodes, which share one disk here.
+            "ozone.scm.container.size=256MB",
             "ozone.block.deleting.service.interval=1s",
         ],
     )
@@ -39,6 +42,8 @@ fn stock_shells_and_s3_calls_work_as_on_ozone() {
     let mut ozone = Ozone::start(&cluster);
     volumes_and_buckets(&mut ozone);
     keys(&mut ozone, &cluster);
+    both_ways(&mut ozone, &cluster);
+    prefixes(&mut ozone, &cluster);
     administration(&mut ozone);
     files(&mut ozone, &cluster);
     reclaimed(&mut ozone);
@@ -110,6 +115,104 @@ fn keys(ozone: &mut Ozone, cluster: &Cluster) {
     }
     has(&ozone.ok("sh key cat /vol1/link/small"), &[]);
     ozone.fails("sh bucket delete /vol1/obs", "BUCKET_NOT_EMPTY");
+}
+
+/// What one shell prints as JSON, behind what its logger says.
+fn json(text: &str) -> Value {
+    let lines: Vec<&str> = text.lines().skip_while(|line| !line.starts_with(['{', '['])).collect();
+    serde_json::from_str(&lines.join("\n")).unwrap_or_else(|error| panic!("{error} in {text}"))
+}
+
+/// Both shells print the same of a command.
+fn same(ozone: &mut Ozone, cluster: &Cluster, command: &str) -> Value {
+    let words: Vec<&str> = command.split(' ').collect();
+    let (ours, theirs) = (json(&cluster.sh(&words)), json(&ozone.ok(&format!("sh {command}"))));
+    assert_eq!(ours, theirs, "{command}");
+    ours
+}
+
+/// What either shell writes the other reads, and both sum and show it alike.
+fn both_ways(ozone: &mut Ozone, cluster: &Cluster) {
+    let (from, to) = (cluster.path("from"), cluster.path("to"));
+    let (from_text, to_text) = (from.to_str().unwrap(), to.to_str().unwrap());
+    cluster.sh(&["volume", "create", "/both"]);
+    for (bucket, kind, replication) in
+        [("coded", "EC", "rs-3-2-1024k"), ("one", "RATIS", "ONE"), ("three", "RATIS", "THREE")]
+    {
+        let bucket = format!("/both/{bucket}");
+        let kept = ["--replication-type", kind, "-r", replication, "--layout", "fso"];
+        cluster.sh(&[&["bucket", "create", &bucket][..], &kept].concat());
+        fs::write(&from, "warm").unwrap();
+        cluster.sh_eventually(&["key", "put", &format!("{bucket}/warm"), from_text]);
+        // Nothing, a byte, a checksum's window and one, a stripe and some, several blocks.
+        for len in [0, 1, 16_385, (3 << 20) + 77, (7 << 20) + 5] {
+            let data = pattern(len);
+            fs::write(&from, &data).unwrap();
+            let (ours, theirs) = (format!("{bucket}/ours{len}"), format!("{bucket}/theirs{len}"));
+            cluster.sh(&["key", "put", &ours, from_text]);
+            ozone.ok(&format!("sh key put {theirs} {from_text}"));
+            let _ = fs::remove_file(&to);
+            ozone.ok(&format!("sh key get {ours} {to_text}"));
+            assert!(fs::read(&to).unwrap() == data, "{ours} came back changed");
+            cluster.sh(&["key", "get", "--force", &theirs, to_text]);
+            assert!(fs::read(&to).unwrap() == data, "{theirs} came back changed");
+            let sums = [ours, theirs].map(|key| {
+                same(ozone, cluster, &format!("key info {key}"));
+                let sum = same(ozone, cluster, &format!("key checksum {key}"));
+                let (algorithm, text) =
+                    (sum["algorithm"].as_str().unwrap(), sum["checksum"].as_str().unwrap());
+                assert!(len == 0 || algorithm == "COMPOSITE-CRC32", "{sum}");
+                // The first 28 bytes are the sum; the shell prints some more when it has no bytes to sum.
+                let text = text.get(..56).unwrap_or(text).to_lowercase();
+                has(&ozone.ok(&format!("fs -checksum {key}")), &[&format!("{key}\t{algorithm}\t{text}\n")]);
+                text
+            });
+            assert_eq!(sums[0], sums[1], "{bucket}: the same {len} bytes");
+        }
+        same(ozone, cluster, &format!("bucket info {bucket}"));
+        same(ozone, cluster, &format!("key list {bucket} --all"));
+    }
+    cluster.sh(&["volume", "addacl", "/both", "-a", "user:eve:rwl,group:staff:r[DEFAULT],world::r"]);
+    for command in ["volume info /both", "volume list / --all", "bucket list /both", "bucket list /vol1"] {
+        same(ozone, cluster, command);
+    }
+}
+
+/// Prefixes' rights, written by either shell and shown by both.
+fn prefixes(ozone: &mut Ozone, cluster: &Cluster) {
+    let shown = |ozone: &mut Ozone, wanted: &str| {
+        for prefix in ["/both/coded/dir/", "/both/coded/dir/below/"] {
+            same(ozone, cluster, &format!("prefix getacl {prefix}"));
+            for no_json in ["--json=false", "--no-json"] {
+                let words = ["prefix", "getacl", no_json, prefix];
+                assert_eq!(cluster.sh(&words), format!("{wanted}\n"), "{prefix}");
+                has(&ozone.ok(&format!("sh {}", words.join(" "))), &[wanted]);
+            }
+        }
+    };
+    let at = "/both/coded/dir/";
+    shown(ozone, "");
+    let added = cluster.sh(&["prefix", "addacl", at, "-a", "user:bob:rw,group:dev:l[DEFAULT]"]);
+    assert_eq!(added, "user:bob:rw added\ngroup:dev:l[DEFAULT] added\n");
+    assert_eq!(cluster.sh(&["prefix", "addacl", at, "--acl=user:bob:w"]), "user:bob:w was there already\n");
+    shown(ozone, "user:bob:rw,group:dev:l[DEFAULT]");
+    ozone.ok(&format!("sh prefix addacl {at} -a world::r,client_ip:10.0.0.7:x"));
+    shown(ozone, "user:bob:rw,group:dev:l[DEFAULT],world:WORLD:r,ip:10.0.0.7:x");
+    assert_eq!(cluster.sh(&["prefix", "removeacl", at, "-a", "user:bob:w"]), "user:bob:w removed\n");
+    assert_eq!(cluster.sh(&["prefix", "removeacl", at, "-a", "user:eve:w"]), "user:eve:w was not there\n");
+    shown(ozone, "user:bob:r,group:dev:l[DEFAULT],world:WORLD:r,ip:10.0.0.7:x");
+    assert_eq!(cluster.sh(&["prefix", "setacl", at, "-s", "OZONE", "-a", "user:bob:mywrcldxa"]), "");
+    shown(ozone, "user:bob:rwcldxyam");
+    ozone.ok(&format!("sh prefix setacl {at} -a anonymous::n"));
+    shown(ozone, "anonymous:ANONYMOUS:n");
+    cluster.sh(&["prefix", "removeacl", at, "-a", "anonymous::n"]);
+    shown(ozone, "");
+    // Buckets and keys have the same commands.
+    for (noun, at) in [("bucket", "/both/one"), ("key", "/both/one/warm")] {
+        cluster.sh(&[noun, "addacl", at, "-a", "user:eve:r"]);
+        let acls = same(ozone, cluster, &format!("{noun} getacl {at}"));
+        assert!(acls.as_array().unwrap().iter().any(|acl| acl["name"] == "eve"), "{acls}");
+    }
 }
 
 /// What an administrator asks of SCM.

@@ -58,9 +58,9 @@ pub use datanode::DatanodeError;
 pub use error::Error;
 pub use location::{BlockLocation, Member};
 pub use om::{
-    Acl, Bucket, BucketOptions, DELETE_MARKER, Deletion, Key, KeyDeletion, KeyEntry, KeyListing, ListedPart,
-    ListedUpload, PartOfUpload, PartPage, PutOptions, UploadPage, VERSION_ID, VersionPage, Volume,
-    VolumeOptions,
+    Acl, AclError, AclTarget, Bucket, BucketOptions, DELETE_MARKER, Deletion, Key, KeyDeletion, KeyEntry,
+    KeyListing, ListedPart, ListedUpload, PartOfUpload, PartPage, PutOptions, UploadPage, VERSION_ID,
+    VersionPage, Volume, VolumeOptions,
 };
 pub use pace::HedgePolicy;
 pub use path::{BucketPath, KeyPath, PathError, split_uri};

@@ -14,7 +14,7 @@ mod s3;
 mod upload;
 mod volume;
 
-pub use acl::Acl;
+pub use acl::{Acl, AclError, AclTarget};
 pub use bucket::{Bucket, BucketOptions};
 pub use key::{DELETE_MARKER, Deletion, Key, PutOptions, VERSION_ID};
 pub(crate) use key::{Exclusions, Session};

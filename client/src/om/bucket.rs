@@ -35,6 +35,10 @@ pub struct Bucket {
     pub used_bytes: u64,
     /// Keys and folders there are.
     pub used_namespace: u64,
+    /// Bytes of deleted keys that are still there, replicas counted.
+    pub pending_bytes: u64,
+    /// Deleted keys and folders that are still there.
+    pub pending_namespace: u64,
     /// When it was made, in milliseconds since 1970.
     pub created_ms: u64,
     /// When it last changed, in milliseconds since 1970.
@@ -79,6 +83,8 @@ impl Bucket {
             quota_namespace: info.quota_in_namespace.unwrap_or(-1),
             used_bytes: info.used_bytes.unwrap_or(0),
             used_namespace: info.used_namespace.unwrap_or(0),
+            pending_bytes: info.snapshot_used_bytes.unwrap_or(0),
+            pending_namespace: info.snapshot_used_namespace.unwrap_or(0),
             created_ms: info.creation_time.unwrap_or(0),
             modified_ms: info.modification_time.unwrap_or(0),
             metadata: pairs(info.metadata),

@@ -1,9 +1,10 @@
 //! `allotrope sh bucket`.
 
-use allotrope_client::{BucketOptions, BucketPath};
+use allotrope_client::{AclTarget, BucketOptions, BucketPath};
 use allotrope_types::BucketLayout;
 use clap::Subcommand;
 
+use super::acl::AclCommand;
 use super::{Done, ListArgs, Quotas, Replication, connect, json, out};
 use crate::config::Settings;
 
@@ -42,6 +43,8 @@ pub(super) enum Bucket {
         /// /volume/bucket
         uri: String,
     },
+    #[command(flatten)]
+    Acl(AclCommand),
 }
 
 pub(in crate::commands) fn layout(text: &str) -> Result<BucketLayout, String> {
@@ -85,6 +88,9 @@ impl Bucket {
             Bucket::Delete { uri } => {
                 let path: BucketPath = uri.parse()?;
                 connect(settings, &uri)?.delete_bucket(&path).await?;
+            }
+            Bucket::Acl(command) => {
+                command.run(settings, |uri| Ok(AclTarget::Bucket(uri.parse()?))).await?;
             }
         }
         Ok(())

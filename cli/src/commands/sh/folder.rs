@@ -10,7 +10,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use allotrope_client::{BucketPath, Client, KeyPath};
+use allotrope_client::{BucketPath, Client, KeyPath, PutOptions};
 use allotrope_types::ReplicationConfig;
 use indicatif::ProgressBar;
 use tokio::task::JoinSet;
@@ -72,7 +72,8 @@ async fn put_one(
     replication: Option<ReplicationConfig>,
     bar: ProgressBar,
 ) -> Result<(), String> {
-    let done = transfer::put_file(&client, &key, &file.path, replication, &bar).await;
+    let options = PutOptions { replication, ..PutOptions::default() };
+    let done = transfer::put_file(&client, &key, &file.path, options, &bar).await;
     done.map_err(|error| format!("{key}: {}", explained(&*error)))
 }
 

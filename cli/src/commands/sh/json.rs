@@ -1,11 +1,13 @@
-//! What `ozone sh` prints of volumes, buckets and keys: the same fields, in the same order.
+//! What `ozone sh` prints of volumes, buckets and keys: the same fields with the same values, in the same order.
 
 use allotrope_client::{Acl, Bucket, Key, KeyChecksum, KeyEntry, KeyPath, Volume};
 use allotrope_types::ReplicationConfig;
 use serde_json::{Value, json};
 
-/// The MD5 of 32 zeros, as Hadoop sums a file without blocks.
-const MD5_OF_NOTHING: &str = "70bc8f4b72a86921468bf8e8441dce51";
+/// The MD5 of 32 zeros, as Hadoop sums a file without blocks; `ozone sh` prints four bytes more than the sum has.
+const MD5_OF_NOTHING: &str = "70BC8F4B72A86921468BF8E8441DCE5100000000";
+/// What Ozone's client shows as its `ozone.client.list.cache`: pages of our listings are as long.
+const LIST_CACHE: u32 = 1000;
 
 pub(super) fn volume(volume: &Volume) -> Value {
     json!({
@@ -23,15 +25,22 @@ pub(super) fn volume(volume: &Volume) -> Value {
     })
 }
 
-fn acl(acl: &Acl) -> Value {
-    json!({ "type": acl.kind, "name": acl.name, "aclScope": acl.scope, "aclList": acl.rights })
+/// Ozone prints the rights twice: as the list that it keeps, and as the set that it makes of them.
+pub(super) fn acl(acl: &Acl) -> Value {
+    json!({
+        "type": acl.kind,
+        "name": acl.name,
+        "aclScope": acl.scope,
+        "aclList": acl.rights,
+        "aclSet": acl.rights,
+    })
 }
 
 pub(super) fn bucket(bucket: &Bucket) -> Value {
     if let Some(source) = &bucket.source {
         return json!({
             "volumeName": bucket.path.volume,
-            "bucketName": bucket.path.bucket,
+            "name": bucket.path.bucket,
             "sourceVolume": source.volume,
             "sourceBucket": source.bucket,
             "creationTime": time(bucket.created_ms),
@@ -46,6 +55,7 @@ pub(super) fn bucket(bucket: &Bucket) -> Value {
         "name": bucket.path.bucket,
         "storageType": "DISK",
         "versioning": bucket.versioning,
+        "listCacheSize": LIST_CACHE,
         "usedBytes": bucket.used_bytes,
         "usedNamespace": bucket.used_namespace,
         "creationTime": time(bucket.created_ms),
@@ -55,11 +65,13 @@ pub(super) fn bucket(bucket: &Bucket) -> Value {
         "quotaInNamespace": bucket.quota_namespace,
         "bucketLayout": bucket.layout.name(),
         "owner": bucket.owner,
-        "link": false,
+        "pendingDeleteBytes": bucket.pending_bytes,
+        "pendingDeleteNamespace": bucket.pending_namespace,
     });
     if let Some(config) = bucket.replication {
         shown["replicationConfig"] = replication(config);
     }
+    shown["link"] = Value::Bool(false);
     shown
 }
 
@@ -84,15 +96,15 @@ pub(super) fn key(path: &KeyPath, key: &Key) -> Value {
         "volumeName": path.bucket.volume,
         "bucketName": path.bucket.bucket,
         "name": path.key,
+        "owner": key.owner,
         "dataSize": key.len,
         "creationTime": time(key.created_ms),
         "modificationTime": time(key.modified_ms),
         "replicationConfig": replication(key.replication),
         "metadata": key.metadata,
-        "owner": key.owner,
         "tags": key.tags,
-        "generation": key.generation,
         "ozoneKeyLocations": locations,
+        "generation": key.generation,
         "file": key.is_file,
     })
 }
@@ -102,12 +114,13 @@ pub(super) fn entry(bucket: &allotrope_client::BucketPath, entry: &KeyEntry) -> 
         "volumeName": bucket.volume,
         "bucketName": bucket.bucket,
         "name": entry.name,
+        "owner": entry.owner,
         "dataSize": entry.len,
         "creationTime": time(entry.created_ms),
         "modificationTime": time(entry.modified_ms),
         "replicationConfig": entry.replication.map(replication),
         "metadata": {},
-        "owner": entry.owner,
+        "tags": {},
         "file": entry.is_file,
     })
 }
@@ -115,7 +128,7 @@ pub(super) fn entry(bucket: &allotrope_client::BucketPath, entry: &KeyEntry) -> 
 /// A key without bytes has the checksum that Hadoop gives an empty file.
 pub(super) fn checksum(path: &KeyPath, len: u64, sum: Option<KeyChecksum>) -> Value {
     let (algorithm, text) = match sum {
-        Some(sum) => (sum.algorithm, format!("{:08x}", sum.crc)),
+        Some(sum) => (sum.algorithm, format!("{:08X}", sum.crc)),
         None => ("MD5-of-0MD5-of-0CRC32", format!("{:024x}{MD5_OF_NOTHING}", 0)),
     };
     json!({
@@ -136,9 +149,9 @@ fn replication(config: ReplicationConfig) -> Value {
             "parity": ec.parity(),
             "ecChunkSize": ec.cell_len().as_u64(),
             "codec": ec.codec().name().to_uppercase(),
+            "replicationType": kind,
             "requiredNodes": config.required_nodes(),
             "minimumNodes": config.minimum_nodes(),
-            "replicationType": kind,
         }),
         _ => json!({
             "replicationFactor": config.replication(),

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use allotrope_client::{BucketPath, Client, KeyPath, KeyReader, PutOptions};
-use clap::Subcommand;
+use allotrope_client::{AclTarget, BucketPath, Client, KeyPath, KeyReader, PutOptions};
+use clap::{Subcommand, ValueEnum};
 use serde_json::Value;
 
+use super::acl::AclCommand;
 use super::transfer::Keeping;
 use super::{Done, ListArgs, Replication, connect, folder, json, out, transfer};
 use crate::config::Settings;
@@ -24,6 +25,9 @@ pub(super) enum Key {
         /// Files of a folder that are uploaded at once.
         #[arg(long, value_name = "COUNT", default_value_t = 4, requires = "recursive")]
         parallel: usize,
+        /// Write only over the key that has this generation now.
+        #[arg(long = "expectedGeneration", value_name = "NUMBER", conflicts_with = "recursive")]
+        generation: Option<u64>,
         #[command(flatten)]
         replication: Replication,
     },
@@ -89,25 +93,42 @@ pub(super) enum Key {
     Checksum {
         /// /volume/bucket/key
         uri: String,
+        /// How the checksum is made of those of the key's parts.
+        #[arg(short, long, value_name = "MODE", default_value = "COMPOSITE_CRC")]
+        combine_mode: CombineMode,
     },
     /// Delete a key.
     Delete {
         /// /volume/bucket/key
         uri: String,
     },
+    #[command(flatten)]
+    Acl(AclCommand),
+}
+
+/// How a key's checksum is made of those of its parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum CombineMode {
+    /// The CRC of the key's bytes.
+    #[value(name = "COMPOSITE_CRC")]
+    CompositeCrc,
+    /// Not served yet.
+    #[value(name = "MD5MD5CRC")]
+    Md5Md5Crc,
 }
 
 impl Key {
     pub(super) async fn run(self, settings: &Settings) -> Done {
         match self {
-            Key::Put { uri, file, recursive: true, parallel, replication } => {
+            Key::Put { uri, file, recursive: true, parallel, replication, .. } => {
                 let (client, replication) = (connect(settings, &uri)?, replication.config()?);
                 folder::put(&client, &uri, &file, replication, parallel).await
             }
-            Key::Put { uri, file, replication, .. } => {
+            Key::Put { uri, file, replication, generation, .. } => {
                 let path: KeyPath = uri.parse()?;
                 let replication = replication.config()?;
-                transfer::put(&connect(settings, &uri)?, &path, &file, replication).await
+                let options = PutOptions { replication, generation, ..PutOptions::default() };
+                transfer::put(&connect(settings, &uri)?, &path, &file, options).await
             }
             Key::Get { uri, file, force, resume } => {
                 let path: KeyPath = uri.parse()?;
@@ -151,8 +172,11 @@ impl Key {
                 };
                 copy(&client, reader, &path, options).await
             }
-            Key::Checksum { uri } => {
+            Key::Checksum { uri, combine_mode } => {
                 let path: KeyPath = uri.parse()?;
+                if combine_mode == CombineMode::Md5Md5Crc {
+                    return Err("MD5MD5CRC is not served yet\n  try: --combine-mode COMPOSITE_CRC".into());
+                }
                 let client = connect(settings, &uri)?;
                 let len = client.key(&path).await?.len;
                 let sum = client.key_checksum(&path).await?;
@@ -163,6 +187,7 @@ impl Key {
                 connect(settings, &uri)?.delete_key(&path).await?;
                 Ok(())
             }
+            Key::Acl(command) => command.run(settings, |uri| Ok(AclTarget::Key(uri.parse()?))).await,
         }
     }
 }

@@ -1,13 +1,18 @@
-//! `allotrope sh`: volumes, buckets and keys, in the grammar of `ozone sh`. One file a noun.
+//! `allotrope sh`: volumes, buckets, keys and prefixes, in the grammar of `ozone sh`. One file a noun.
 //!
-//! Results are JSON with the fields that `ozone sh` prints. A command that only does something prints nothing.
+//! Results are JSON with the fields that `ozone sh` prints. A command that only does something prints nothing. What OM does not
+//! serve yet has its grammar, and fails with the name of the request.
 
+mod acl;
 mod bucket;
 mod folder;
 mod json;
 mod key;
 mod out;
+mod prefix;
 mod resume;
+mod snapshot;
+mod token;
 mod transfer;
 mod volume;
 
@@ -42,6 +47,15 @@ enum Noun {
     /// Keys: /volume/bucket/key.
     #[command(subcommand)]
     Key(key::Key),
+    /// Prefixes: rights for all keys below /volume/bucket/path/.
+    #[command(subcommand)]
+    Prefix(prefix::Prefix),
+    /// Snapshots of buckets. Not served yet.
+    #[command(subcommand)]
+    Snapshot(snapshot::Snapshot),
+    /// Delegation tokens. Not served yet.
+    #[command(subcommand)]
+    Token(token::Token),
 }
 
 /// What a command of the shell comes to.
@@ -74,6 +88,9 @@ impl Noun {
             Noun::Volume(command) => command.run(settings).await,
             Noun::Bucket(command) => command.run(settings).await,
             Noun::Key(command) => command.run(settings).await,
+            Noun::Prefix(command) => command.run(settings).await,
+            Noun::Snapshot(command) => command.run(),
+            Noun::Token(command) => command.run(),
         }
     }
 }
@@ -99,6 +116,11 @@ fn explained(error: &(dyn Error + 'static)) -> String {
         let _ = write!(text, "\n  {hint}");
     }
     text
+}
+
+/// The failure of a command that OM's `request` would carry out: `what` is not there yet.
+fn not_served(request: &str, what: &str) -> Box<dyn Error> {
+    format!("{request} is not served yet: Allotrope has no {what}; nothing was sent").into()
 }
 
 /// A client of the OM that `uri` names, or else the settings.
@@ -140,7 +162,13 @@ pub(super) fn user() -> String {
 #[derive(Debug, Args)]
 struct Replication {
     /// Replication type: EC, STAND_ALONE or RATIS. Needs --replication.
-    #[arg(short = 't', long = "type", value_name = "TYPE", requires = "replication")]
+    #[arg(
+        short = 't',
+        long = "type",
+        visible_alias = "replication-type",
+        value_name = "TYPE",
+        requires = "replication"
+    )]
     kind: Option<String>,
     /// ONE or THREE; for EC a scheme such as rs-3-2-1024k.
     #[arg(short, long, value_name = "REPLICATION")]
@@ -193,7 +221,7 @@ impl ListArgs {
 #[derive(Debug, Args)]
 struct Quotas {
     /// Most bytes, with a binary unit: 10GB.
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, visible_alias = "quota", value_name = "SIZE")]
     space_quota: Option<allotrope_types::ByteCount>,
     /// Most buckets of a volume, or keys of a bucket.
     #[arg(long, value_name = "COUNT")]

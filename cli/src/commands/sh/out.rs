@@ -13,6 +13,13 @@ pub(super) fn json(value: &Value) -> io::Result<()> {
     out.flush()
 }
 
+/// Prints one line of text.
+pub(super) fn line(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{text}")?;
+    out.flush()
+}
+
 /// Whether whoever read our output has gone: `allotrope sh key cat … | head` is no failure.
 pub(super) fn is_closed_pipe(error: &(dyn Error + 'static)) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)

@@ -8,14 +8,14 @@
 use std::error::Error;
 use std::fs::{self, File};
 use std::io::{self, IsTerminal as _, Read, Write};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use allotrope_client::{Client, KeyPath, KeyReader, PutOptions};
-use allotrope_types::ReplicationConfig;
 use bytes::Bytes;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tempfile::NamedTempFile;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -27,14 +27,9 @@ const PIECES_WAITING: usize = 4;
 /// From this length on a transfer shows how far it is.
 const LONG: u64 = 16 << 20;
 
-pub(super) async fn put(
-    client: &Client,
-    key: &KeyPath,
-    file: &Path,
-    replication: Option<ReplicationConfig>,
-) -> Done {
+pub(super) async fn put(client: &Client, key: &KeyPath, file: &Path, options: PutOptions) -> Done {
     let progress = progress(fs::metadata(file).map_or(0, |about| about.len()));
-    put_file(client, key, file, replication, &progress).await?;
+    put_file(client, key, file, options, &progress).await?;
     progress.finish_and_clear();
     Ok(())
 }
@@ -44,12 +39,12 @@ pub(super) async fn put_file(
     client: &Client,
     key: &KeyPath,
     file: &Path,
-    replication: Option<ReplicationConfig>,
+    options: PutOptions,
     progress: &ProgressBar,
 ) -> Done {
     let local = Local::open(file)?;
     let len = local.len;
-    let options = PutOptions { replication, len, ..PutOptions::default() };
+    let options = PutOptions { len, ..options };
     let mut writer = client.write_key(key, options).await?;
     let (mut pieces, reading) = local.pieces();
     while let Some(piece) = pieces.recv().await {
@@ -153,12 +148,7 @@ pub(super) async fn get(client: &Client, key: &KeyPath, file: Option<&Path>, kee
     let reader = client.read_key(key).await?;
     let failed = |error: io::Error| format!("cannot write {}: {error}", target.display());
     let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // As a file made anew: what the user's mask leaves of read and write for all.
-    let temporary = tempfile::Builder::new()
-        .prefix(".allotrope-get-")
-        .permissions(std::fs::Permissions::from_mode(0o666))
-        .tempfile_in(folder)
-        .map_err(failed)?;
+    let temporary = temporary_in(folder).map_err(failed)?;
     let writing = temporary.reopen().map_err(failed)?;
     let file = pour(reader, 0, writing).await?.map_err(failed)?;
     tokio::task::spawn_blocking(move || file.sync_all()).await?.map_err(failed)?;
@@ -168,6 +158,17 @@ pub(super) async fn get(client: &Client, key: &KeyPath, file: Option<&Path>, kee
     };
     kept.map_err(|error| failed(error.error))?;
     Ok(())
+}
+
+/// A file that is removed unless it is kept, made as any new file: with what the user's mask leaves of read and write for all.
+fn temporary_in(folder: &Path) -> io::Result<NamedTempFile> {
+    let mut code = None;
+    let made = tempfile::Builder::new().prefix(".allotrope-get-").make_in(folder, |path| {
+        let made = File::options().read(true).write(true).create_new(true).mode(0o666).open(path);
+        made.inspect_err(|error| code = error.raw_os_error())
+    });
+    // The temporary name, which the error would have besides, says nothing to anybody.
+    made.map_err(|error| code.map_or(error, io::Error::from_raw_os_error))
 }
 
 /// Reads what the part beside `target` lacks, and makes it the target.

@@ -1,8 +1,9 @@
 //! `allotrope sh volume`.
 
-use allotrope_client::VolumeOptions;
+use allotrope_client::{AclTarget, VolumeOptions};
 use clap::Subcommand;
 
+use super::acl::AclCommand;
 use super::{Done, ListArgs, Quotas, connect, json, out, user};
 use crate::config::Settings;
 
@@ -40,6 +41,8 @@ pub(super) enum Volume {
         /// /volume
         uri: String,
     },
+    #[command(flatten)]
+    Acl(AclCommand),
 }
 
 /// The one name in `/volume`.
@@ -78,6 +81,9 @@ impl Volume {
                 out::json(&found.iter().map(json::volume).collect())?;
             }
             Volume::Delete { uri } => connect(settings, &uri)?.delete_volume(&name(&uri)?).await?,
+            Volume::Acl(command) => {
+                command.run(settings, |uri| Ok(AclTarget::Volume(name(uri)?))).await?;
+            }
         }
         Ok(())
     }
