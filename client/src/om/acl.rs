@@ -1,7 +1,7 @@
 //! Who may do what: access control lists, and the calls that show and change them.
 //!
 //! Text    `type:name:rights[scope]`, for example `user:alice:rw` or `group:staff:l[DEFAULT]`: the type is user, group, world,
-//!         anonymous or client_ip; a right is one letter of [`LETTERS`], in their order when it is printed; the scope is ACCESS
+//!         anonymous or client_ip; a right is one letter of `LETTERS`, in their order when it is printed; the scope is ACCESS
 //!         unless it says DEFAULT.
 //! Wire    the rights are a set of bits, the first byte's lowest first.
 
