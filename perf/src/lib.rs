@@ -34,17 +34,18 @@ pub use engine::{Clock, End, Kind, Measured, Pace, Plan, Progress, Until, Watch,
 pub use hdr_log::HdrLog;
 pub use html::page;
 pub use limits::{
-    Limit, Unit, limits_from_json, limits_table, limits_to_json, of_memory_and_loopback, rate_of, shares,
+    Limit, Share, Unit, limits_from_json, limits_table, limits_to_json, of_memory_and_loopback, rate_of,
+    shares,
 };
 pub use load::{Done, Load, Trouble, TroubleKind};
 pub use loads::{
-    BlockAllocate, BlockPut, Blocks, ChunkRead, ChunkWrite, EcStress, EcStressParts, Echo, Faults, KeyMixed,
-    KeyRead, KeyRemove, KeySet, KeyWrite, Mix, OmCreate, OmMetadata, OmOperation, ReadWhat, S3Bucket, S3Get,
-    S3List, S3Mixed, S3Multipart, S3Objects, S3Put, SmallFileRead, SmallFileWrite, UnknownOperation, Written,
-    prepare_keys,
+    BlockAllocate, BlockPut, Blocks, ChunkRead, ChunkWrite, ContainerCopy, CopyPace, EcStress, EcStressParts,
+    Echo, Faults, Fleet, FleetParts, KeyMixed, KeyRead, KeyRemove, KeySet, KeyWrite, Mix, OmCreate,
+    OmMetadata, OmOperation, ReadWhat, ReplicationStorm, S3Bucket, S3Get, S3List, S3Mixed, S3Multipart,
+    S3Objects, S3Put, ScmHeartbeat, SmallFileRead, SmallFileWrite, UnknownOperation, Written, prepare_keys,
 };
 pub use processes::{Machine, ProcessPoint, ProcessUse};
 pub use record::{Failures, Point};
 pub use result::{Described, FORMAT, Operation, RunResult, UnreadableResult, VERSION};
 pub use table::table;
-pub use wire::{BlockTarget, Containers, S3Account, Scm, ScmTransport};
+pub use wire::{BlockTarget, Containers, Reports, S3Account, Scm, ScmTransport, SimulatedDatanode};

@@ -14,7 +14,7 @@ use allotrope_proto::scm_block::{
     AllocateBlockResponse, AllocateScmBlockRequestProto, ScmBlockLocationRequest, ScmBlockLocationResponse,
     Status, Type, UserInfo,
 };
-use allotrope_types::{DatanodeIdOnWire, ReplicationConfig};
+use allotrope_types::{DatanodeId, DatanodeIdOnWire, ReplicationConfig};
 
 use super::BlockTarget;
 use crate::load::{Trouble, TroubleKind};
@@ -89,12 +89,7 @@ impl Scm {
             factor: replication.factor().map(|factor| factor as i32),
             owner: "perf".to_owned(),
             exclude_list: None,
-            ec_replication_config: replication.ec().map(|ec| hdds::EcReplicationConfig {
-                data: i32::try_from(ec.data()).unwrap_or(i32::MAX),
-                parity: i32::try_from(ec.parity()).unwrap_or(i32::MAX),
-                codec: ec.codec().name().to_owned(),
-                ec_chunk_size: i32::try_from(ec.cell_len().as_u64()).unwrap_or(i32::MAX),
-            }),
+            ec_replication_config: ec_on_wire(replication),
             client: None,
         };
         let request = ScmBlockLocationRequest {
@@ -147,6 +142,27 @@ impl Scm {
     }
 }
 
+/// The erasure code of a replication, if it has one.
+pub(super) fn ec_on_wire(replication: ReplicationConfig) -> Option<hdds::EcReplicationConfig> {
+    replication.ec().map(|ec| hdds::EcReplicationConfig {
+        data: i32::try_from(ec.data()).unwrap_or(i32::MAX),
+        parity: i32::try_from(ec.parity()).unwrap_or(i32::MAX),
+        codec: ec.codec().name().to_owned(),
+        ec_chunk_size: i32::try_from(ec.cell_len().as_u64()).unwrap_or(i32::MAX),
+    })
+}
+
+/// The id of a datanode, if it says one that is whole.
+pub(crate) fn id_of(node: &hdds::DatanodeDetailsProto) -> Option<DatanodeId> {
+    let halves = |uuid: &hdds::Uuid| (uuid.most_sig_bits, uuid.least_sig_bits);
+    let on_wire = DatanodeIdOnWire {
+        uuid: node.uuid.clone(),
+        uuid128: node.uuid128.as_ref().map(halves),
+        id: node.id.as_ref().map(|id| halves(&id.uuid)),
+    };
+    on_wire.read().ok()
+}
+
 fn target(block: &AllocateBlockResponse) -> Result<BlockTarget, Trouble> {
     let lacks =
         |what: &str| Trouble::new(TroubleKind::Broken, format!("a block that SCM gives lacks {what}"));
@@ -155,13 +171,7 @@ fn target(block: &AllocateBlockResponse) -> Result<BlockTarget, Trouble> {
     let [node] = pipeline.members.as_slice() else {
         return Err(lacks("the one datanode of its one replica"));
     };
-    let halves = |uuid: &hdds::Uuid| (uuid.most_sig_bits, uuid.least_sig_bits);
-    let on_wire = DatanodeIdOnWire {
-        uuid: node.uuid.clone(),
-        uuid128: node.uuid128.as_ref().map(halves),
-        id: node.id.as_ref().map(|id| halves(&id.uuid)),
-    };
-    let datanode = on_wire.read().map_err(|_| lacks("its datanode's id"))?;
+    let datanode = id_of(node).ok_or_else(|| lacks("its datanode's id"))?;
     let port = node.ports.iter().find(|port| port.name == "STANDALONE").map_or(9859, |port| port.value);
     Ok(BlockTarget {
         container: id.container_id,

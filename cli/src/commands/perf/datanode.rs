@@ -10,6 +10,7 @@ use allotrope_types::{ByteCount, ReplicationConfig, ReplicationFactor};
 use clap::{Args, ValueEnum};
 
 use super::flags::RunArgs;
+use super::fleet::reached;
 use super::keys::written;
 use super::session::{NotReady, Ordered};
 use crate::commands::sh;
@@ -30,25 +31,27 @@ pub(super) const SCM_EXAMPLES: &str = "Examples:
 
 /// How SCM is spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Transport {
+pub(super) enum Transport {
     /// Hadoop RPC, which every SCM speaks.
     HadoopRpc,
     /// gRPC, which Allotrope's SCM speaks on the same port.
     Grpc,
 }
 
+impl From<Transport> for ScmTransport {
+    fn from(transport: Transport) -> ScmTransport {
+        match transport {
+            Transport::HadoopRpc => ScmTransport::HadoopRpc,
+            Transport::Grpc => ScmTransport::Grpc,
+        }
+    }
+}
+
 fn scm(settings: &Settings, run: &RunArgs, transport: Transport) -> Result<Scm, NotReady> {
     let named = scms::everywhere(settings, |scm| scm.block_port, ("ozone.scm.block.client.address", 9863))?;
-    let reached = |host: String| if host == "0.0.0.0" { "127.0.0.1".to_owned() } else { host };
-    let targets: Vec<(String, u16)> =
-        named.into_iter().map(|(_, host, port)| (reached(host), port)).collect();
-    let transport = match transport {
-        Transport::HadoopRpc => ScmTransport::HadoopRpc,
-        Transport::Grpc => ScmTransport::Grpc,
-    };
     // Ids of clients are to differ between runs, whatever the seed is.
     let seed = run.seed ^ u64::from(std::process::id());
-    Ok(Scm::new(&targets, transport, &sh::user(), run.deadline, seed)?)
+    Ok(Scm::new(&reached(named), transport.into(), &sh::user(), run.deadline, seed)?)
 }
 
 /// What the loads on datanodes share.

@@ -12,11 +12,15 @@ use allotrope_perf::{Limit, Machine, limits_table, limits_to_json, of_memory_and
 use allotrope_types::EcCodec;
 use clap::Args;
 
+use super::session::kept_limits;
 use crate::config::parse_time;
 
 pub(super) const EXAMPLES: &str = "Examples:
+  allotrope perf limits --dir /data/disk1
   allotrope perf limits --dir /data/disk1 --out limits.json
-  allotrope perf key-write --duration 30s -s 16MB --limits limits.json";
+  allotrope perf key-write --duration 30s -s 16MB --limits limits.json
+
+They are kept in ~/.cache/allotrope, too, and every run on this machine says from then on what share of them it had.";
 
 /// Bytes of a cell that is coded.
 const CELL: usize = 1 << 20;
@@ -51,6 +55,12 @@ impl Limits {
         if let Some(path) = &self.out {
             fs::write(path, format!("{kept:#}\n"))
                 .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+        }
+        // Kept for later runs, too; where that is not possible they are run with --limits.
+        if let Some(path) = kept_limits()
+            && path.parent().is_some_and(|folder| fs::create_dir_all(folder).is_ok())
+        {
+            let _ = fs::write(&path, format!("{kept:#}\n"));
         }
         match self.json {
             true => println!("{kept:#}"),

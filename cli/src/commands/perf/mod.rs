@@ -4,9 +4,11 @@
 //! done and nothing failed, 1 if anything failed, 130 if it was interrupted; what was measured until then is printed in each case.
 
 mod compare;
+mod copy;
 mod datanode;
 mod ec_stress;
 mod flags;
+mod fleet;
 mod keys;
 mod limits;
 mod live;
@@ -72,6 +74,15 @@ enum Load {
     /// Allocate blocks of SCM.
     #[command(visible_alias = "scmtb", alias = "scm-throughput-benchmark", after_help = datanode::SCM_EXAMPLES)]
     ScmAllocate(datanode::Allocate),
+    /// Send SCM the heartbeats and reports of many simulated datanodes.
+    #[command(visible_alias = "simulate-datanode", alias = "dn-sim", after_help = fleet::EXAMPLES)]
+    ScmHeartbeat(fleet::Heartbeat),
+    /// Pull closed containers from datanodes, or push them from one to another.
+    #[command(visible_alias = "cr", alias = "closed-container-replicator", after_help = copy::EXAMPLES)]
+    ContainerCopy(copy::Copy),
+    /// Have simulated datanodes die together, and SCM have all copied or rebuilt that they held; over and over.
+    #[command(after_help = fleet::STORM_EXAMPLES)]
+    ReplicationStorm(fleet::Storm),
     /// Put objects through S3.
     #[command(visible_alias = "s3kg", alias = "s3-key-generator", after_help = s3::EXAMPLES)]
     S3Put(s3::Put),
@@ -93,7 +104,7 @@ enum Load {
     /// Write, lose a datanode of a quickstart, see it made up for, read everything; over and over.
     #[command(after_help = ec_stress::EXAMPLES)]
     EcStress(ec_stress::Stress),
-    /// Measure what this machine can: disk, memory, loopback, checksums, erasure codes.
+    /// Measure what this machine can: disk, memory, loopback, checksums, erasure codes, encryption.
     #[command(after_help = limits::EXAMPLES)]
     Limits(limits::Limits),
     /// Hold kept results against each other: ratios and their spread.
@@ -120,6 +131,9 @@ impl Perf {
             Load::SmallFile(load) => run(load, settings),
             Load::DatanodeEcho(load) => run(load, settings),
             Load::ScmAllocate(load) => run(load, settings),
+            Load::ScmHeartbeat(load) => run(load, settings),
+            Load::ContainerCopy(load) => run(load, settings),
+            Load::ReplicationStorm(load) => run(load, settings),
             Load::S3Put(load) => run(load, settings),
             Load::S3Get(load) => run(load, settings),
             Load::S3List(load) => run(load, settings),

@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use allotrope_perf::{
-    Described, HdrLog, Limit, Load, Machine, Plan, RunResult, Trouble, Watch, limits_from_json, shares, table,
+    Described, HdrLog, Limit, Load, Machine, Plan, RunResult, Share, Trouble, Watch, limits_from_json,
+    shares, table,
 };
+use serde_json::Value;
 use tokio::sync::watch;
 
 use super::compare::write_page;
@@ -62,7 +64,7 @@ pub(super) trait Ordered {
 
 /// Runs a load to its end and prints its result.
 pub(super) fn run(load: impl Ordered, settings: &Settings) -> Result<ExitCode, Box<dyn Error>> {
-    let limits = load.run_args().limits.as_deref().map(limits_in).transpose()?.unwrap_or_default();
+    let limits = limits_of(load.run_args().limits.as_deref())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(measure(&load, settings));
     // A connection that waits for a server must not keep the command.
@@ -74,7 +76,7 @@ pub(super) fn run(load: impl Ordered, settings: &Settings) -> Result<ExitCode, B
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
     };
-    let out = args.out.as_deref().map_or(Ok(()), |path| write(path, &result));
+    let out = args.out.as_deref().map_or(Ok(()), |path| write(path, &result, &limits));
     let html = args.html.as_deref().map_or(Ok(()), |path| write_page(path, &result));
     printed.and(rest).and(out).and(html)?;
     Ok(match (result.end.as_str(), result.is_whole()) {
@@ -152,26 +154,50 @@ fn describe<L: Ordered>(load: &L, began: SystemTime) -> Described {
     }
 }
 
-/// The limits that were kept in a file.
-fn limits_in(path: &Path) -> Result<Vec<Limit>, Box<dyn Error>> {
-    let failed = |error: &dyn Error| format!("cannot read {}: {error}", path.display());
-    let text = std::fs::read_to_string(path).map_err(|error| failed(&error))?;
-    Ok(limits_from_json(&text).map_err(|error| failed(&error))?)
+/// The limits in the file that was named, or else those that `perf limits` kept of this machine, if it did.
+fn limits_of(named: Option<&Path>) -> Result<Vec<Limit>, Box<dyn Error>> {
+    let failed = |path: &Path, error: &dyn Error| format!("cannot read {}: {error}", path.display());
+    if let Some(path) = named {
+        let text = std::fs::read_to_string(path).map_err(|error| failed(path, &error))?;
+        return Ok(limits_from_json(&text).map_err(|error| failed(path, &error))?);
+    }
+    // What was kept is a help and never a hindrance.
+    let kept = kept_limits().and_then(|path| std::fs::read_to_string(path).ok());
+    Ok(kept.and_then(|text| limits_from_json(&text).ok()).unwrap_or_default())
 }
 
-fn print(result: &RunResult, limits: &[Limit], json: bool) -> io::Result<()> {
+/// Where `perf limits` keeps what it measured of this machine, for later runs; `None` where there is no home.
+pub(super) fn kept_limits() -> Option<PathBuf> {
+    let folder = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let cache = folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")))?;
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    // A home may be shared by machines.
+    Some(cache.join("allotrope").join(format!("limits-{}.json", host.trim())))
+}
+
+/// The result as JSON, with what it has of the limits.
+fn json(result: &RunResult, limits: &[Limit]) -> Value {
+    let mut json = result.to_json();
+    let shares = shares(result, limits);
+    if !shares.is_empty() {
+        json["shares"] = shares.iter().map(Share::to_json).collect();
+    }
+    json
+}
+
+fn print(result: &RunResult, limits: &[Limit], is_json: bool) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    match json {
-        true => writeln!(out, "{:#}", result.to_json())?,
+    match is_json {
+        true => writeln!(out, "{:#}", json(result, limits))?,
         false => write!(out, "{}", table(result))?,
     }
-    for line in shares(result, limits).iter().filter(|_| !json) {
-        writeln!(out, "{line}")?;
+    for share in shares(result, limits).iter().filter(|_| !is_json) {
+        writeln!(out, "{share}")?;
     }
     out.flush()
 }
 
-fn write(path: &Path, result: &RunResult) -> Result<(), Box<dyn Error>> {
-    let written = File::create(path).and_then(|mut file| writeln!(file, "{:#}", result.to_json()));
+fn write(path: &Path, result: &RunResult, limits: &[Limit]) -> Result<(), Box<dyn Error>> {
+    let written = File::create(path).and_then(|mut file| writeln!(file, "{:#}", json(result, limits)));
     written.map_err(|error| format!("cannot write {}: {error}", path.display()).into())
 }
