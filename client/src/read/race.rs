@@ -54,7 +54,14 @@ where
                         asked.iter().for_each(|&slow| client.datanodes().overtaken(&replicas[slow].member));
                         return Ok((number, answer));
                     }
-                    Err(error) => failure = Some(error),
+                    Err(error) => {
+                        failure = Some(error);
+                        // Another may be out still, and slow: nobody waits for it while there is one that was not asked.
+                        if let Some(number) = rest.next() {
+                            asked.push(number);
+                            out.push(start(number));
+                        }
+                    }
                 }
             }
             () = sleep_until(slow_at.unwrap_or_else(Instant::now)), if slow_at.is_some() => {
