@@ -126,7 +126,8 @@ impl<'a> Stream<'a> {
                 }
                 let place = request.sliding_window.clone();
                 let place = place.ok_or_else(|| StreamEnd::invalid("a request has no place in the order"))?;
-                let pushed = window.push(place.seq_num, place.is_first, request);
+                let len = request.content.as_ref().map_or(0, Rope::len);
+                let pushed = window.push(place.seq_num, place.is_first, len, request);
                 pushed.map_err(|gap| StreamEnd::invalid(gap.to_string()))?;
                 while let Some(request) = window.pop() {
                     under_way.push(self.begin(request).await?);
