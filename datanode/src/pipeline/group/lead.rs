@@ -52,6 +52,9 @@ pub(super) struct Flight {
     _room: Option<OwnedSemaphorePermit>,
 }
 
+/// Indexes that are waited for, from which on those that nobody waits for any more are forgotten.
+const WATCHED_MAX: usize = 1024;
+
 /// Why a call is not looked at any further.
 enum Turned {
     Answer(Answer),
@@ -223,6 +226,9 @@ impl Group {
         }
         if self.entry.committed() >= index {
             return reply.send(true);
+        }
+        if state.watchers.len() >= WATCHED_MAX {
+            state.watchers.retain(|_, waiting| waiting.iter().any(|one| !one.is_abandoned()));
         }
         let waiting = state.watchers.entry(index).or_default();
         waiting.retain(|one| !one.is_abandoned());
