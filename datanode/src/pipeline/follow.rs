@@ -107,9 +107,11 @@ async fn read(
     owed: mpsc::UnboundedSender<Owed>,
 ) -> io::Result<()> {
     let pipeline = hello.pipeline;
+    // By then the epoch has ended on both sides: what is waited for here would hold its room for ever.
+    let silence_max = node.config.pipelines.member_deadline * 2;
     let mut head = [0; FRAME_LEN];
     loop {
-        stream.read_exact(&mut head).await?;
+        timed(shard, silence_max, stream.read_exact(&mut head)).await?;
         match Frame::decode(&head).map_err(|e| invalid(e.to_string()))? {
             Frame::End => {
                 let why = "the leader has ended it".to_owned();
@@ -123,8 +125,8 @@ async fn read(
             Frame::Command { index, answered, command, data, sum } => {
                 // Its room before its bytes: a leader that is faster than the disk waits in TCP.
                 let room = node.pipelines.room(false, command + data).await;
-                let message = message(stream, command, sum).await?;
-                let bulk = body(stream, data).await?;
+                let message = timed(shard, silence_max, message(stream, command, sum)).await?;
+                let bulk = timed(shard, silence_max, body(stream, data)).await?;
                 let request = match execute::has_data(&message) {
                     true => Request { message, bulk: vec![bulk] },
                     false if data == 0 => Request { message, bulk: Vec::new() },
@@ -138,6 +140,15 @@ async fn read(
             }
         }
     }
+}
+
+async fn timed<T>(
+    shard: &Shard,
+    longest: Duration,
+    act: impl Future<Output = io::Result<T>>,
+) -> io::Result<T> {
+    let done = shard.clock().timeout(longest, act).await;
+    done.map_err(|e| io::Error::new(io::ErrorKind::TimedOut, e))?
 }
 
 async fn message(stream: &mut TcpStream, len: usize, sum: u32) -> io::Result<ContainerCommandRequestProto> {
