@@ -40,7 +40,7 @@ pub struct Hello {
     pub follower: DatanodeId,
     /// Drawn when the leader took the pipeline up: another one is another run of it, whose numbers start over.
     pub run: [u8; 16],
-    /// Every index below was answered to the leader.
+    /// Every index below was answered to the leader by all members.
     pub answered: u64,
 }
 
@@ -67,7 +67,7 @@ pub enum Frame {
     Command {
         /// Its number.
         index: u64,
-        /// Every index below was answered to the leader.
+        /// Every index below was answered to the leader by all members.
         answered: u64,
         /// Bytes of its message.
         command: usize,
@@ -80,7 +80,7 @@ pub enum Frame {
     End,
     /// The leader is there.
     Ping {
-        /// Every index below was answered to the leader.
+        /// Every index below was answered to the leader by all members.
         answered: u64,
     },
 }

@@ -134,9 +134,9 @@ impl Group {
         self.entry.plan.id
     }
 
-    /// The index that the next command gets.
-    pub(super) fn next_index(&self) -> u64 {
-        self.state.borrow().next
+    /// Every index below was answered by all members.
+    pub(super) fn answered(&self) -> u64 {
+        self.entry.committed() + 1
     }
 
     pub(super) fn is_open(&self) -> bool {

@@ -77,7 +77,7 @@ pub enum Ask {
         pipeline: PipelineId,
         /// In which session.
         session: u64,
-        /// Every index below was answered to it.
+        /// Every index below was answered to it by all members.
         answered: u64,
     },
     /// The leader's next command.
@@ -88,7 +88,7 @@ pub enum Ask {
         session: u64,
         /// Its number.
         index: u64,
-        /// Every index below was answered to the leader.
+        /// Every index below was answered to the leader by all members.
         answered: u64,
         /// The command.
         request: Box<Request>,

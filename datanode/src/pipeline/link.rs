@@ -106,11 +106,6 @@ impl Link {
         self.rung.notify_one();
     }
 
-    /// Every index below was answered.
-    fn answered(&self, next: u64) -> u64 {
-        self.waiting.borrow().first_key_value().map_or(next, |(first, _)| *first)
-    }
-
     /// Keeps a connection until the epoch ends.
     pub(super) async fn run(self: Rc<Self>, group: &Rc<Group>) {
         let shard = group.shard().clone();
@@ -173,7 +168,7 @@ impl Link {
                 leader: group.node().id,
                 follower: plan.members[self.member].id,
                 run: group.run_id(),
-                answered: self.answered(group.next_index()),
+                answered: group.answered(),
             };
             let bytes = hello.encode();
             debug_assert_eq!(bytes.len(), HELLO_LEN);
@@ -250,7 +245,7 @@ impl Link {
                 stream.write_all(&Frame::End.encode()).await?;
                 return Ok(());
             }
-            let answered = self.answered(group.next_index());
+            let answered = group.answered();
             let found = {
                 let waiting = self.waiting.borrow();
                 let range = (Bound::Included(next), Bound::Unbounded);
