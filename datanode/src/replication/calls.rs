@@ -122,7 +122,7 @@ async fn requests(shard: &Shard, node: &Arc<Node>, stream: &mut TcpStream) -> io
 fn bytes_moved(request: &Request) -> u64 {
     let ContainerCommandRequestProto { read_chunk, .. } = &request.message;
     let read = read_chunk.as_ref().map_or(0, |read| read.chunk_data.len);
-    read + request.bulk.iter().map(|rope| rope.len() as u64).sum::<u64>()
+    read.saturating_add(request.bulk.iter().map(|rope| rope.len() as u64).sum())
 }
 
 async fn timed<T>(shard: &Shard, act: impl Future<Output = io::Result<T>>) -> io::Result<T> {
