@@ -1,7 +1,8 @@
 //! A cluster of processes loses a datanode: how long until every container has all its replicas again.
 //!
-//! Shape   one SCM, one OM and six datanodes on one disk and the cores of one machine; keys of 1 GiB, as rs-3-2 and as three
-//!         copies, a cluster each; one datanode is killed. Detection (the silence after which SCM calls it dead) is told apart.
+//! Shape   one SCM, one OM and datanodes on one disk and the cores of one machine; keys of 1 GiB, as rs-3-2 and as three
+//!         copies, a cluster each, with as many datanodes as a container has replicas. An empty one comes, then one of the
+//!         others is killed and its disk is gone. Detection (the silence after which SCM calls it dead) is told apart.
 //! Units   seconds; GiB that the lost datanode held; CPU seconds of all servers a rebuilt GiB.
 
 use crate::cluster::{Cluster, Server};
@@ -11,7 +12,6 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-const NODES: usize = 6;
 /// How the keys are kept.
 struct Form {
     name: &'static str,
@@ -25,15 +25,15 @@ struct Form {
 
 /// GiB that the lost datanode should hold, and GiB of the disk that are left alone.
 const HELD: f64 = 10.0;
-const SPARE: f64 = 14.0;
+const SPARE: f64 = 3.0;
 
 impl Form {
-    /// Keys of 1 GiB, so that each datanode holds what it should, or as many as the disk has room for; what the lost one held
-    /// is written once more.
+    /// Keys of 1 GiB, so that each datanode holds what it should, or as many as the disk has room for. What the lost one held is
+    /// gone before it is written again.
     fn keys(&self) -> usize {
-        let disk = rustix::fs::statvfs(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let disk = rustix::fs::statvfs(std::env::temp_dir().as_path()).unwrap();
         let free = (disk.f_bavail * disk.f_frsize) as f64 / f64::from(1 << 30);
-        let each = (HELD * NODES as f64).min((free - SPARE) * NODES as f64 / (NODES as f64 + 1.0)) / self.raw;
+        let each = (HELD * self.width as f64).min(free - SPARE) / self.raw;
         each.max(1.0) as usize
     }
 }
@@ -50,9 +50,11 @@ const OZONE: (f64, f64) = (3.6e9, 53.0);
 
 /// Measures it.
 pub(crate) fn measure(report: &mut Report, quick: bool) {
-    let about = "One SCM, one OM and six datanodes of one shard, each a process, on one disk and the cores of one machine; keys of 1 GiB in \
-                 closed containers of 1 GB, so many that each datanode holds 10 GiB, or what the disk has room for. One datanode is killed; 'repair' is from when SCM calls it dead until every container has all \
-                 its good replicas again. CPU is of all servers while it lasts.";
+    let about = "One SCM, one OM and datanodes of one shard, each a process, on one disk and the cores of one machine: as many as a container \
+                 has replicas, and keys of 1 GiB in closed containers of 1 GB, so many that each holds 10 GiB, or what the disk has room \
+                 for. Then an empty datanode comes, and one of the others is killed and its disk removed; 'repair' is from when SCM calls \
+                 it dead until every container has all its good replicas again, the missing ones on the new datanode. CPU is of all \
+                 servers while it lasts.";
     report.section(
         "A lost datanode",
         about,
@@ -67,8 +69,9 @@ pub(crate) fn measure(report: &mut Report, quick: bool) {
 }
 
 fn lose(report: &mut Report, form: &Form, keys: usize) {
+    let spare = Server::Datanode(form.width);
     let mut cluster = Cluster::start_with(
-        NODES,
+        form.width + 1,
         &[
             "allotrope.scm.failure-detection=fast",
             "hdds.scm.wait.time.after.safemode.exit=1s",
@@ -77,6 +80,9 @@ fn lose(report: &mut Report, form: &Form, keys: usize) {
             "allotrope.datanode.memory=64MB",
         ],
     );
+    let empty = uuid_of(&cluster, spare);
+    cluster.kill(spare);
+    wait_for_state(&cluster, &empty, "DEAD");
     cluster.sh_eventually(&["volume", "create", "/vol1"]);
     let [kind, replication] = form.bucket;
     cluster.sh(&["bucket", "create", "/vol1/bucket1", "--type", kind, "--replication", replication]);
@@ -96,10 +102,9 @@ fn lose(report: &mut Report, form: &Form, keys: usize) {
         let closed = all.iter().flatten().all(|replica| replica["state"] == "CLOSED");
         (closed && !all.is_empty()).then_some(())
     });
-    let nodes: Value = serde_json::from_str(&cluster.admin(&["datanode", "list", "--json"])).unwrap();
-    let port = u64::from(cluster.listens_at(Server::Datanode(0)).port());
-    let gone = nodes.as_array().unwrap().iter().find(|node| node["ports"]["STANDALONE"] == port).unwrap();
-    let gone = gone["uuid"].as_str().unwrap().to_owned();
+    cluster.run(spare);
+    wait_for_state(&cluster, &empty, "HEALTHY");
+    let gone = uuid_of(&cluster, Server::Datanode(0));
     let held: u64 = replicas(&cluster)
         .iter()
         .flatten()
@@ -107,15 +112,13 @@ fn lose(report: &mut Report, form: &Form, keys: usize) {
         .map(|replica| replica["used"].as_u64().unwrap())
         .sum();
 
-    let others: Vec<Server> = (1..NODES).map(Server::Datanode).chain([Server::Scm, Server::Om]).collect();
+    let others: Vec<Server> =
+        (1..=form.width).map(Server::Datanode).chain([Server::Scm, Server::Om]).collect();
     let cpu = |cluster: &Cluster| others.iter().map(|server| cpu_of(cluster.pid(*server))).sum::<f64>();
     cluster.kill(Server::Datanode(0));
     let killed = Instant::now();
-    until("dead", || {
-        let nodes: Value = serde_json::from_str(&cluster.admin(&["datanode", "list", "--json"])).unwrap();
-        let node = nodes.as_array().unwrap().iter().find(|node| node["uuid"] == *gone).cloned();
-        (node.unwrap()["state"] == "DEAD").then_some(())
-    });
+    std::fs::remove_dir_all(cluster.data_dir(0)).unwrap();
+    wait_for_state(&cluster, &gone, "DEAD");
     let (detected, before) = (killed.elapsed(), cpu(&cluster));
     until("whole", || {
         let whole = |replicas: &Vec<Value>| {
@@ -160,6 +163,29 @@ pub(crate) fn write_gib(path: &std::path::Path) {
         }
         file.write_all(&piece).unwrap();
     }
+}
+
+/// The datanodes as SCM lists them.
+fn nodes(cluster: &Cluster) -> Vec<Value> {
+    serde_json::from_str(&cluster.admin(&["datanode", "list", "--json"])).unwrap()
+}
+
+/// Who serves at the port of `server`; it may have to register first.
+fn uuid_of(cluster: &Cluster, server: Server) -> String {
+    let port = u64::from(cluster.listens_at(server).port());
+    let mut uuid = None;
+    until("registered", || {
+        let node = nodes(cluster).into_iter().find(|node| node["ports"]["STANDALONE"] == port)?;
+        uuid = node["uuid"].as_str().map(str::to_owned);
+        Some(())
+    });
+    uuid.unwrap()
+}
+
+fn wait_for_state(cluster: &Cluster, uuid: &str, state: &str) {
+    until(state, || {
+        nodes(cluster).iter().any(|node| node["uuid"] == uuid && node["state"] == state).then_some(())
+    });
 }
 
 pub(crate) fn list(cluster: &Cluster) -> Vec<Value> {
