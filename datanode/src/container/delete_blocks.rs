@@ -29,10 +29,12 @@ use std::time::Duration;
 
 /// Blocks that are removed in one batch.
 const PIECE: usize = 100;
+/// Rows that are looked up at once.
+const ROWS: usize = 10;
 /// Transactions that are read at once.
 const PAGE: usize = 256;
-/// Files that are unlinked at once.
-const UNLINKS: usize = 4;
+/// Files that are unlinked at once: each is a thread of the kernel, which takes its turn on the cores beside the shards.
+const UNLINKS: usize = 1;
 /// The longest `.tree` file, in bytes.
 const TREE_MAX: usize = 64 << 20;
 
@@ -354,6 +356,12 @@ async fn carry_out(
     done
 }
 
+/// Where the data of a block ends, by a row of it.
+fn end_of(row: &bytes::Bytes) -> u64 {
+    let block = BlockData::decode(row.clone()).unwrap_or_default();
+    block.chunks.iter().map(|chunk| chunk.offset.saturating_add(chunk.len)).max().unwrap_or(0)
+}
+
 /// Removes some blocks and, if they were its last, the transaction: its row, and how many blocks it had. How many were
 /// there; `None` if the container does not take it now.
 async fn remove_piece(
@@ -370,23 +378,18 @@ async fn remove_piece(
         return Ok(None);
     }
     let (id, metadata) = (container.id(), container.volume().metadata());
-    let asked: Vec<_> = piece
-        .iter()
-        .map(|local| {
-            let key = keys::block(id, *local);
-            (*local, metadata.get(Family::BlockData, key.clone()), metadata.get(Family::LastChunk, key))
-        })
-        .collect();
     let (mut there, mut bytes) = (Vec::new(), 0u64);
-    for (local, block, last) in asked {
-        let rows = [block.await?, last.await?];
-        if rows.iter().any(Option::is_some) {
-            there.push(local);
-            let end = |row: &bytes::Bytes| {
-                let block = BlockData::decode(row.clone()).unwrap_or_default();
-                block.chunks.iter().map(|chunk| chunk.offset.saturating_add(chunk.len)).max().unwrap_or(0)
-            };
-            bytes += rows.iter().flatten().map(end).max().unwrap_or(0);
+    // One request at a time: what clients ask for waits behind one of these, not behind a whole piece.
+    for some in piece.chunks(ROWS) {
+        let keys: Vec<_> = some.iter().map(|local| keys::block(id, *local)).collect();
+        let blocks = metadata.get_each(Family::BlockData, keys.clone()).await?;
+        let last = metadata.get_each(Family::LastChunk, keys).await?;
+        for (local, rows) in some.iter().zip(blocks.into_iter().zip(last)) {
+            let rows = [rows.0, rows.1];
+            if rows.iter().any(Option::is_some) {
+                there.push(*local);
+                bytes += rows.iter().flatten().map(end_of).max().unwrap_or(0);
+            }
         }
     }
     unlink(store, container, &there).await?;

@@ -36,6 +36,10 @@ async fn a_batch_is_read_back_and_families_are_apart(store: &dyn Metadata) {
     assert_eq!(store.get(Family::BlockData, b"a".to_vec()).await.unwrap(), Some(Bytes::from_static(b"1")));
     assert_eq!(store.get(Family::Counters, b"a".to_vec()).await.unwrap(), Some(Bytes::new()));
     assert_eq!(store.get(Family::LastChunk, b"a".to_vec()).await.unwrap(), None);
+    let asked = [b"b", b"a", b"c", b"a"].map(|key| key.to_vec()).to_vec();
+    let one = Some(Bytes::from_static(b"1"));
+    assert_eq!(store.get_each(Family::BlockData, asked).await.unwrap(), [None, one.clone(), None, one]);
+    assert!(store.get_each(Family::BlockData, Vec::new()).await.unwrap().is_empty());
 }
 
 async fn later_changes_win(store: &dyn Metadata) {

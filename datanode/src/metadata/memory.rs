@@ -158,6 +158,15 @@ impl Metadata for MemoryMetadata {
         })
     }
 
+    fn get_each(&self, family: Family, keys: Vec<Vec<u8>>) -> Pending<Vec<Option<Bytes>>> {
+        let store = self.clone();
+        Box::pin(async move {
+            pause().await;
+            let state = store.lock();
+            Ok(keys.into_iter().map(|key| state.view.get(&(family, key)).cloned()).collect())
+        })
+    }
+
     fn scan(&self, family: Family, from: Vec<u8>, to: Vec<u8>, count_max: usize) -> Pending<Vec<Entry>> {
         let store = self.clone();
         Box::pin(async move {

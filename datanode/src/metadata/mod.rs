@@ -181,6 +181,9 @@ pub trait Metadata: Send + Sync {
     /// The value of a key.
     fn get(&self, family: Family, key: Vec<u8>) -> Pending<Option<Bytes>>;
 
+    /// The values of some keys, in the order of `keys`. Others who ask wait for all of them: tens, not hundreds.
+    fn get_each(&self, family: Family, keys: Vec<Vec<u8>>) -> Pending<Vec<Option<Bytes>>>;
+
     /// At most `count_max` entries from `from` up to, but not including, `to`, in order of their keys.
     fn scan(&self, family: Family, from: Vec<u8>, to: Vec<u8>, count_max: usize) -> Pending<Vec<Entry>>;
 

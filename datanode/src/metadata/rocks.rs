@@ -192,6 +192,18 @@ impl Metadata for RocksMetadata {
         })
     }
 
+    fn get_each(&self, family: Family, keys: Vec<Vec<u8>>) -> Pending<Vec<Option<Bytes>>> {
+        self.read(move |db, at| {
+            let cf = cf(db, at, family)?;
+            let found = db.batched_multi_get_cf(cf, &keys, false);
+            let value = |value: rocksdb::DBPinnableSlice<'_>| Bytes::copy_from_slice(&value);
+            found
+                .into_iter()
+                .map(|one| one.map(|one| one.map(value)).map_err(|e| store_error("read", at, e)))
+                .collect()
+        })
+    }
+
     fn scan(&self, family: Family, from: Vec<u8>, to: Vec<u8>, count_max: usize) -> Pending<Vec<Entry>> {
         self.read(move |db, at| {
             if from >= to {
