@@ -103,7 +103,7 @@ impl World {
 
     async fn short(&self, bucket: &BucketPath, put: bool) {
         let bytes = Bytes::from(vec![7; SHORT]);
-        let keys = stream::iter((0..self.short_count).map(|n| Ok(bucket.key(format!("short/{n}")))));
+        let keys = stream::iter((0..self.short_count).map(|n| Ok(bucket.key(format!("short-{n}")))));
         keys.try_for_each_concurrent(AT_ONCE, |key| {
             let bytes = bytes.clone();
             async move {

@@ -9,8 +9,6 @@ use allotrope_proto::rpc::catalog::OmSubmit;
 use allotrope_proto::rpc::{CallContext, CallOptions, ClientId, Fault, Methods, RpcClient as _, Service};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::servers::Client;
-
 struct Canned(OmResponse);
 
 impl Service<OmSubmit> for Canned {
@@ -22,7 +20,7 @@ impl Service<OmSubmit> for Canned {
 /// A server that gives one canned answer to each request, and a client of it, for each call of a unit of work.
 #[derive(Clone)]
 pub(crate) struct Echo {
-    calls: Vec<(Client, Arc<OmRequest>)>,
+    calls: Vec<(GrpcClient, Arc<OmRequest>)>,
     _server: Arc<Running>,
 }
 

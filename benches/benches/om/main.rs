@@ -35,6 +35,10 @@ use requests::Requests;
 use servers::{Client, Oms};
 use tokio::runtime::Runtime;
 
+/// The allocator of the binary, so that the figures are its.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Clients at once.
 const CLIENTS: [usize; 4] = [1, 8, 64, 512];
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use allotrope_consensus::{RocksShared, Role, SystemClock};
+use allotrope_consensus::{RocksShared, SystemClock};
 use allotrope_om::blocks::Blocks;
 use allotrope_om::refusal::Refusal;
 use allotrope_om::requests::BlockWish;
@@ -21,11 +21,12 @@ use allotrope_proto::net::Plain;
 use allotrope_proto::om::{InfoVolumeRequest, KeyLocation, OmRequest, Type};
 use allotrope_proto::ops::Operators;
 use allotrope_proto::rpc::catalog::OmSubmit;
-use allotrope_proto::rpc::{CallOptions, ClientId, RpcClient as _};
+use allotrope_proto::rpc::{CallOptions, ClientId, Failover, RpcClient as _};
 use allotrope_proto::scm_block::KeyBlocks;
 use tokio::runtime::{Builder, Runtime};
 
-pub(crate) type Client = GrpcClient;
+/// It follows the leader, as clients do: a group that has just been founded may elect twice, and a busy machine more often.
+pub(crate) type Client = Arc<Failover<GrpcClient>>;
 
 /// One container on one datanode, known without a network.
 #[derive(Default)]
@@ -121,26 +122,24 @@ impl Oms {
 
     /// A client of whoever leads, once it answers: one that has just been elected may not yet.
     pub(crate) async fn client(&self) -> Client {
-        let leader = async {
-            loop {
-                if let Some(om) = self.running.iter().find(|om| om.status().now().role == Role::Leader) {
-                    let id = ClientId::from_bytes([7; 16]);
-                    let client = GrpcClient::new(om.grpc.into(), Plain, id, GrpcClientConfig::default());
-                    let client = client.expect("an address");
-                    let asked = OmRequest {
-                        cmd_type: Type::InfoVolume as i32,
-                        info_volume_request: Some(InfoVolumeRequest { volume_name: "s3v".into() }),
-                        client_id: "client-bench".into(),
-                        ..OmRequest::default()
-                    };
-                    if client.call::<OmSubmit>(&asked, &CallOptions::default()).await.is_ok() {
-                        return client;
-                    }
-                }
+        let one = |om: &Running| {
+            let id = ClientId::from_bytes([7; 16]);
+            GrpcClient::new(om.grpc.into(), Plain, id, GrpcClientConfig::default()).expect("an address")
+        };
+        let client = Arc::new(Failover::new(self.running.iter().map(one).collect()));
+        let asked = OmRequest {
+            cmd_type: Type::InfoVolume as i32,
+            info_volume_request: Some(InfoVolumeRequest { volume_name: "s3v".into() }),
+            client_id: "client-bench".into(),
+            ..OmRequest::default()
+        };
+        let answered = async {
+            while client.call::<OmSubmit>(&asked, &CallOptions::default()).await.is_err() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(30), leader).await.expect("somebody leads")
+        tokio::time::timeout(Duration::from_secs(30), answered).await.expect("somebody leads");
+        client
     }
 
     /// Ends all and starts them again on their files. How long until one leads.

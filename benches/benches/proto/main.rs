@@ -10,6 +10,8 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a bench prints its findings")]
 #![allow(clippy::disallowed_methods, reason = "a bench writes its report itself")]
 
+mod rows;
+
 use std::fmt::Write as _;
 use std::hint::black_box;
 
@@ -211,6 +213,7 @@ fn main() {
         contest(&messages, laps, whole, |received, buffer| drop(black_box(prost_alone(received, buffer)))),
         None,
     );
+    text.push_str(&rows::table(laps));
     println!("{text}");
     if flags.iter().any(|flag| flag == "--save") {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/performance/proto.md");
