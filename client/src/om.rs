@@ -93,7 +93,7 @@ impl Om {
             trace_id: Some(String::new()),
             client_id: self.client_id.clone(),
             version: Some(CLIENT_VERSION),
-            user_info: Some(UserInfo { user_name: Some(self.user.clone()), ..Default::default() }),
+            user_info: Some(Box::new(UserInfo { user_name: Some(self.user.clone()), ..Default::default() })),
             ..Default::default()
         }
     }

@@ -264,7 +264,7 @@ fn arguments_of_another_call_are_not_taken_for_this_ones() {
     let request = OmRequest {
         cmd_type: Type::InfoVolume.into(),
         client_id: "c".into(),
-        delete_volume_request: Some(DeleteVolumeRequest { volume_name: "v".into() }),
+        delete_volume_request: Some(Box::new(DeleteVolumeRequest { volume_name: "v".into() })),
         ..Default::default()
     };
     assert_eq!(refused::<_, om_calls::OmRequest>(request), "OMRequest lacks its field infoVolumeRequest");

@@ -29,7 +29,7 @@ fn args(bucket: &str, key: String) -> KeyArgs {
 fn create(bucket: &str, key: String) -> OmRequest {
     let key_args = KeyArgs { data_size: Some(KEY_LEN), ..args(bucket, key) };
     let asked = CreateKeyRequest { key_args, ..CreateKeyRequest::default() };
-    OmRequest { create_key_request: Some(asked), ..request(Type::CreateKey) }
+    OmRequest { create_key_request: Some(Box::new(asked)), ..request(Type::CreateKey) }
 }
 
 fn commit(bucket: &str, key: String, created: OmResponse) -> OmRequest {
@@ -39,13 +39,13 @@ fn commit(bucket: &str, key: String, created: OmResponse) -> OmRequest {
     key_locations.iter_mut().for_each(|location| location.length = KEY_LEN);
     let key_args = KeyArgs { data_size: Some(KEY_LEN), key_locations, ..args(bucket, key) };
     let asked = CommitKeyRequest { key_args, client_id: created.id.unwrap_or(0), ..Default::default() };
-    OmRequest { commit_key_request: Some(asked), ..request(Type::CommitKey) }
+    OmRequest { commit_key_request: Some(Box::new(asked)), ..request(Type::CommitKey) }
 }
 
 fn lookup(bucket: &str, key: String) -> OmRequest {
     let key_args = KeyArgs { latest_version_location: Some(true), ..args(bucket, key) };
     let asked = GetKeyInfoRequest { key_args, assume_s3_context: None };
-    OmRequest { get_key_info_request: Some(asked), ..request(Type::GetKeyInfo) }
+    OmRequest { get_key_info_request: Some(Box::new(asked)), ..request(Type::GetKeyInfo) }
 }
 
 fn list(bucket: &str, after: String) -> OmRequest {
@@ -56,17 +56,17 @@ fn list(bucket: &str, after: String) -> OmRequest {
         prefix: None,
         count: Some(1000),
     };
-    OmRequest { list_keys_request: Some(asked), ..request(Type::ListKeysLight) }
+    OmRequest { list_keys_request: Some(Box::new(asked)), ..request(Type::ListKeysLight) }
 }
 
 fn rename(from: String, to: String) -> OmRequest {
     let asked = RenameKeyRequest { key_args: args("tree", from), to_key_name: to, update_id: None };
-    OmRequest { rename_key_request: Some(asked), ..request(Type::RenameKey) }
+    OmRequest { rename_key_request: Some(Box::new(asked)), ..request(Type::RenameKey) }
 }
 
 fn delete(bucket: &str, key: String) -> OmRequest {
     let asked = DeleteKeyRequest { key_args: args(bucket, key) };
-    OmRequest { delete_key_request: Some(asked), ..request(Type::DeleteKey) }
+    OmRequest { delete_key_request: Some(Box::new(asked)), ..request(Type::DeleteKey) }
 }
 
 async fn pair(client: &Client, bucket: &str, key: String) {
@@ -246,7 +246,7 @@ async fn prepare(client: &Client) -> Samples {
     let volume_info =
         VolumeInfo { volume: "bench".into(), owner_name: "bench".into(), ..VolumeInfo::default() };
     let volume = OmRequest {
-        create_volume_request: Some(CreateVolumeRequest { volume_info }),
+        create_volume_request: Some(Box::new(CreateVolumeRequest { volume_info })),
         ..request(Type::CreateVolume)
     };
     ask(client, &volume).await;
@@ -264,7 +264,7 @@ async fn prepare(client: &Client) -> Samples {
             ..BucketInfo::default()
         };
         let bucket = OmRequest {
-            create_bucket_request: Some(CreateBucketRequest { bucket_info }),
+            create_bucket_request: Some(Box::new(CreateBucketRequest { bucket_info })),
             ..request(Type::CreateBucket)
         };
         ask(client, &bucket).await;

@@ -129,7 +129,7 @@ impl Oms {
         let client = Arc::new(Failover::new(self.running.iter().map(one).collect()));
         let asked = OmRequest {
             cmd_type: Type::InfoVolume as i32,
-            info_volume_request: Some(InfoVolumeRequest { volume_name: "s3v".into() }),
+            info_volume_request: Some(Box::new(InfoVolumeRequest { volume_name: "s3v".into() })),
             client_id: "client-bench".into(),
             ..OmRequest::default()
         };

@@ -37,7 +37,7 @@ impl Service<OmSubmit> for Echo {
         Ok(OmResponse {
             cmd_type: Type::EchoRpc.into(),
             status: Status::Ok.into(),
-            echo_rpc_response: Some(EchoRpcResponse { payload }),
+            echo_rpc_response: Some(Box::new(EchoRpcResponse { payload })),
             ..OmResponse::default()
         })
     }
@@ -93,10 +93,10 @@ async fn measure(turns: usize) -> String {
         let request = Arc::new(OmRequest {
             cmd_type: Type::EchoRpc.into(),
             client_id: "client-bench".into(),
-            echo_rpc_request: Some(EchoRpcRequest {
+            echo_rpc_request: Some(Box::new(EchoRpcRequest {
                 payload_req: Some(Bytes::from(vec![7; payload])),
                 ..EchoRpcRequest::default()
-            }),
+            })),
             ..OmRequest::default()
         });
         let (mut ours, mut theirs, mut ratios) = (Vec::new(), Vec::new(), Vec::new());

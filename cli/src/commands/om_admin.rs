@@ -95,7 +95,7 @@ fn request(kind: Type) -> OmRequest {
     OmRequest {
         cmd_type: kind as i32,
         client_id: "allotrope-admin".to_owned(),
-        user_info: Some(UserInfo { user_name, ..UserInfo::default() }),
+        user_info: Some(Box::new(UserInfo { user_name, ..UserInfo::default() })),
         ..OmRequest::default()
     }
 }
@@ -121,7 +121,10 @@ impl OmAdmin {
 }
 
 async fn roles(oms: &[Om], json: bool) -> Result<(), Failure> {
-    let asked = OmRequest { service_list_request: Some(ServiceListRequest {}), ..request(Type::ServiceList) };
+    let asked = OmRequest {
+        service_list_request: Some(Box::new(ServiceListRequest {})),
+        ..request(Type::ServiceList)
+    };
     let mut last: Failure = "the settings name no OM".into();
     for om in oms {
         match ask(om, &asked).await {
@@ -160,8 +163,10 @@ fn print_roles(answer: &OmResponse, json: bool) {
 
 async fn transfer(oms: &[Om], to: &str) -> Result<(), Failure> {
     let asked = TransferLeadershipRequestProto { new_leader_id: to.to_owned() };
-    let asked =
-        OmRequest { transfer_om_leadership_request: Some(asked), ..request(Type::TransferLeadership) };
+    let asked = OmRequest {
+        transfer_om_leadership_request: Some(Box::new(asked)),
+        ..request(Type::TransferLeadership)
+    };
     ask_leader(oms, &asked).await?;
     println!("leadership was handed to {}", if to.is_empty() { "another OM" } else { to });
     Ok(())
@@ -169,7 +174,8 @@ async fn transfer(oms: &[Om], to: &str) -> Result<(), Failure> {
 
 async fn prepare(oms: &[Om]) -> Result<(), Failure> {
     let args = PrepareRequestArgs::default();
-    let asked = OmRequest { prepare_request: Some(PrepareRequest { args }), ..request(Type::Prepare) };
+    let asked =
+        OmRequest { prepare_request: Some(Box::new(PrepareRequest { args })), ..request(Type::Prepare) };
     let answer = ask_leader(oms, &asked).await?;
     let change = answer.prepare_response.map_or(0, |answer| answer.txn_id);
     println!("the service takes no writes since change {change}");
@@ -178,7 +184,7 @@ async fn prepare(oms: &[Om]) -> Result<(), Failure> {
 
 async fn prepare_status(oms: &[Om], json: bool) -> Result<(), Failure> {
     let asked = OmRequest {
-        prepare_status_request: Some(PrepareStatusRequest { txn_id: 0 }),
+        prepare_status_request: Some(Box::new(PrepareStatusRequest { txn_id: 0 })),
         ..request(Type::PrepareStatus)
     };
     for om in oms {

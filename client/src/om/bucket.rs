@@ -108,7 +108,7 @@ impl Om {
             ..Default::default()
         };
         let mut request = self.request(Type::CreateBucket);
-        request.create_bucket_request = Some(CreateBucketRequest { bucket_info: info });
+        request.create_bucket_request = Some(Box::new(CreateBucketRequest { bucket_info: info }));
         self.submit(&format!("create bucket {path}"), &request).await.map(drop)
     }
 
@@ -139,13 +139,13 @@ impl Om {
     ) -> Result<Vec<Bucket>, Error> {
         let act = format!("list buckets of volume {volume}");
         let mut request = self.request(Type::ListBuckets);
-        request.list_buckets_request = Some(ListBucketsRequest {
+        request.list_buckets_request = Some(Box::new(ListBucketsRequest {
             volume_name: volume.to_owned(),
             start_key: Some(after.to_owned()),
             prefix: Some(prefix.to_owned()),
             count: Some(count_max),
             ..Default::default()
-        });
+        }));
         let response = self.submit(&act, &request).await?;
         let list = part(&act, response.list_buckets_response, "the list")?;
         list.bucket_info.into_iter().map(|info| Bucket::read(&act, info)).collect()

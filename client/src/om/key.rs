@@ -169,7 +169,7 @@ impl Om {
     ) -> Result<Session, Error> {
         let act = format!("create key {key}");
         let mut request = self.request(Type::CreateKey);
-        request.create_key_request = Some(CreateKeyRequest { key_args, ..Default::default() });
+        request.create_key_request = Some(Box::new(CreateKeyRequest { key_args, ..Default::default() }));
         let response = self.submit(&act, &request).await?;
         let created = part(&act, response.create_key_response, "the session")?;
         let id = part(&act, created.id, "the session's id")?;
@@ -196,12 +196,12 @@ impl Om {
     ) -> Result<BlockLocation, Error> {
         let act = format!("allocate a block for {}", session.key);
         let mut request = self.request(Type::AllocateBlock);
-        request.allocate_block_request = Some(AllocateBlockRequest {
+        request.allocate_block_request = Some(Box::new(AllocateBlockRequest {
             key_args: replicated(args(&session.key), session.replication),
             client_id: session.id,
             exclude_list: Some(exclude.wire()),
             ..Default::default()
-        });
+        }));
         let response = self.submit(&act, &request).await?;
         let location = response.allocate_block_response.and_then(|response| response.key_location);
         BlockLocation::read(part(&act, location, "the block")?, use_hostname)
@@ -226,12 +226,12 @@ impl Om {
             return self.commit_part(session, part, key_args).await;
         }
         let mut request = self.request(Type::CommitKey);
-        request.commit_key_request = Some(CommitKeyRequest {
+        request.commit_key_request = Some(Box::new(CommitKeyRequest {
             key_args,
             client_id: session.id,
             hsync: Some(false),
             recovery: Some(false),
-        });
+        }));
         match self.submit_watching(&act, &request).await {
             Ok(_) => Ok(()),
             // The session is gone: an earlier attempt, whose answer was lost, may have closed it by committing.
@@ -293,7 +293,8 @@ impl Om {
         let act = format!("look up key {key}");
         let key_args = KeyArgs { data_size: Some(0), latest_version_location: Some(true), ..key_args };
         let mut request = self.request(Type::GetKeyInfo);
-        request.get_key_info_request = Some(GetKeyInfoRequest { key_args, assume_s3_context: Some(false) });
+        request.get_key_info_request =
+            Some(Box::new(GetKeyInfoRequest { key_args, assume_s3_context: Some(false) }));
         let response = self.submit(&act, &request).await?;
         let info = response.get_key_info_response.and_then(|response| response.key_info);
         part(&act, info, "the key")
@@ -328,7 +329,7 @@ impl Om {
                 value: Some("true".to_owned()),
             });
         }
-        request.delete_key_request = Some(DeleteKeyRequest { key_args });
+        request.delete_key_request = Some(Box::new(DeleteKeyRequest { key_args }));
         match self.submit_watching(&format!("delete key {key}"), &request).await {
             Ok(response) => {
                 let info = response.delete_key_response.and_then(|response| response.key_info);

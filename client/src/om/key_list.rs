@@ -166,13 +166,13 @@ impl Om {
     ) -> Result<(Vec<KeyEntry>, bool), Error> {
         let act = format!("list keys of {bucket}");
         let mut request = self.request(Type::ListKeysLight);
-        request.list_keys_request = Some(ListKeysRequest {
+        request.list_keys_request = Some(Box::new(ListKeysRequest {
             volume_name: bucket.volume.clone(),
             bucket_name: bucket.bucket.clone(),
             start_key: (!after.is_empty()).then(|| after.to_owned()),
             prefix: Some(prefix.to_owned()),
             count: Some(count_max),
-        });
+        }));
         let response = self.submit(&act, &request).await?;
         let list = part(&act, response.list_keys_light_response, "the list")?;
         let keys = list.basic_key_info.into_iter().map(|info| KeyEntry::read(&act, info));
@@ -198,13 +198,13 @@ impl Om {
             ..Default::default()
         };
         let mut request = self.request(Type::ListStatusLight);
-        request.list_status_request = Some(ListStatusRequest {
+        request.list_status_request = Some(Box::new(ListStatusRequest {
             key_args,
             recursive: false,
             start_key: start.to_owned(),
             num_entries: PAGE as u64,
             allow_partial_prefix: Some(true),
-        });
+        }));
         let response = self.submit(&act, &request).await?;
         let list = part(&act, response.list_status_light_response, "the list")?;
         list.statuses.into_iter().map(|status| KeyEntry::read_status(&act, status)).collect()

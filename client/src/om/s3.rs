@@ -35,7 +35,7 @@ impl Client {
     /// As any call to OM.
     pub async fn s3_volume(&self) -> Result<String, Error> {
         let mut request = self.om().request(Type::GetS3VolumeContext);
-        request.get_s3_volume_context_request = Some(GetS3VolumeContextRequest::default());
+        request.get_s3_volume_context_request = Some(Box::new(GetS3VolumeContextRequest::default()));
         let act = "look up the volume of S3's buckets";
         let response = self.om().submit(act, &request).await?;
         let context = part(act, response.get_s3_volume_context_response, "the volume")?;
@@ -62,10 +62,10 @@ impl Client {
     /// [`Error::Refused`] with `ACCESS_ID_NOT_FOUND`, `INVALID_REQUEST` for one that is too short.
     pub async fn set_s3_secret(&self, access_id: &str, secret: &str) -> Result<(), Error> {
         let mut request = self.om().request(Type::SetS3Secret);
-        request.set_s3_secret_request = Some(SetS3SecretRequest {
+        request.set_s3_secret_request = Some(Box::new(SetS3SecretRequest {
             access_id: Some(access_id.to_owned()),
             secret_key: Some(secret.to_owned()),
-        });
+        }));
         self.om().submit(&format!("set the S3 secret of {access_id}"), &request).await.map(drop)
     }
 
@@ -75,7 +75,8 @@ impl Client {
     /// [`Error::Refused`] with `S3_SECRET_NOT_FOUND`.
     pub async fn revoke_s3_secret(&self, access_id: &str) -> Result<(), Error> {
         let mut request = self.om().request(Type::RevokeS3Secret);
-        request.revoke_s3_secret_request = Some(RevokeS3SecretRequest { kerberos_id: access_id.to_owned() });
+        request.revoke_s3_secret_request =
+            Some(Box::new(RevokeS3SecretRequest { kerberos_id: access_id.to_owned() }));
         self.om().submit(&format!("revoke the S3 secret of {access_id}"), &request).await.map(drop)
     }
 
@@ -170,7 +171,7 @@ impl Client {
     pub async fn tag_key(&self, path: &KeyPath, version: Option<&str>, tags: &Tags) -> Result<(), Error> {
         let mut request = self.om().request(Type::PutObjectTagging);
         let key_args = KeyArgs { tags: wire_pairs(tags), ..versioned(path, version) };
-        request.put_object_tagging_request = Some(PutObjectTaggingRequest { key_args });
+        request.put_object_tagging_request = Some(Box::new(PutObjectTaggingRequest { key_args }));
         self.om().submit(&format!("tag {path}"), &request).await.map(drop)
     }
 
@@ -192,7 +193,8 @@ impl Client {
     pub async fn bucket_tags(&self, path: &BucketPath) -> Result<Tags, Error> {
         let act = format!("look up the tags of {path}");
         let mut request = self.om().request(Type::GetBucketTagging);
-        request.get_bucket_tagging_request = Some(GetBucketTaggingRequest { bucket_args: bucket_args(path) });
+        request.get_bucket_tagging_request =
+            Some(Box::new(GetBucketTaggingRequest { bucket_args: bucket_args(path) }));
         let response = self.om().submit(&act, &request).await?;
         Ok(pairs(part(&act, response.get_bucket_tagging_response, "the tags")?.tags))
     }
@@ -225,7 +227,7 @@ impl Om {
     async fn delete_keys(&self, bucket: &BucketPath, keys: Vec<String>) -> Result<Vec<KeyDeletion>, Error> {
         let act = format!("delete {} keys of {bucket}", keys.len());
         let mut request = self.request(Type::DeleteKeys);
-        request.delete_keys_request = Some(DeleteKeysRequest {
+        request.delete_keys_request = Some(Box::new(DeleteKeysRequest {
             delete_keys: Some(DeleteKeyArgs {
                 volume_name: bucket.volume.clone(),
                 bucket_name: bucket.bucket.clone(),
@@ -233,7 +235,7 @@ impl Om {
                 ..Default::default()
             }),
             ..Default::default()
-        });
+        }));
         let response = self.submit_accepting(&act, &request, OmStatus::PartialDelete).await?;
         let response = part(&act, response.delete_keys_response, "what was deleted")?;
         let mut refused: BTreeMap<String, (String, String)> = response

@@ -237,7 +237,7 @@ impl Om {
     async fn abort_upload(&self, key: &KeyPath, upload: &str) -> Result<(), Error> {
         let key_args = KeyArgs { multipart_upload_id: Some(upload.to_owned()), ..args(key) };
         let mut request = self.request(Type::AbortMultiPartUpload);
-        request.abort_multi_part_upload_request = Some(MultipartUploadAbortRequest { key_args });
+        request.abort_multi_part_upload_request = Some(Box::new(MultipartUploadAbortRequest { key_args }));
         self.submit(&format!("abort the upload of {key}"), &request).await.map(drop)
     }
 
@@ -250,14 +250,14 @@ impl Om {
     ) -> Result<PartPage, Error> {
         let act = format!("list the parts of {key}");
         let mut request = self.request(Type::ListMultiPartUploadParts);
-        request.list_multipart_upload_parts_request = Some(MultipartUploadListPartsRequest {
+        request.list_multipart_upload_parts_request = Some(Box::new(MultipartUploadListPartsRequest {
             volume: key.bucket.volume.clone(),
             bucket: key.bucket.bucket.clone(),
             key: key.key.clone(),
             upload_id: upload.to_owned(),
             part_numbermarker: Some(after),
             max_parts: Some(count_max),
-        });
+        }));
         let response = self.submit(&act, &request).await?;
         let list = part(&act, response.list_multipart_upload_parts_response, "the list")?;
         let parts = list.parts_list.into_iter().map(|part| ListedPart {
@@ -284,7 +284,7 @@ impl Om {
         let act = format!("list the uploads of {bucket}");
         let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         let mut request = self.request(Type::ListMultipartUploads);
-        request.list_multipart_uploads_request = Some(ListMultipartUploadsRequest {
+        request.list_multipart_uploads_request = Some(Box::new(ListMultipartUploadsRequest {
             volume: bucket.volume.clone(),
             bucket: bucket.bucket.clone(),
             prefix: prefix.to_owned(),
@@ -292,7 +292,7 @@ impl Om {
             upload_id_marker: text(after_id),
             max_uploads: Some(count_max.cast_signed()),
             with_pagination: Some(true),
-        });
+        }));
         let response = self.submit(&act, &request).await?;
         let list = part(&act, response.list_multipart_uploads_response, "the list")?;
         let uploads = list.uploads_list.into_iter().map(|upload| {

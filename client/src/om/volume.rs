@@ -79,14 +79,14 @@ impl Om {
             ..Default::default()
         };
         let mut request = self.request(Type::CreateVolume);
-        request.create_volume_request = Some(CreateVolumeRequest { volume_info: info });
+        request.create_volume_request = Some(Box::new(CreateVolumeRequest { volume_info: info }));
         self.submit(&format!("create volume {name}"), &request).await.map(drop)
     }
 
     pub(crate) async fn volume(&self, name: &str) -> Result<Volume, Error> {
         let act = format!("look up volume {name}");
         let mut request = self.request(Type::InfoVolume);
-        request.info_volume_request = Some(InfoVolumeRequest { volume_name: name.to_owned() });
+        request.info_volume_request = Some(Box::new(InfoVolumeRequest { volume_name: name.to_owned() }));
         let response = self.submit(&act, &request).await?;
         let info = response.info_volume_response.and_then(|response| response.volume_info);
         part(&act, info, "the volume").map(Volume::from)
@@ -94,7 +94,7 @@ impl Om {
 
     pub(crate) async fn delete_volume(&self, name: &str) -> Result<(), Error> {
         let mut request = self.request(Type::DeleteVolume);
-        request.delete_volume_request = Some(DeleteVolumeRequest { volume_name: name.to_owned() });
+        request.delete_volume_request = Some(Box::new(DeleteVolumeRequest { volume_name: name.to_owned() }));
         self.submit(&format!("delete volume {name}"), &request).await.map(drop)
     }
 
@@ -109,13 +109,13 @@ impl Om {
         let scope = if user.is_some() { Scope::VolumesByUser } else { Scope::VolumesByCluster };
         let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         let mut request = self.request(Type::ListVolume);
-        request.list_volume_request = Some(ListVolumeRequest {
+        request.list_volume_request = Some(Box::new(ListVolumeRequest {
             scope: scope as i32,
             user_name: user.map(str::to_owned),
             prefix: text(prefix),
             prev_key: text(after),
             max_keys: Some(count_max),
-        });
+        }));
         let response = self.submit("list volumes", &request).await?;
         let list = part("list volumes", response.list_volume_response, "the list")?;
         Ok(list.volume_info.into_iter().map(Volume::from).collect())

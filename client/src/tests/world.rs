@@ -358,22 +358,23 @@ impl OmState {
             };
             self.keys.insert(format!("open {}", self.next_id), info.clone());
             let id = Some(self.next_id as u64);
-            answer.create_key_response = Some(om::CreateKeyResponse {
+            answer.create_key_response = Some(Box::new(om::CreateKeyResponse {
                 key_info: Some(info),
                 id,
                 open_version: Some(0),
                 ..Default::default()
-            });
+            }));
         } else if let Some(allocate) = request.allocate_block_request {
             let location = self.location(&allocate.exclude_list.unwrap_or_default().datanodes)?;
-            answer.allocate_block_response = Some(om::AllocateBlockResponse { key_location: Some(location) });
+            answer.allocate_block_response =
+                Some(Box::new(om::AllocateBlockResponse { key_location: Some(location) }));
         } else if let Some(commit) = request.commit_key_request {
             let open = format!("open {}", commit.client_id);
             let mut info = self.keys.remove(&open).ok_or(OmStatus::KeyNotFound)?;
             info.data_size = commit.key_args.data_size.unwrap();
             info.key_location_list[0].key_locations = commit.key_args.key_locations;
             self.keys.insert(commit.key_args.key_name, info);
-            answer.commit_key_response = Some(om::CommitKeyResponse::default());
+            answer.commit_key_response = Some(Box::new(om::CommitKeyResponse::default()));
         } else if let Some(get) = request.get_key_info_request {
             let mut info = self.keys.get(&get.key_args.key_name).ok_or(OmStatus::KeyNotFound)?.clone();
             for location in &mut info.key_location_list[0].key_locations {
@@ -387,12 +388,12 @@ impl OmState {
                 Some(om::GetKeyInfoResponse { key_info: Some(info), ..Default::default() });
         } else if let Some(delete) = request.delete_key_request {
             self.keys.remove(&delete.key_args.key_name).ok_or(OmStatus::KeyNotFound)?;
-            answer.delete_key_response = Some(om::DeleteKeyResponse::default());
+            answer.delete_key_response = Some(Box::new(om::DeleteKeyResponse::default()));
         } else if let Some(create) = request.create_volume_request {
             if create.volume_info.volume == "taken" {
                 return Err(OmStatus::VolumeAlreadyExists);
             }
-            answer.create_volume_response = Some(om::CreateVolumeResponse::default());
+            answer.create_volume_response = Some(Box::new(om::CreateVolumeResponse::default()));
         } else {
             return Err(OmStatus::NotSupportedOperation);
         }

@@ -157,7 +157,7 @@ mod tests {
         let rename = RenameKeyRequest { key_args, to_key_name: "b".into(), update_id: None };
         let request = OmRequest {
             cmd_type: Type::RenameKey as i32,
-            rename_key_request: Some(rename),
+            rename_key_request: Some(Box::new(rename)),
             ..OmRequest::default()
         };
         Entry { op: action(&request), named: named(&request) }

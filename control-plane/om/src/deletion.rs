@@ -84,7 +84,7 @@ pub(crate) async fn step_directories(replica: &Handle<Namespace>) -> Result<usiz
         let asked = PurgeDirectoriesRequest { deleted_path, ..PurgeDirectoriesRequest::default() };
         let request = OmRequest {
             cmd_type: Type::PurgeDirectories as i32,
-            purge_directories_request: Some(asked),
+            purge_directories_request: Some(Box::new(asked)),
             ..OmRequest::default()
         };
         replica.propose(Origin::Service, &request).await.map_err(|e| elsewhere(&e))?;
@@ -121,10 +121,10 @@ fn purge(keys: Vec<String>) -> OmRequest {
     let deleted = DeletedKeys { volume_name: String::new(), bucket_name: String::new(), keys };
     OmRequest {
         cmd_type: Type::PurgeKeys as i32,
-        purge_keys_request: Some(PurgeKeysRequest {
+        purge_keys_request: Some(Box::new(PurgeKeysRequest {
             deleted_keys: vec![deleted],
             ..PurgeKeysRequest::default()
-        }),
+        })),
         ..OmRequest::default()
     }
 }

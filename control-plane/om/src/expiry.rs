@@ -88,10 +88,10 @@ fn end_sessions(rows: Vec<String>) -> OmRequest {
     let bucket = OpenKeyBucket { keys, ..OpenKeyBucket::default() };
     OmRequest {
         cmd_type: Type::DeleteOpenKeys as i32,
-        delete_open_keys_request: Some(DeleteOpenKeysRequest {
+        delete_open_keys_request: Some(Box::new(DeleteOpenKeysRequest {
             open_keys_per_bucket: vec![bucket],
             bucket_layout: None,
-        }),
+        })),
         ..OmRequest::default()
     }
 }
@@ -101,9 +101,9 @@ fn end_uploads(rows: Vec<String>) -> OmRequest {
     let bucket = ExpiredMultipartUploadsBucket { multipart_uploads, ..Default::default() };
     OmRequest {
         cmd_type: Type::AbortExpiredMultiPartUploads as i32,
-        multipart_uploads_expired_abort_request: Some(MultipartUploadsExpiredAbortRequest {
+        multipart_uploads_expired_abort_request: Some(Box::new(MultipartUploadsExpiredAbortRequest {
             expired_multipart_uploads_per_bucket: vec![bucket],
-        }),
+        })),
         ..OmRequest::default()
     }
 }

@@ -41,7 +41,9 @@ impl<B: Blocks> OmService<B> {
         };
         Ok(match Type::try_from(request.cmd_type) {
             Ok(Type::ServiceList) => Ok(OmResponse {
-                service_list_response: Some(self.directory.service_list(&self.replica.status().now())),
+                service_list_response: Some(Box::new(
+                    self.directory.service_list(&self.replica.status().now()),
+                )),
                 ..none()
             }),
             Ok(Type::EchoRpc) => return self.echo(origin, request).await,
@@ -50,13 +52,13 @@ impl<B: Blocks> OmService<B> {
             }
             Ok(Type::PrepareStatus) => self.prepare_status(),
             Ok(Type::FinalizeUpgrade) => Ok(OmResponse {
-                finalize_upgrade_response: Some(FinalizeUpgradeResponse { status: finalized() }),
+                finalize_upgrade_response: Some(Box::new(FinalizeUpgradeResponse { status: finalized() })),
                 ..none()
             }),
             Ok(Type::FinalizeUpgradeProgress) => Ok(OmResponse {
-                finalize_upgrade_progress_response: Some(FinalizeUpgradeProgressResponse {
+                finalize_upgrade_progress_response: Some(Box::new(FinalizeUpgradeProgressResponse {
                     status: finalized(),
-                }),
+                })),
                 ..none()
             }),
             Ok(Type::TransferLeadership) => {
@@ -70,7 +72,7 @@ impl<B: Blocks> OmService<B> {
                 let buckets = request.start_quota_repair_request.unwrap_or_default().buckets;
                 tokio::spawn(repair(self.replica.clone(), Arc::clone(&self.clock), buckets));
                 Ok(OmResponse {
-                    start_quota_repair_response: Some(StartQuotaRepairResponse::default()),
+                    start_quota_repair_response: Some(Box::new(StartQuotaRepairResponse::default())),
                     ..none()
                 })
             }
@@ -94,7 +96,10 @@ impl<B: Blocks> OmService<B> {
         // The request counts in KiB.
         let len = usize::try_from(asked.payload_size_resp()).unwrap_or(0).saturating_mul(1024);
         let payload = Some(vec![0; len.min(ECHO_LEN_MAX)].into());
-        Ok(Ok(OmResponse { echo_rpc_response: Some(EchoRpcResponse { payload }), ..OmResponse::default() }))
+        Ok(Ok(OmResponse {
+            echo_rpc_response: Some(Box::new(EchoRpcResponse { payload })),
+            ..OmResponse::default()
+        }))
     }
 
     /// What this member has applied; not necessarily what the leader has.
@@ -105,7 +110,7 @@ impl<B: Blocks> OmService<B> {
             None => PrepareStatus::NotPrepared,
         };
         let response = PrepareStatusResponse { status: status as i32, current_txn_index: prepared };
-        Ok(OmResponse { prepare_status_response: Some(response), ..OmResponse::default() })
+        Ok(OmResponse { prepare_status_response: Some(Box::new(response)), ..OmResponse::default() })
     }
 
     /// Hands leadership to the member `to`, or to any other that votes if it is empty.
@@ -123,7 +128,7 @@ impl<B: Blocks> OmService<B> {
         };
         match self.replica.transfer_leadership(id).await {
             Ok(()) => Ok(OmResponse {
-                transfer_om_leadership_response: Some(TransferLeadershipResponseProto {}),
+                transfer_om_leadership_response: Some(Box::new(TransferLeadershipResponseProto {})),
                 ..OmResponse::default()
             }),
             Err(error) => refuse!(InternalError, "leadership was not handed over: {error}"),
@@ -140,14 +145,14 @@ impl<B: Blocks> OmService<B> {
             Err(_) => refuse!(InvalidRequest, "{action} is no action of safe mode"),
         };
         let response = SetSafeModeResponse { response: Some(self.blocks.safe_mode(leave).await?) };
-        Ok(OmResponse { set_safe_mode_response: Some(response), ..OmResponse::default() })
+        Ok(OmResponse { set_safe_mode_response: Some(Box::new(response)), ..OmResponse::default() })
     }
 
     fn repair_status(&self) -> Result<OmResponse, Refusal> {
         let status = self.replica.read_local(|view| Db::new(view).get(META, &REPAIR_ROW.to_owned()))?;
         let status = Some(status.unwrap_or_else(|| "no count of usage was asked for".to_owned()));
         let response = GetQuotaRepairStatusResponse { status };
-        Ok(OmResponse { get_quota_repair_status_response: Some(response), ..OmResponse::default() })
+        Ok(OmResponse { get_quota_repair_status_response: Some(Box::new(response)), ..OmResponse::default() })
     }
 }
 
@@ -166,7 +171,10 @@ async fn repair(
     let wrong = bucket_count.len();
     let request = OmRequest {
         cmd_type: Type::QuotaRepair as i32,
-        quota_repair_request: Some(QuotaRepairRequest { bucket_count, support_volume_old_quota: false }),
+        quota_repair_request: Some(Box::new(QuotaRepairRequest {
+            bucket_count,
+            support_volume_old_quota: false,
+        })),
         trace_id: Some(format!(
             "counted at {} ms: {wrong} buckets were wrong and are corrected",
             clock.unix_ms()

@@ -155,7 +155,7 @@ impl<B: Blocks> OmService<B> {
         };
         let request = OmRequest {
             cmd_type: Type::CreateVolume as i32,
-            create_volume_request: Some(CreateVolumeRequest { volume_info }),
+            create_volume_request: Some(Box::new(CreateVolumeRequest { volume_info })),
             ..OmRequest::default()
         };
         let response = self.answer(&Who { user, ..Who::default() }, Origin::Service, request).await?;
@@ -206,11 +206,11 @@ impl<B: Blocks> OmService<B> {
         plan: requests::PlanFn,
         mut request: OmRequest,
     ) -> Result<Result<OmResponse, Refusal>, Fault> {
-        request.user_info = Some(UserInfo {
+        request.user_info = Some(Box::new(UserInfo {
             user_name: Some(who.user.clone()),
             remote_address: Some(who.address.clone()),
             host_name: None,
-        });
+        }));
         let upload_id = (self.draws.upload_ids)();
         let planned = self
             .replica

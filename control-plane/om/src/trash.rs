@@ -145,7 +145,7 @@ impl<B: Blocks> Bin<'_, B> {
             let answer = self
                 .ask(OmRequest {
                     cmd_type: Type::ListStatusLight as i32,
-                    list_status_request: Some(asked),
+                    list_status_request: Some(Box::new(asked)),
                     ..OmRequest::default()
                 })
                 .await?;
@@ -166,7 +166,7 @@ impl<B: Blocks> Bin<'_, B> {
             RenameKeyRequest { key_args: self.args(from), to_key_name: to.to_owned(), update_id: None };
         let request = OmRequest {
             cmd_type: Type::RenameKey as i32,
-            rename_key_request: Some(asked),
+            rename_key_request: Some(Box::new(asked)),
             ..OmRequest::default()
         };
         self.ask(request).await.map(drop)
@@ -176,7 +176,7 @@ impl<B: Blocks> Bin<'_, B> {
         let asked = DeleteKeyRequest { key_args: self.args(path) };
         let request = OmRequest {
             cmd_type: Type::DeleteKey as i32,
-            delete_key_request: Some(asked),
+            delete_key_request: Some(Box::new(asked)),
             ..OmRequest::default()
         };
         self.ask(request).await.map(drop)

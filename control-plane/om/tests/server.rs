@@ -104,7 +104,7 @@ fn request(kind: Type) -> OmRequest {
 fn create_volume(volume: &str) -> OmRequest {
     let volume_info = VolumeInfo { volume: volume.into(), owner_name: "ann".into(), ..VolumeInfo::default() };
     OmRequest {
-        create_volume_request: Some(CreateVolumeRequest { volume_info }),
+        create_volume_request: Some(Box::new(CreateVolumeRequest { volume_info })),
         ..request(Type::CreateVolume)
     }
 }
@@ -119,7 +119,7 @@ fn create_bucket() -> OmRequest {
         ..BucketInfo::default()
     };
     OmRequest {
-        create_bucket_request: Some(CreateBucketRequest { bucket_info }),
+        create_bucket_request: Some(Box::new(CreateBucketRequest { bucket_info })),
         ..request(Type::CreateBucket)
     }
 }
@@ -136,12 +136,13 @@ fn key_args() -> KeyArgs {
 
 fn get_key_info() -> OmRequest {
     let asked = GetKeyInfoRequest { key_args: key_args(), assume_s3_context: None };
-    OmRequest { get_key_info_request: Some(asked), ..request(Type::GetKeyInfo) }
+    OmRequest { get_key_info_request: Some(Box::new(asked)), ..request(Type::GetKeyInfo) }
 }
 
 async fn write_key(client: &Client) {
     let asked = CreateKeyRequest { key_args: key_args(), ..CreateKeyRequest::default() };
-    let created = client.ok(OmRequest { create_key_request: Some(asked), ..request(Type::CreateKey) }).await;
+    let created =
+        client.ok(OmRequest { create_key_request: Some(Box::new(asked)), ..request(Type::CreateKey) }).await;
     let created = created.create_key_response.unwrap();
     let mut locations = created.key_info.unwrap().key_location_list.remove(0).key_locations;
     assert!(!locations[0].pipeline.as_ref().unwrap().members.is_empty());
@@ -149,7 +150,7 @@ async fn write_key(client: &Client) {
     let key_args = KeyArgs { key_locations: locations, ..key_args() };
     let asked = CommitKeyRequest { key_args, client_id: created.id.unwrap(), ..CommitKeyRequest::default() };
     let committed =
-        client.ok(OmRequest { commit_key_request: Some(asked), ..request(Type::CommitKey) }).await;
+        client.ok(OmRequest { commit_key_request: Some(Box::new(asked)), ..request(Type::CommitKey) }).await;
     assert_eq!(committed.leader_om_node_id(), "om1");
 }
 
@@ -185,7 +186,7 @@ async fn both_wires_see_one_namespace() {
         let client =
             GrpcClient::new(Target::from(address), Plain, ClientId::from_bytes([9; 16]), config).unwrap();
         let asked = InfoVolumeRequest { volume_name: "vol".into() };
-        let asked = OmRequest { info_volume_request: Some(asked), ..request(Type::InfoVolume) };
+        let asked = OmRequest { info_volume_request: Some(Box::new(asked)), ..request(Type::InfoVolume) };
         let response = client.call::<OmSubmit>(&asked, &CallOptions::default()).await.unwrap();
         assert_eq!(response.info_volume_response.unwrap().volume_info.unwrap().owner_name, "ann");
     }
@@ -215,7 +216,7 @@ async fn deleted_blocks_are_handed_to_scm() {
     client.ok(create_bucket()).await;
     write_key(&client).await;
     let asked = DeleteKeyRequest { key_args: key_args() };
-    client.ok(OmRequest { delete_key_request: Some(asked), ..request(Type::DeleteKey) }).await;
+    client.ok(OmRequest { delete_key_request: Some(Box::new(asked)), ..request(Type::DeleteKey) }).await;
     let handed = async {
         while scm.deleted().is_empty() {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -230,7 +231,10 @@ async fn deleted_blocks_are_handed_to_scm() {
 async fn the_service_list_names_this_manager_and_scm() {
     let (dir, scm) = (tempfile::tempdir().unwrap(), Scm::start().await);
     let running = om(dir.path(), &scm).await;
-    let asked = OmRequest { service_list_request: Some(ServiceListRequest {}), ..request(Type::ServiceList) };
+    let asked = OmRequest {
+        service_list_request: Some(Box::new(ServiceListRequest {})),
+        ..request(Type::ServiceList)
+    };
     let list = Client::of(&running).ok(asked).await.service_list_response.unwrap().service_info;
     let om = &list[0];
     assert_eq!(om.om_role.as_ref().map(|role| role.server_role.as_str()), Some("LEADER"));
@@ -290,7 +294,7 @@ async fn a_prepared_service_takes_no_writes() {
     let client = Client::of(&running);
     let status = async |client: &Client| {
         let asked = OmRequest {
-            prepare_status_request: Some(PrepareStatusRequest { txn_id: 0 }),
+            prepare_status_request: Some(Box::new(PrepareStatusRequest { txn_id: 0 })),
             ..request(Type::PrepareStatus)
         };
         client.ok(asked).await.prepare_status_response.unwrap().status
@@ -326,7 +330,7 @@ async fn an_echo_has_the_length_that_was_asked_for() {
             payload_size_resp: Some(kib),
             read_only: Some(read_only),
         };
-        let asked = OmRequest { echo_rpc_request: Some(asked), ..request(Type::EchoRpc) };
+        let asked = OmRequest { echo_rpc_request: Some(Box::new(asked)), ..request(Type::EchoRpc) };
         let answer = client.ok(asked).await.echo_rpc_response.unwrap();
         assert_eq!(answer.payload().len(), len);
     }
@@ -339,7 +343,7 @@ async fn scm_says_whether_it_is_in_safe_mode() {
     let running = om(dir.path(), &scm).await;
     let client = Client::of(&running);
     let ask = |mode: SafeMode| OmRequest {
-        set_safe_mode_request: Some(SetSafeModeRequest { safe_mode: mode as i32 }),
+        set_safe_mode_request: Some(Box::new(SetSafeModeRequest { safe_mode: mode as i32 })),
         ..request(Type::SetSafeMode)
     };
     scm.set_safe_mode(true);

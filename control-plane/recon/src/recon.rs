@@ -138,7 +138,10 @@ impl Recon {
             cmd_type: kind as i32,
             client_id: format!("recon-{:012x}", self.config.chance & 0xffff_ffff_ffff),
             version: Some(CLIENT_VERSION),
-            user_info: Some(UserInfo { user_name: Some(self.config.user.clone()), ..Default::default() }),
+            user_info: Some(Box::new(UserInfo {
+                user_name: Some(self.config.user.clone()),
+                ..Default::default()
+            })),
             ..Default::default()
         };
         fill(&mut request);

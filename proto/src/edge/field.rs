@@ -95,6 +95,21 @@ impl<Wire, T: Field<Wire>> Field<Vec<Wire>> for Vec<T> {
     }
 }
 
+/// What a message keeps behind a pointer.
+impl<Wire, T: Field<Wire>> Field<Box<Wire>> for T {
+    fn read(wire: Box<Wire>, at: At) -> Result<Self, WireError> {
+        T::read(*wire, at)
+    }
+
+    fn write(self) -> Box<Wire> {
+        Box::new(T::write(self))
+    }
+
+    fn absent() -> Option<Self> {
+        T::absent()
+    }
+}
+
 /// A value under another name than its one field's.
 impl<Wire, T: Field<Wire>> Field<(Wire,)> for T {
     fn read((wire,): (Wire,), at: At) -> Result<Self, WireError> {

@@ -95,8 +95,11 @@ impl Service<OmSubmit> for TestOm {
                 })
             }
             Type::EchoRpc => {
-                let payload = self.echo(request.echo_rpc_request.unwrap_or_default()).await?;
-                Ok(OmResponse { echo_rpc_response: Some(EchoRpcResponse { payload: Some(payload) }), ..base })
+                let payload = self.echo(*request.echo_rpc_request.unwrap_or_default()).await?;
+                Ok(OmResponse {
+                    echo_rpc_response: Some(Box::new(EchoRpcResponse { payload: Some(payload) })),
+                    ..base
+                })
             }
             other => Err(Fault::io(format!("the test OM does not know {}", other.as_str_name()))),
         }
@@ -107,10 +110,10 @@ pub(crate) fn echo(payload: impl Into<Bytes>) -> OmRequest {
     OmRequest {
         cmd_type: Type::EchoRpc.into(),
         client_id: "client-test".into(),
-        echo_rpc_request: Some(EchoRpcRequest {
+        echo_rpc_request: Some(Box::new(EchoRpcRequest {
             payload_req: Some(payload.into()),
             ..EchoRpcRequest::default()
-        }),
+        })),
         ..OmRequest::default()
     }
 }

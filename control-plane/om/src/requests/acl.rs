@@ -5,7 +5,7 @@
 use allotrope_proto::om::ozone_obj::ObjectType;
 use allotrope_proto::om::{
     AddAclResponse, BucketInfo, DirectoryInfo, GetAclResponse, KeyInfo, OmRequest, OmResponse, OzoneAclInfo,
-    OzoneObj, PrefixInfo, RemoveAclResponse, SetAclResponse, VolumeInfo,
+    OzoneObj, PrefixInfo, RemoveAclResponse, SetAclRequest, SetAclResponse, VolumeInfo,
 };
 
 use super::Scene;
@@ -147,22 +147,25 @@ fn change(
 pub(super) fn add(tx: &mut Tx<'_>, mut request: OmRequest) -> Result<OmResponse, Refusal> {
     let asked = request.add_acl_request.take().unwrap_or_default();
     let response = change(tx, &asked.obj, false, |list| acls::add(list, &asked.acl))?;
-    Ok(OmResponse { add_acl_response: Some(AddAclResponse { response }), ..OmResponse::default() })
+    Ok(OmResponse { add_acl_response: Some(Box::new(AddAclResponse { response })), ..OmResponse::default() })
 }
 
 pub(super) fn remove(tx: &mut Tx<'_>, mut request: OmRequest) -> Result<OmResponse, Refusal> {
     let asked = request.remove_acl_request.take().unwrap_or_default();
     let response = change(tx, &asked.obj, true, |list| acls::remove(list, &asked.acl))?;
-    Ok(OmResponse { remove_acl_response: Some(RemoveAclResponse { response }), ..OmResponse::default() })
+    Ok(OmResponse {
+        remove_acl_response: Some(Box::new(RemoveAclResponse { response })),
+        ..OmResponse::default()
+    })
 }
 
 pub(super) fn set(tx: &mut Tx<'_>, mut request: OmRequest) -> Result<OmResponse, Refusal> {
-    let asked = request.set_acl_request.take().unwrap_or_default();
-    let response = change(tx, &asked.obj, false, |list| {
-        *list = asked.acl;
+    let SetAclRequest { obj, acl, .. } = *request.set_acl_request.take().unwrap_or_default();
+    let response = change(tx, &obj, false, |list| {
+        *list = acl;
         true
     })?;
-    Ok(OmResponse { set_acl_response: Some(SetAclResponse { response }), ..OmResponse::default() })
+    Ok(OmResponse { set_acl_response: Some(Box::new(SetAclResponse { response })), ..OmResponse::default() })
 }
 
 pub(super) fn get(scene: &Scene<'_>, mut request: OmRequest) -> Result<OmResponse, Refusal> {
@@ -176,5 +179,5 @@ pub(super) fn get(scene: &Scene<'_>, mut request: OmRequest) -> Result<OmRespons
         }
         mut holder => std::mem::take(holder.list()),
     };
-    Ok(OmResponse { get_acl_response: Some(GetAclResponse { acls }), ..OmResponse::default() })
+    Ok(OmResponse { get_acl_response: Some(Box::new(GetAclResponse { acls })), ..OmResponse::default() })
 }

@@ -64,6 +64,6 @@ pub(super) fn apply(tx: &mut Tx<'_>, mut request: OmRequest) -> Result<OmRespons
     }
     open.update_id = Some(tx.number());
     row.put(tx, &open);
-    let allocate_block_response = Some(AllocateBlockResponse { key_location: Some(location) });
+    let allocate_block_response = Some(Box::new(AllocateBlockResponse { key_location: Some(location) }));
     Ok(OmResponse { allocate_block_response, ..OmResponse::default() })
 }

@@ -46,7 +46,8 @@ pub(super) fn set_times(tx: &mut Tx<'_>, mut request: OmRequest) -> Result<OmRes
     if time < UNCHANGED {
         refuse!(InvalidRequest, "{time} is no time: give milliseconds since 1970, or -1 to leave it");
     }
-    let done = OmResponse { set_times_response: Some(SetTimesResponse {}), ..OmResponse::default() };
+    let done =
+        OmResponse { set_times_response: Some(Box::new(SetTimesResponse {})), ..OmResponse::default() };
     let bucket = buckets::resolve(tx.db(), &args.volume_name, &args.bucket_name)?;
     let name = bucket.key_name(&args.key_name)?;
     let target = keys::target(tx.db(), &bucket, &name)?;
@@ -73,14 +74,14 @@ pub(super) fn put_tags(tx: &mut Tx<'_>, mut request: OmRequest) -> Result<OmResp
     let args = request.put_object_tagging_request.take().unwrap_or_default().key_args;
     change(tx, &args, |key| key.tags.clone_from(&args.tags))?;
     let response = PutObjectTaggingResponse {};
-    Ok(OmResponse { put_object_tagging_response: Some(response), ..OmResponse::default() })
+    Ok(OmResponse { put_object_tagging_response: Some(Box::new(response)), ..OmResponse::default() })
 }
 
 pub(super) fn delete_tags(tx: &mut Tx<'_>, mut request: OmRequest) -> Result<OmResponse, Refusal> {
     let args = request.delete_object_tagging_request.take().unwrap_or_default().key_args;
     change(tx, &args, |key| key.tags = Vec::<KeyValue>::new())?;
     let response = DeleteObjectTaggingResponse {};
-    Ok(OmResponse { delete_object_tagging_response: Some(response), ..OmResponse::default() })
+    Ok(OmResponse { delete_object_tagging_response: Some(Box::new(response)), ..OmResponse::default() })
 }
 
 pub(super) fn get_tags(scene: &Scene<'_>, mut request: OmRequest) -> Result<OmResponse, Refusal> {
@@ -94,5 +95,5 @@ pub(super) fn get_tags(scene: &Scene<'_>, mut request: OmRequest) -> Result<OmRe
     };
     let Some(key) = found else { refuse!(KeyNotFound, "Key:{name} not found") };
     let response = GetObjectTaggingResponse { tags: key.tags };
-    Ok(OmResponse { get_object_tagging_response: Some(response), ..OmResponse::default() })
+    Ok(OmResponse { get_object_tagging_response: Some(Box::new(response)), ..OmResponse::default() })
 }

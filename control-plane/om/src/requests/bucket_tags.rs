@@ -26,14 +26,14 @@ pub(super) fn put(tx: &mut Tx<'_>, mut request: OmRequest) -> Result<OmResponse,
     let args = request.put_bucket_tagging_request.take().unwrap_or_default().bucket_args;
     change(tx, &args, |bucket| bucket.tags.clone_from(&args.tags))?;
     let response = PutBucketTaggingResponse {};
-    Ok(OmResponse { put_bucket_tagging_response: Some(response), ..OmResponse::default() })
+    Ok(OmResponse { put_bucket_tagging_response: Some(Box::new(response)), ..OmResponse::default() })
 }
 
 pub(super) fn delete(tx: &mut Tx<'_>, mut request: OmRequest) -> Result<OmResponse, Refusal> {
     let args = request.delete_bucket_tagging_request.take().unwrap_or_default().bucket_args;
     change(tx, &args, |bucket| bucket.tags.clear())?;
     let response = DeleteBucketTaggingResponse {};
-    Ok(OmResponse { delete_bucket_tagging_response: Some(response), ..OmResponse::default() })
+    Ok(OmResponse { delete_bucket_tagging_response: Some(Box::new(response)), ..OmResponse::default() })
 }
 
 pub(super) fn get(scene: &Scene<'_>, mut request: OmRequest) -> Result<OmResponse, Refusal> {
@@ -41,5 +41,5 @@ pub(super) fn get(scene: &Scene<'_>, mut request: OmRequest) -> Result<OmRespons
     let bucket = buckets::find(scene.db, &args.volume_name, &args.bucket_name)?;
     let tags = buckets::as_seen(scene.db, bucket)?.tags;
     let response = GetBucketTaggingResponse { tags };
-    Ok(OmResponse { get_bucket_tagging_response: Some(response), ..OmResponse::default() })
+    Ok(OmResponse { get_bucket_tagging_response: Some(Box::new(response)), ..OmResponse::default() })
 }

@@ -54,7 +54,7 @@ pub(super) fn apply(tx: &mut Tx<'_>, mut request: OmRequest) -> Result<OmRespons
         key: Some(args.key_name),
         hash: Some(hash),
     };
-    Ok(OmResponse { complete_multi_part_upload_response: Some(response), ..OmResponse::default() })
+    Ok(OmResponse { complete_multi_part_upload_response: Some(Box::new(response)), ..OmResponse::default() })
 }
 
 /// The uploaded parts that `list` names, in its order, and those that it leaves out.

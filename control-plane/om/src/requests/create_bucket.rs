@@ -105,5 +105,8 @@ pub(super) fn apply(tx: &mut Tx<'_>, mut request: OmRequest) -> Result<OmRespons
     volume.used_namespace = Some(volume.used_namespace() + 1);
     // The count is no property of the volume, so its update id stays: clients compare it.
     tx.put(crate::tables::VOLUMES, &crate::tables::VolumeKey::of(&volume.volume), &volume);
-    Ok(OmResponse { create_bucket_response: Some(CreateBucketResponse {}), ..OmResponse::default() })
+    Ok(OmResponse {
+        create_bucket_response: Some(Box::new(CreateBucketResponse {})),
+        ..OmResponse::default()
+    })
 }

@@ -88,7 +88,10 @@ fn flat(
 }
 
 fn done() -> OmResponse {
-    OmResponse { create_directory_response: Some(CreateDirectoryResponse {}), ..OmResponse::default() }
+    OmResponse {
+        create_directory_response: Some(Box::new(CreateDirectoryResponse {})),
+        ..OmResponse::default()
+    }
 }
 
 /// Clients take this as success, and look at the payload.

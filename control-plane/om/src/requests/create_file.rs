@@ -15,7 +15,7 @@ pub(super) fn apply(tx: &mut Tx<'_>, mut request: OmRequest) -> Result<OmRespons
     let asked = request.create_file_request.take().unwrap_or_default();
     let rules = Rules { make_parents: asked.is_recursive, overwrite: asked.is_overwrite };
     let key_info = open::open(tx, asked.key_args, rules)?;
-    let create_file_response =
-        Some(CreateFileResponse { key_info: Some(key_info), id: Some(tx.number()), open_version: Some(0) });
-    Ok(OmResponse { create_file_response, ..OmResponse::default() })
+    let response =
+        CreateFileResponse { key_info: Some(key_info), id: Some(tx.number()), open_version: Some(0) };
+    Ok(OmResponse { create_file_response: Some(Box::new(response)), ..OmResponse::default() })
 }

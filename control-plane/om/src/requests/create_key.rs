@@ -21,11 +21,11 @@ pub(super) fn apply(tx: &mut Tx<'_>, mut request: OmRequest) -> Result<OmRespons
         true => parts::open(tx, args)?,
         false => open::open(tx, args, Rules { make_parents: true, overwrite: true })?,
     };
-    let create_key_response = Some(CreateKeyResponse {
+    let create_key_response = Some(Box::new(CreateKeyResponse {
         key_info: Some(key_info),
         id: Some(tx.number()),
         open_version: Some(0),
         derived_key: None,
-    });
+    }));
     Ok(OmResponse { create_key_response, ..OmResponse::default() })
 }

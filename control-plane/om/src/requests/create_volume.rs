@@ -69,5 +69,8 @@ pub(super) fn apply(tx: &mut Tx<'_>, mut request: OmRequest) -> Result<OmRespons
     };
     volumes::give(tx, &info.owner_name, &info.volume)?;
     volumes::store(tx, &mut info);
-    Ok(OmResponse { create_volume_response: Some(CreateVolumeResponse {}), ..OmResponse::default() })
+    Ok(OmResponse {
+        create_volume_response: Some(Box::new(CreateVolumeResponse {})),
+        ..OmResponse::default()
+    })
 }

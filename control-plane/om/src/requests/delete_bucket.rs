@@ -20,7 +20,10 @@ pub(super) fn apply(tx: &mut Tx<'_>, mut request: OmRequest) -> Result<OmRespons
     tx.delete(BUCKETS, &BucketKey::of(&asked.volume_name, &asked.bucket_name));
     volume.used_namespace = Some(volume.used_namespace().saturating_sub(1));
     tx.put(VOLUMES, &VolumeKey::of(&volume.volume), &volume);
-    Ok(OmResponse { delete_bucket_response: Some(DeleteBucketResponse {}), ..OmResponse::default() })
+    Ok(OmResponse {
+        delete_bucket_response: Some(Box::new(DeleteBucketResponse {})),
+        ..OmResponse::default()
+    })
 }
 
 /// Whether there are keys, older versions of keys, directories or unfinished multipart uploads.

@@ -38,7 +38,7 @@ pub(super) fn apply(tx: &mut Tx<'_>, mut request: OmRequest) -> Result<OmRespons
         marker: versions::wants_marker(&args),
     };
     let key_info = delete(tx, &mut bucket, &args.key_name, wish)?;
-    let delete_key_response = Some(DeleteKeyResponse { key_info, ..DeleteKeyResponse::default() });
+    let delete_key_response = Some(Box::new(DeleteKeyResponse { key_info, ..DeleteKeyResponse::default() }));
     Ok(OmResponse { delete_key_response, ..OmResponse::default() })
 }
 
@@ -73,11 +73,11 @@ pub(super) fn apply_all(tx: &mut Tx<'_>, mut request: OmRequest) -> Result<OmRes
     }
     let all = errors.is_empty();
     let mut response = OmResponse {
-        delete_keys_response: Some(DeleteKeysResponse {
+        delete_keys_response: Some(Box::new(DeleteKeysResponse {
             un_deleted_keys: Some(left),
             status: Some(all),
             errors,
-        }),
+        })),
         ..OmResponse::default()
     };
     if !all {

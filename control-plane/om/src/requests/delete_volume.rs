@@ -18,5 +18,8 @@ pub(super) fn apply(tx: &mut Tx<'_>, mut request: OmRequest) -> Result<OmRespons
     }
     volumes::take(tx, &volume.owner_name, &volume.volume)?;
     tx.delete(VOLUMES, &VolumeKey::of(&volume.volume));
-    Ok(OmResponse { delete_volume_response: Some(DeleteVolumeResponse {}), ..OmResponse::default() })
+    Ok(OmResponse {
+        delete_volume_response: Some(Box::new(DeleteVolumeResponse {})),
+        ..OmResponse::default()
+    })
 }

@@ -78,5 +78,8 @@ pub(super) fn abort_uploads(tx: &mut Tx<'_>, mut request: OmRequest) -> Result<O
         }
     }
     let response = MultipartUploadsExpiredAbortResponse {};
-    Ok(OmResponse { multipart_uploads_expired_abort_response: Some(response), ..OmResponse::default() })
+    Ok(OmResponse {
+        multipart_uploads_expired_abort_response: Some(Box::new(response)),
+        ..OmResponse::default()
+    })
 }

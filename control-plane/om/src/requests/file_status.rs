@@ -15,7 +15,7 @@ use crate::tx::Db;
 pub(super) fn read(scene: &Scene<'_>, mut request: OmRequest) -> Result<OmResponse, Refusal> {
     let args = request.get_file_status_request.take().unwrap_or_default().key_args;
     let status = find(scene, &args)?;
-    let get_file_status_response = Some(GetFileStatusResponse { status });
+    let get_file_status_response = Some(Box::new(GetFileStatusResponse { status }));
     Ok(OmResponse { get_file_status_response, ..OmResponse::default() })
 }
 

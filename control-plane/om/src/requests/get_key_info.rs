@@ -19,14 +19,14 @@ pub(super) fn read(scene: &Scene<'_>, mut request: OmRequest) -> Result<OmRespon
         response.user_principal = Some(scene.who.user.clone());
     }
     response.key_info = Some(find(scene, &asked.key_args)?);
-    Ok(OmResponse { get_key_info_response: Some(response), ..OmResponse::default() })
+    Ok(OmResponse { get_key_info_response: Some(Box::new(response)), ..OmResponse::default() })
 }
 
 pub(super) fn lookup(scene: &Scene<'_>, mut request: OmRequest) -> Result<OmResponse, Refusal> {
     let asked = request.lookup_key_request.take().unwrap_or_default();
     let response =
         LookupKeyResponse { key_info: Some(find(scene, &asked.key_args)?), id: None, open_version: None };
-    Ok(OmResponse { lookup_key_response: Some(response), ..OmResponse::default() })
+    Ok(OmResponse { lookup_key_response: Some(Box::new(response)), ..OmResponse::default() })
 }
 
 /// A file system's lookup: what is missing is a file, and a directory is not one.
@@ -40,7 +40,7 @@ pub(super) fn lookup_file(scene: &Scene<'_>, mut request: OmRequest) -> Result<O
     }
     let Some(key) = target.existing else { refuse!(FileNotFound, "file {name} is not found") };
     let response = LookupFileResponse { key_info: Some(trimmed(key, &args)?) };
-    Ok(OmResponse { lookup_file_response: Some(response), ..OmResponse::default() })
+    Ok(OmResponse { lookup_file_response: Some(Box::new(response)), ..OmResponse::default() })
 }
 
 fn find(scene: &Scene<'_>, args: &KeyArgs) -> Result<KeyInfo, Refusal> {

@@ -16,6 +16,6 @@ pub(super) fn read(scene: &Scene<'_>, mut request: OmRequest) -> Result<OmRespon
     }
     let info = found?;
     let bucket_info = Some(buckets::as_seen(scene.db, info)?);
-    let info_bucket_response = Some(InfoBucketResponse { bucket_info });
+    let info_bucket_response = Some(Box::new(InfoBucketResponse { bucket_info }));
     Ok(OmResponse { info_bucket_response, ..OmResponse::default() })
 }

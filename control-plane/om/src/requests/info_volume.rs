@@ -10,7 +10,7 @@ use crate::refusal::{Refusal, refuse};
 pub(super) fn read(scene: &Scene<'_>, mut request: OmRequest) -> Result<OmResponse, Refusal> {
     let asked = request.info_volume_request.take().unwrap_or_default();
     let volume_info = Some(volumes::find(scene.db, &asked.volume_name)?);
-    let info_volume_response = Some(InfoVolumeResponse { volume_info });
+    let info_volume_response = Some(Box::new(InfoVolumeResponse { volume_info }));
     Ok(OmResponse { info_volume_response, ..OmResponse::default() })
 }
 
@@ -29,7 +29,7 @@ pub(super) fn check_access(scene: &Scene<'_>, mut request: OmRequest) -> Result<
         refuse!(AccessDenied, "user {} has no such right on volume {}", person.user, asked.volume_name);
     }
     Ok(OmResponse {
-        check_volume_access_response: Some(CheckVolumeAccessResponse {}),
+        check_volume_access_response: Some(Box::new(CheckVolumeAccessResponse {})),
         ..OmResponse::default()
     })
 }

@@ -22,6 +22,6 @@ pub(super) fn read(scene: &Scene<'_>, mut request: OmRequest) -> Result<OmRespon
             bucket_info.push(buckets::as_seen(scene.db, pair?.1)?);
         }
     }
-    let list_buckets_response = Some(ListBucketsResponse { bucket_info });
+    let list_buckets_response = Some(Box::new(ListBucketsResponse { bucket_info }));
     Ok(OmResponse { list_buckets_response, ..OmResponse::default() })
 }

@@ -17,7 +17,7 @@ use crate::tables::{KEYS, ObjectKey};
 pub(super) fn read(scene: &Scene<'_>, mut request: OmRequest) -> Result<OmResponse, Refusal> {
     let asked = request.list_keys_request.take().unwrap_or_default();
     let (key_info, more) = page(scene, &asked)?;
-    let list_keys_response = Some(ListKeysResponse { key_info, is_truncated: Some(more) });
+    let list_keys_response = Some(Box::new(ListKeysResponse { key_info, is_truncated: Some(more) }));
     Ok(OmResponse { list_keys_response, ..OmResponse::default() })
 }
 
@@ -26,7 +26,7 @@ pub(super) fn read_light(scene: &Scene<'_>, mut request: OmRequest) -> Result<Om
     let (keys, more) = page(scene, &asked)?;
     let basic_key_info = keys.into_iter().map(basic).collect();
     let response = ListKeysLightResponse { basic_key_info, is_truncated: Some(more) };
-    Ok(OmResponse { list_keys_light_response: Some(response), ..OmResponse::default() })
+    Ok(OmResponse { list_keys_light_response: Some(Box::new(response)), ..OmResponse::default() })
 }
 
 /// What the light listings show of a key.

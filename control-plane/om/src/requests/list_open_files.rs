@@ -88,7 +88,7 @@ pub(super) fn read(scene: &Scene<'_>, mut request: OmRequest) -> Result<OmRespon
         client_id,
         key_info,
     };
-    Ok(OmResponse { list_open_files_response: Some(response), ..OmResponse::default() })
+    Ok(OmResponse { list_open_files_response: Some(Box::new(response)), ..OmResponse::default() })
 }
 
 /// Takes a row in if it comes after `token` and there is room. 1 if it is a session.

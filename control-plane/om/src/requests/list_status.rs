@@ -27,7 +27,10 @@ pub(super) fn read(scene: &Scene<'_>, mut request: OmRequest) -> Result<OmRespon
             key.key_location_list.clear();
         }
     }
-    Ok(OmResponse { list_status_response: Some(ListStatusResponse { statuses }), ..OmResponse::default() })
+    Ok(OmResponse {
+        list_status_response: Some(Box::new(ListStatusResponse { statuses })),
+        ..OmResponse::default()
+    })
 }
 
 pub(super) fn read_light(scene: &Scene<'_>, mut request: OmRequest) -> Result<OmResponse, Refusal> {
@@ -45,7 +48,7 @@ pub(super) fn read_light(scene: &Scene<'_>, mut request: OmRequest) -> Result<Om
             }
         })
         .collect();
-    let list_status_light_response = Some(ListStatusLightResponse { statuses });
+    let list_status_light_response = Some(Box::new(ListStatusLightResponse { statuses }));
     Ok(OmResponse { list_status_light_response, ..OmResponse::default() })
 }
 

@@ -58,6 +58,6 @@ pub(super) fn read(scene: &Scene<'_>, mut request: OmRequest) -> Result<OmRespon
             volume_info.push(volumes::find(scene.db, name)?);
         }
     }
-    let list_volume_response = Some(ListVolumeResponse { volume_info });
+    let list_volume_response = Some(Box::new(ListVolumeResponse { volume_info }));
     Ok(OmResponse { list_volume_response, ..OmResponse::default() })
 }

@@ -43,17 +43,20 @@ pub(super) fn prepare(tx: &mut Tx<'_>, _: OmRequest) -> Result<OmResponse, Refus
             number
         }
     };
-    Ok(OmResponse { prepare_response: Some(PrepareResponse { txn_id }), ..OmResponse::default() })
+    Ok(OmResponse { prepare_response: Some(Box::new(PrepareResponse { txn_id })), ..OmResponse::default() })
 }
 
 pub(super) fn cancel(tx: &mut Tx<'_>, _: OmRequest) -> Result<OmResponse, Refusal> {
     tx.delete(META, &ROW.to_owned());
-    Ok(OmResponse { cancel_prepare_response: Some(CancelPrepareResponse {}), ..OmResponse::default() })
+    Ok(OmResponse {
+        cancel_prepare_response: Some(Box::new(CancelPrepareResponse {})),
+        ..OmResponse::default()
+    })
 }
 
 /// Does nothing; the server adds the bytes to the answer.
 pub(super) fn echo(_: &mut Tx<'_>, _: OmRequest) -> Result<OmResponse, Refusal> {
-    Ok(OmResponse { echo_rpc_response: Some(EchoRpcResponse::default()), ..OmResponse::default() })
+    Ok(OmResponse { echo_rpc_response: Some(Box::new(EchoRpcResponse::default())), ..OmResponse::default() })
 }
 
 /// Corrects the usage of buckets by the differences that a count found.
@@ -70,5 +73,5 @@ pub(super) fn repair_quota(tx: &mut Tx<'_>, mut request: OmRequest) -> Result<Om
         tx.put(BUCKETS, &at, &bucket);
     }
     let response = QuotaRepairResponse::default();
-    Ok(OmResponse { quota_repair_response: Some(response), ..OmResponse::default() })
+    Ok(OmResponse { quota_repair_response: Some(Box::new(response)), ..OmResponse::default() })
 }

@@ -27,7 +27,7 @@ pub(super) fn apply(tx: &mut Tx<'_>, mut request: OmRequest) -> Result<OmRespons
         }
     }
     let response = PurgeDirectoriesResponse::default();
-    Ok(OmResponse { purge_directories_response: Some(response), ..OmResponse::default() })
+    Ok(OmResponse { purge_directories_response: Some(Box::new(response)), ..OmResponse::default() })
 }
 
 fn empty(tx: &mut Tx<'_>, row: &DeletedNodeKey, directory: &KeyInfo) -> Result<(), Refusal> {

@@ -13,5 +13,8 @@ pub(super) fn apply(tx: &mut Tx<'_>, mut request: OmRequest) -> Result<OmRespons
             tx.delete(DELETED, &row);
         }
     }
-    Ok(OmResponse { purge_keys_response: Some(PurgeKeysResponse::default()), ..OmResponse::default() })
+    Ok(OmResponse {
+        purge_keys_response: Some(Box::new(PurgeKeysResponse::default())),
+        ..OmResponse::default()
+    })
 }

@@ -52,5 +52,5 @@ pub(super) fn apply(tx: &mut Tx<'_>, mut request: OmRequest) -> Result<OmRespons
     let open = keys::shown(open, &key.key_name);
     let response =
         RecoverLeaseResponse { response: Some(true), key_info: Some(key), open_key_info: Some(open) };
-    Ok(OmResponse { recover_lease_response: Some(response), ..OmResponse::default() })
+    Ok(OmResponse { recover_lease_response: Some(Box::new(response)), ..OmResponse::default() })
 }

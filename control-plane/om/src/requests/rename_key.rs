@@ -18,7 +18,7 @@ pub(super) fn apply(tx: &mut Tx<'_>, mut request: OmRequest) -> Result<OmRespons
     let args = asked.key_args;
     let mut bucket = buckets::resolve(tx.db(), &args.volume_name, &args.bucket_name)?;
     rename(tx, &mut bucket, &args.key_name, &asked.to_key_name, asked.update_id)?;
-    Ok(OmResponse { rename_key_response: Some(RenameKeyResponse {}), ..OmResponse::default() })
+    Ok(OmResponse { rename_key_response: Some(Box::new(RenameKeyResponse {})), ..OmResponse::default() })
 }
 
 /// Renames what it can; the rest is listed and the answer is PARTIAL_RENAME.
@@ -41,7 +41,7 @@ pub(super) fn apply_all(tx: &mut Tx<'_>, mut request: OmRequest) -> Result<OmRes
     }
     let all = left.is_empty();
     let mut response = OmResponse {
-        rename_keys_response: Some(RenameKeysResponse { un_renamed_keys: left, status: Some(all) }),
+        rename_keys_response: Some(Box::new(RenameKeysResponse { un_renamed_keys: left, status: Some(all) })),
         ..OmResponse::default()
     };
     if !all {

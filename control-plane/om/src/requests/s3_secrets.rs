@@ -36,10 +36,10 @@ pub(super) fn plan_get(scene: &Scene<'_>, request: &mut OmRequest) -> Result<Pla
     for _ in 0..2 {
         hasher.update(scene.random().to_be_bytes());
     }
-    request.update_get_s3_secret_request = Some(UpdateGetS3SecretRequest {
+    request.update_get_s3_secret_request = Some(Box::new(UpdateGetS3SecretRequest {
         kerberos_id: asked.kerberos_id.clone(),
         aws_secret: hex(&hasher.finalize()),
-    });
+    }));
     Ok(Plan::Ready)
 }
 
@@ -66,7 +66,7 @@ pub(super) fn get(tx: &mut Tx<'_>, mut request: OmRequest) -> Result<OmResponse,
     let s3_secret = S3Secret { kerberos_id: access_id.clone(), aws_secret: drawn.aws_secret };
     tx.put(S3_SECRETS, &access_id, &s3_secret);
     Ok(OmResponse {
-        get_s3_secret_response: Some(GetS3SecretResponse { s3_secret }),
+        get_s3_secret_response: Some(Box::new(GetS3SecretResponse { s3_secret })),
         ..OmResponse::default()
     })
 }
@@ -90,7 +90,7 @@ pub(super) fn set(tx: &mut Tx<'_>, mut request: OmRequest) -> Result<OmResponse,
     let kept = S3Secret { kerberos_id: access_id.clone(), aws_secret: secret.clone() };
     tx.put(S3_SECRETS, &access_id, &kept);
     let response = SetS3SecretResponse { access_id: Some(access_id), secret_key: Some(secret) };
-    Ok(OmResponse { set_s3_secret_response: Some(response), ..OmResponse::default() })
+    Ok(OmResponse { set_s3_secret_response: Some(Box::new(response)), ..OmResponse::default() })
 }
 
 pub(super) fn plan_revoke(scene: &Scene<'_>, request: &mut OmRequest) -> Result<Plan, Refusal> {

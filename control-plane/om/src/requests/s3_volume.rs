@@ -11,5 +11,5 @@ pub(super) fn read(scene: &Scene<'_>, _: OmRequest) -> Result<OmResponse, Refusa
         volume_info: Some(volumes::find(scene.db, &scene.settings.s3_volume)?),
         user_principal: Some(scene.who.user.clone()),
     };
-    Ok(OmResponse { get_s3_volume_context_response: Some(response), ..OmResponse::default() })
+    Ok(OmResponse { get_s3_volume_context_response: Some(Box::new(response)), ..OmResponse::default() })
 }

@@ -72,7 +72,7 @@ pub(super) fn apply(tx: &mut Tx<'_>, mut request: OmRequest) -> Result<OmRespons
         tx.put(BUCKETS, &BucketKey::of(&args.volume_name, &args.bucket_name), &bucket);
     }
     let response = SetBucketPropertyResponse { response: Some(changed) };
-    Ok(OmResponse { set_bucket_property_response: Some(response), ..OmResponse::default() })
+    Ok(OmResponse { set_bucket_property_response: Some(Box::new(response)), ..OmResponse::default() })
 }
 
 fn check_value(quota: i64) -> Result<(), Refusal> {

@@ -54,7 +54,7 @@ pub(super) fn apply(tx: &mut Tx<'_>, mut request: OmRequest) -> Result<OmRespons
         volumes::store(tx, &mut volume);
     }
     let response = SetVolumePropertyResponse { response: Some(changed) };
-    Ok(OmResponse { set_volume_property_response: Some(response), ..OmResponse::default() })
+    Ok(OmResponse { set_volume_property_response: Some(Box::new(response)), ..OmResponse::default() })
 }
 
 fn check_value(quota: i64) -> Result<(), Refusal> {

@@ -92,12 +92,12 @@ pub(super) fn initiate(tx: &mut Tx<'_>, mut request: OmRequest) -> Result<OmResp
     place.upload_session(&id).put(tx, &keys::stored(key, bucket.is_tree()));
     let (volume_name, bucket_name) = (bucket.info.volume_name, bucket.info.bucket_name);
     tx.put(UPLOADS, &UploadKey::of(&volume_name, &bucket_name, &name, &id), &row);
-    let initiate_multi_part_upload_response = Some(MultipartInfoInitiateResponse {
+    let initiate_multi_part_upload_response = Some(Box::new(MultipartInfoInitiateResponse {
         volume_name,
         bucket_name,
         key_name: name,
         multipart_upload_id: id,
-    });
+    }));
     Ok(OmResponse { initiate_multi_part_upload_response, ..OmResponse::default() })
 }
 
@@ -128,7 +128,7 @@ pub(super) fn commit_part(tx: &mut Tx<'_>, mut request: OmRequest) -> Result<OmR
     let target = keys::target(tx.db(), &bucket, &name)?;
     target.place.bury(tx, &bucket, replaced.into_iter().chain([left]).collect())?;
     let response = MultipartCommitUploadPartResponse { part_name: Some(part_name), e_tag };
-    Ok(OmResponse { commit_multi_part_upload_response: Some(response), ..OmResponse::default() })
+    Ok(OmResponse { commit_multi_part_upload_response: Some(Box::new(response)), ..OmResponse::default() })
 }
 
 fn row_text(bucket: &buckets::Bucket, name: &str) -> String {
@@ -169,7 +169,7 @@ pub(super) fn abort(tx: &mut Tx<'_>, mut request: OmRequest) -> Result<OmRespons
     let (_, _, row, upload) = upload(tx.db(), &args)?;
     give_up(tx, &row, upload)?;
     let response = MultipartUploadAbortResponse {};
-    Ok(OmResponse { abort_multi_part_upload_response: Some(response), ..OmResponse::default() })
+    Ok(OmResponse { abort_multi_part_upload_response: Some(Box::new(response)), ..OmResponse::default() })
 }
 
 /// Takes an upload and its parts out.
@@ -234,7 +234,7 @@ pub(super) fn list_parts(scene: &Scene<'_>, mut request: OmRequest) -> Result<Om
         is_truncated: Some(more),
         parts_list,
     };
-    Ok(OmResponse { list_multipart_upload_parts_response: Some(response), ..OmResponse::default() })
+    Ok(OmResponse { list_multipart_upload_parts_response: Some(Box::new(response)), ..OmResponse::default() })
 }
 
 /// The uploads in progress of keys with a prefix, by key and id.
@@ -289,5 +289,5 @@ pub(super) fn list_uploads(scene: &Scene<'_>, mut request: OmRequest) -> Result<
         next_upload_id_marker: Some(last.map(|upload| upload.upload_id.clone()).unwrap_or_default()),
         uploads_list,
     };
-    Ok(OmResponse { list_multipart_uploads_response: Some(response), ..OmResponse::default() })
+    Ok(OmResponse { list_multipart_uploads_response: Some(Box::new(response)), ..OmResponse::default() })
 }

@@ -17,7 +17,7 @@ fn entry(rights: u8) -> OzoneAclInfo {
 fn list(world: &mut World, obj: OzoneObj) -> Vec<OzoneAclInfo> {
     let asked = GetAclRequest { obj };
     world
-        .ok(OmRequest { get_acl_request: Some(asked), ..request(Type::GetAcl) })
+        .ok(OmRequest { get_acl_request: Some(Box::new(asked)), ..request(Type::GetAcl) })
         .get_acl_response
         .unwrap()
         .acls
@@ -32,7 +32,8 @@ fn rights_are_written_and_shown() {
         let before = list(&mut world, obj.clone());
         let mut add = |rights| {
             let asked = AddAclRequest { obj: obj.clone(), acl: entry(rights), modification_time: None };
-            let response = world.ok(OmRequest { add_acl_request: Some(asked), ..request(Type::AddAcl) });
+            let response =
+                world.ok(OmRequest { add_acl_request: Some(Box::new(asked)), ..request(Type::AddAcl) });
             response.add_acl_response.unwrap().response
         };
         assert!(add(1) && !add(1) && add(2));
@@ -40,18 +41,18 @@ fn rights_are_written_and_shown() {
         let mut remove = |rights| {
             let asked = RemoveAclRequest { obj: obj.clone(), acl: entry(rights), modification_time: None };
             let response =
-                world.ok(OmRequest { remove_acl_request: Some(asked), ..request(Type::RemoveAcl) });
+                world.ok(OmRequest { remove_acl_request: Some(Box::new(asked)), ..request(Type::RemoveAcl) });
             response.remove_acl_response.unwrap().response
         };
         assert!(remove(1) && !remove(1) && remove(2));
         assert_eq!(list(&mut world, obj.clone()), before);
         let asked = SetAclRequest { obj: obj.clone(), acl: vec![entry(9)], modification_time: None };
-        world.ok(OmRequest { set_acl_request: Some(asked), ..request(Type::SetAcl) });
+        world.ok(OmRequest { set_acl_request: Some(Box::new(asked)), ..request(Type::SetAcl) });
         assert_eq!(list(&mut world, obj), [entry(9)]);
     }
     let get = |kind, path: &str| {
         let asked = GetAclRequest { obj: object(kind, path) };
-        OmRequest { get_acl_request: Some(asked), ..request(Type::GetAcl) }
+        OmRequest { get_acl_request: Some(Box::new(asked)), ..request(Type::GetAcl) }
     };
     world.refused(get(1, "/none"), OmStatus::VolumeNotFound);
     world.refused(get(2, "/vol/none"), OmStatus::BucketNotFound);
@@ -71,10 +72,10 @@ fn a_prefix_has_rights_of_its_own() {
         assert_eq!(list(&mut world, prefix.clone()), []);
         let given = OzoneAclInfo { acl_scope: 1, ..entry(1) };
         let remove = RemoveAclRequest { obj: prefix.clone(), acl: given.clone(), modification_time: None };
-        let remove = OmRequest { remove_acl_request: Some(remove), ..request(Type::RemoveAcl) };
+        let remove = OmRequest { remove_acl_request: Some(Box::new(remove)), ..request(Type::RemoveAcl) };
         world.refused(remove.clone(), OmStatus::PrefixNotFound);
         let add = AddAclRequest { obj: prefix.clone(), acl: given.clone(), modification_time: None };
-        world.ok(OmRequest { add_acl_request: Some(add), ..request(Type::AddAcl) });
+        world.ok(OmRequest { add_acl_request: Some(Box::new(add)), ..request(Type::AddAcl) });
         assert_eq!(list(&mut world, prefix.clone()), std::slice::from_ref(&given));
         assert_eq!(list(&mut world, object(4, "/vol/bkt/dir/sub/")), [given]);
         // A key below it inherits what is DEFAULT there.
@@ -86,7 +87,7 @@ fn a_prefix_has_rights_of_its_own() {
         assert_eq!(world.count("prefixTable"), 0);
         let wrong = GetAclRequest { obj: object(4, "/vol/bkt/dir") };
         world.refused(
-            OmRequest { get_acl_request: Some(wrong), ..request(Type::GetAcl) },
+            OmRequest { get_acl_request: Some(Box::new(wrong)), ..request(Type::GetAcl) },
             OmStatus::InvalidPathInAclRequest,
         );
     }
@@ -121,7 +122,7 @@ fn rights_are_enforced_where_they_are_on() {
         let add = |world: &mut World, kind, path: &str, rights| {
             let asked =
                 AddAclRequest { obj: object(kind, path), acl: entry(rights), modification_time: None };
-            world.ok(OmRequest { add_acl_request: Some(asked), ..request(Type::AddAcl) });
+            world.ok(OmRequest { add_acl_request: Some(Box::new(asked)), ..request(Type::AddAcl) });
         };
         for (kind, path) in [(1, "/vol"), (2, "/vol/bkt"), (3, "/vol/bkt/dir/key")] {
             add(&mut world, kind, path, 1);

@@ -12,7 +12,7 @@ fn times_are_set() {
     world.write("dir/key", 1);
     let set = |path: &str, time: i64| {
         let asked = SetTimesRequest { key_args: key_args(path), mtime: time.cast_unsigned(), atime: 0 };
-        OmRequest { set_times_request: Some(asked), ..request(Type::SetTimes) }
+        OmRequest { set_times_request: Some(Box::new(asked)), ..request(Type::SetTimes) }
     };
     let before = world.key("dir/key");
     world.ok(set("dir/key", 77));
@@ -33,17 +33,20 @@ fn a_key_is_tagged() {
     let tags = vec![KeyValue { key: "colour".into(), value: Some("blue".into()) }];
     let put = |key: &str| {
         let asked = PutObjectTaggingRequest { key_args: KeyArgs { tags: tags.clone(), ..key_args(key) } };
-        OmRequest { put_object_tagging_request: Some(asked), ..request(Type::PutObjectTagging) }
+        OmRequest { put_object_tagging_request: Some(Box::new(asked)), ..request(Type::PutObjectTagging) }
     };
     let get = || {
         let asked = GetObjectTaggingRequest { key_args: key_args("key") };
-        OmRequest { get_object_tagging_request: Some(asked), ..request(Type::GetObjectTagging) }
+        OmRequest { get_object_tagging_request: Some(Box::new(asked)), ..request(Type::GetObjectTagging) }
     };
     world.refused(put("none"), OmStatus::KeyNotFound);
     world.ok(put("key"));
     assert_eq!(world.ok(get()).get_object_tagging_response.unwrap().tags, tags);
     let asked = DeleteObjectTaggingRequest { key_args: key_args("key") };
-    world.ok(OmRequest { delete_object_tagging_request: Some(asked), ..request(Type::DeleteObjectTagging) });
+    world.ok(OmRequest {
+        delete_object_tagging_request: Some(Box::new(asked)),
+        ..request(Type::DeleteObjectTagging)
+    });
     assert!(world.ok(get()).get_object_tagging_response.unwrap().tags.is_empty());
 }
 

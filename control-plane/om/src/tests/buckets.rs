@@ -122,7 +122,8 @@ fn a_link_leads_to_its_source() {
     assert_eq!((seen.bucket_name.as_str(), seen.used_bytes(), seen.source_bucket()), ("link", 10, "bkt"));
     let asked = KeyArgs { bucket_name: "link".into(), ..key_args("key") };
     let lookup = GetKeyInfoRequest { key_args: asked, assume_s3_context: None };
-    let found = world.ok(OmRequest { get_key_info_request: Some(lookup), ..request(Type::GetKeyInfo) });
+    let found =
+        world.ok(OmRequest { get_key_info_request: Some(Box::new(lookup)), ..request(Type::GetKeyInfo) });
     assert_eq!(found.get_key_info_response.unwrap().key_info.unwrap().bucket_name, "bkt");
     let args = BucketArgs {
         volume_name: "vol".into(),
@@ -161,7 +162,7 @@ fn buckets_are_listed_in_pages() {
             has_snapshot: None,
         };
         let response =
-            world.ok(OmRequest { list_buckets_request: Some(asked), ..request(Type::ListBuckets) });
+            world.ok(OmRequest { list_buckets_request: Some(Box::new(asked)), ..request(Type::ListBuckets) });
         let found = response.list_buckets_response.unwrap().bucket_info;
         found.into_iter().map(|bucket| bucket.bucket_name).collect::<Vec<_>>()
     };

@@ -12,7 +12,7 @@ fn create_file(path: &str, recursive: bool, overwrite: bool) -> OmRequest {
         is_overwrite: overwrite,
         client_id: None,
     };
-    OmRequest { create_file_request: Some(asked), ..request(Type::CreateFile) }
+    OmRequest { create_file_request: Some(Box::new(asked)), ..request(Type::CreateFile) }
 }
 
 #[test]
@@ -35,7 +35,7 @@ fn a_file_is_looked_up() {
     world.write("a/file", 3);
     let lookup = |path: &str| {
         let asked = LookupFileRequest { key_args: key_args(path) };
-        OmRequest { lookup_file_request: Some(asked), ..request(Type::LookupFile) }
+        OmRequest { lookup_file_request: Some(Box::new(asked)), ..request(Type::LookupFile) }
     };
     let found = world.ok(lookup("a/file")).lookup_file_response.unwrap().key_info.unwrap();
     assert_eq!((found.key_name.as_str(), found.data_size), ("a/file", 3));
@@ -124,7 +124,10 @@ fn purge(world: &mut World) {
         deleted_path: rows.into_iter().map(path).collect(),
         ..PurgeDirectoriesRequest::default()
     };
-    world.apply(OmRequest { purge_directories_request: Some(asked), ..request(Type::PurgeDirectories) });
+    world.apply(OmRequest {
+        purge_directories_request: Some(Box::new(asked)),
+        ..request(Type::PurgeDirectories)
+    });
 }
 
 #[test]

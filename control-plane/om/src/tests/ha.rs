@@ -202,8 +202,10 @@ impl Three {
         let before = self.wait_for_leader().await;
         let to = self.oms.keys().copied().find(|id| *id != before).unwrap();
         let asked = TransferLeadershipRequestProto { new_leader_id: format!("om{to}") };
-        let asked =
-            OmRequest { transfer_om_leadership_request: Some(asked), ..request(Type::TransferLeadership) };
+        let asked = OmRequest {
+            transfer_om_leadership_request: Some(Box::new(asked)),
+            ..request(Type::TransferLeadership)
+        };
         let who = Who { user: "om".into(), ..Who::default() };
         let answer = self.oms[&before].service.answer(&who, Origin::Service, asked).await.unwrap();
         assert_eq!(status(&answer), OmStatus::Ok, "{:?}", answer.message);
@@ -290,7 +292,7 @@ async fn a_multipart_upload_goes_on_under_another_leader() {
     three.ok(a_bucket()).await;
     let asked = MultipartInfoInitiateRequest { key_args: key_args("key"), schema_version: None };
     let asked = OmRequest {
-        initiate_multi_part_upload_request: Some(asked),
+        initiate_multi_part_upload_request: Some(Box::new(asked)),
         ..request(Type::InitiateMultiPartUpload)
     };
     let upload = three.ok(asked).await.initiate_multi_part_upload_response.unwrap().multipart_upload_id;
@@ -314,7 +316,7 @@ async fn a_multipart_upload_goes_on_under_another_leader() {
         let key_args = KeyArgs { data_size: Some(5 * ONE_BLOCK), key_locations: locations, ..args };
         let asked = MultipartCommitUploadPartRequest { key_args, client_id: session };
         let asked = OmRequest {
-            commit_multi_part_upload_request: Some(asked),
+            commit_multi_part_upload_request: Some(Box::new(asked)),
             ..request(Type::CommitMultiPartUpload)
         };
         let part = three.ok(asked).await.commit_multi_part_upload_response.unwrap();
@@ -324,7 +326,7 @@ async fn a_multipart_upload_goes_on_under_another_leader() {
     let key_args = KeyArgs { multipart_upload_id: Some(upload), ..key_args("key") };
     let asked = MultipartUploadCompleteRequest { key_args, parts_list: parts };
     let asked = OmRequest {
-        complete_multi_part_upload_request: Some(asked),
+        complete_multi_part_upload_request: Some(Box::new(asked)),
         ..request(Type::CompleteMultiPartUpload)
     };
     three.ok(asked).await;
@@ -454,7 +456,8 @@ fn trash_is_emptied_when_its_time_is_over() {
     };
     let list = |alone: &mut Alone, path: &str| {
         let asked = ListStatusRequest { key_args: key_args(path), num_entries: 9, ..Default::default() };
-        let asked = OmRequest { list_status_request: Some(asked), ..request(Type::ListStatusLight) };
+        let asked =
+            OmRequest { list_status_request: Some(Box::new(asked)), ..request(Type::ListStatusLight) };
         let found = alone.ask(asked).list_status_light_response.unwrap_or_default().statuses;
         found.into_iter().map(|found| found.basic_key_info.unwrap().key_name.unwrap()).collect::<Vec<_>>()
     };

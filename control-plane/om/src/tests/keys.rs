@@ -34,7 +34,8 @@ fn a_key_is_written_and_read() {
         world.refused(commit_key("a/key", session, 5, locations), OmStatus::KeyNotFound);
         assert_eq!(world.count("openKeyTable") + world.count("openFileTable"), 0);
         let asked = LookupKeyRequest { key_args: key_args("a/key") };
-        let found = world.ok(OmRequest { lookup_key_request: Some(asked), ..request(Type::LookupKey) });
+        let found =
+            world.ok(OmRequest { lookup_key_request: Some(Box::new(asked)), ..request(Type::LookupKey) });
         assert_eq!(found.lookup_key_response.unwrap().key_info.unwrap(), key);
         world.write("empty", 0);
         assert_eq!(world.key("empty").data_size, 0);
@@ -201,8 +202,10 @@ fn many_keys_are_renamed_at_once() {
         },
     };
     let asked = args(vec![pair("a", "c"), pair("x", "y"), pair("b", "c")]);
-    let response =
-        world.refused_partly(OmRequest { rename_keys_request: Some(asked), ..request(Type::RenameKeys) });
+    let response = world.refused_partly(OmRequest {
+        rename_keys_request: Some(Box::new(asked)),
+        ..request(Type::RenameKeys)
+    });
     assert_eq!(status(&response), OmStatus::PartialRename);
     let left = response.rename_keys_response.unwrap();
     assert_eq!(left.un_renamed_keys, [pair("x", "y"), pair("b", "c")]);
@@ -224,7 +227,7 @@ fn a_deleted_key_leaves_its_blocks_to_be_deleted() {
         let rows = world.rows("deletedTable");
         let deleted = DeletedKeys { volume_name: String::new(), bucket_name: String::new(), keys: rows };
         let asked = PurgeKeysRequest { deleted_keys: vec![deleted], ..PurgeKeysRequest::default() };
-        world.apply(OmRequest { purge_keys_request: Some(asked), ..request(Type::PurgeKeys) });
+        world.apply(OmRequest { purge_keys_request: Some(Box::new(asked)), ..request(Type::PurgeKeys) });
         assert_eq!(world.count("deletedTable"), 0);
     }
 }
@@ -241,7 +244,7 @@ fn many_keys_are_deleted_at_once() {
         let args =
             DeleteKeyArgs { volume_name: "vol".into(), bucket_name: "bkt".into(), keys, update_i_ds: vec![] };
         let asked = DeleteKeysRequest { delete_keys: Some(args), ..DeleteKeysRequest::default() };
-        let asked = OmRequest { delete_keys_request: Some(asked), ..request(Type::DeleteKeys) };
+        let asked = OmRequest { delete_keys_request: Some(Box::new(asked)), ..request(Type::DeleteKeys) };
         let response = world.refused_partly(asked);
         assert_eq!(status(&response), OmStatus::PartialDelete);
         let response = response.delete_keys_response.unwrap();
@@ -259,7 +262,7 @@ fn a_part_of_a_key_is_asked_for() {
     let part = |number| {
         let key_args = KeyArgs { multipart_number: Some(number), ..key_args("key") };
         let asked = GetKeyInfoRequest { key_args, assume_s3_context: None };
-        OmRequest { get_key_info_request: Some(asked), ..request(Type::GetKeyInfo) }
+        OmRequest { get_key_info_request: Some(Box::new(asked)), ..request(Type::GetKeyInfo) }
     };
     world.ok(part(1));
     world.refused(part(2), OmStatus::InvalidPart);

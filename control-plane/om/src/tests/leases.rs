@@ -31,7 +31,7 @@ fn recover(key: &str, force: bool) -> OmRequest {
         key_name: Some(key.into()),
         force: Some(force),
     };
-    OmRequest { recover_lease_request: Some(asked), ..request(Type::RecoverLease) }
+    OmRequest { recover_lease_request: Some(Box::new(asked)), ..request(Type::RecoverLease) }
 }
 
 fn sized(mut blocks: Vec<KeyLocation>, lens: &[u64]) -> Vec<KeyLocation> {
@@ -141,7 +141,7 @@ fn uploads_that_never_ended_expire() {
         let mut world = World::with_bucket(layout);
         let asked = MultipartInfoInitiateRequest { key_args: key_args("a/key"), schema_version: None };
         let asked = OmRequest {
-            initiate_multi_part_upload_request: Some(asked),
+            initiate_multi_part_upload_request: Some(Box::new(asked)),
             ..request(Type::InitiateMultiPartUpload)
         };
         world.ok(asked);
@@ -158,7 +158,7 @@ fn uploads_that_never_ended_expire() {
             expired_multipart_uploads_per_bucket: vec![bucket.clone(), bucket],
         };
         let asked = OmRequest {
-            multipart_uploads_expired_abort_request: Some(asked),
+            multipart_uploads_expired_abort_request: Some(Box::new(asked)),
             ..request(Type::AbortExpiredMultiPartUploads)
         };
         assert_eq!(world.apply(asked).success, Some(true));
@@ -179,7 +179,8 @@ fn open_files_are_listed_in_pages() {
     let mut page = |path: &str, token: &str, count| {
         let asked =
             ListOpenFilesRequest { path: Some(path.into()), count: Some(count), token: Some(token.into()) };
-        let asked = OmRequest { list_open_files_request: Some(asked), ..request(Type::ListOpenFiles) };
+        let asked =
+            OmRequest { list_open_files_request: Some(Box::new(asked)), ..request(Type::ListOpenFiles) };
         let found = world.ok(asked).list_open_files_response.unwrap();
         let names: Vec<String> = found.key_info.iter().map(|key| key.key_name.clone()).collect();
         assert!(found.client_id.iter().all(|id| *id > 0));

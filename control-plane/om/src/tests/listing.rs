@@ -68,7 +68,7 @@ fn status_request(kind: Type, path: &str, start: &str, count: u64, partial: bool
         num_entries: count,
         allow_partial_prefix: Some(partial),
     };
-    OmRequest { list_status_request: Some(asked), ..request(kind) }
+    OmRequest { list_status_request: Some(Box::new(asked)), ..request(kind) }
 }
 
 fn level(world: &mut World, path: &str, start: &str, count: u64, partial: bool) -> Vec<String> {
@@ -119,8 +119,10 @@ fn a_path_has_a_status() {
         world.write("d/e/key", 5);
         let mut status = |path: &str| {
             let asked = GetFileStatusRequest { key_args: key_args(path) };
-            let response =
-                world.ask(OmRequest { get_file_status_request: Some(asked), ..request(Type::GetFileStatus) });
+            let response = world.ask(OmRequest {
+                get_file_status_request: Some(Box::new(asked)),
+                ..request(Type::GetFileStatus)
+            });
             response.get_file_status_response.map(|found| found.status)
         };
         let root = status("").unwrap();
@@ -135,7 +137,8 @@ fn a_path_has_a_status() {
         assert_eq!(file.key_info.unwrap().data_size, 5);
         assert!(status("d/none").is_none() && status("d/e/key/below").is_none());
         let asked = GetFileStatusRequest { key_args: key_args("none") };
-        let asked = OmRequest { get_file_status_request: Some(asked), ..request(Type::GetFileStatus) };
+        let asked =
+            OmRequest { get_file_status_request: Some(Box::new(asked)), ..request(Type::GetFileStatus) };
         world.refused(asked, OmStatus::FileNotFound);
     }
 }

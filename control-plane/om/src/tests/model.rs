@@ -311,7 +311,7 @@ impl Asked for World {
             let deleted_path = self.rows("deletedDirectoryTable").into_iter().map(path).collect();
             let asked = PurgeDirectoriesRequest { deleted_path, ..PurgeDirectoriesRequest::default() };
             self.apply(OmRequest {
-                purge_directories_request: Some(asked),
+                purge_directories_request: Some(Box::new(asked)),
                 ..request(Type::PurgeDirectories)
             });
         }
@@ -320,7 +320,7 @@ impl Asked for World {
 
 fn get_status(path: &str) -> OmRequest {
     let asked = GetFileStatusRequest { key_args: key_args(path) };
-    OmRequest { get_file_status_request: Some(asked), ..request(Type::GetFileStatus) }
+    OmRequest { get_file_status_request: Some(Box::new(asked)), ..request(Type::GetFileStatus) }
 }
 
 fn list_directory(path: &str, start_key: String, count: usize) -> OmRequest {
@@ -331,7 +331,7 @@ fn list_directory(path: &str, start_key: String, count: usize) -> OmRequest {
         num_entries: count as u64,
         allow_partial_prefix: None,
     };
-    OmRequest { list_status_request: Some(asked), ..request(Type::ListStatusLight) }
+    OmRequest { list_status_request: Some(Box::new(asked)), ..request(Type::ListStatusLight) }
 }
 
 /// Asks for `step` in the words of the wire.

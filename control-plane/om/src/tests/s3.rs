@@ -8,17 +8,17 @@ use super::world::*;
 
 fn get_secret(id: &str) -> OmRequest {
     let asked = GetS3SecretRequest { kerberos_id: id.into(), create_if_not_exist: None };
-    OmRequest { get_s3_secret_request: Some(asked), ..request(Type::GetS3Secret) }
+    OmRequest { get_s3_secret_request: Some(Box::new(asked)), ..request(Type::GetS3Secret) }
 }
 
 fn set_secret(id: &str, secret: &str) -> OmRequest {
     let asked = SetS3SecretRequest { access_id: Some(id.into()), secret_key: Some(secret.into()) };
-    OmRequest { set_s3_secret_request: Some(asked), ..request(Type::SetS3Secret) }
+    OmRequest { set_s3_secret_request: Some(Box::new(asked)), ..request(Type::SetS3Secret) }
 }
 
 fn revoke_secret(id: &str) -> OmRequest {
     let asked = RevokeS3SecretRequest { kerberos_id: id.into() };
-    OmRequest { revoke_s3_secret_request: Some(asked), ..request(Type::RevokeS3Secret) }
+    OmRequest { revoke_s3_secret_request: Some(Box::new(asked)), ..request(Type::RevokeS3Secret) }
 }
 
 #[test]
@@ -26,7 +26,7 @@ fn a_secret_is_made_set_and_revoked() {
     let mut world = World::new();
     world.refused(set_secret("ann", "long enough"), OmStatus::AccessIdNotFound);
     let look = GetS3SecretRequest { kerberos_id: "ann".into(), create_if_not_exist: Some(false) };
-    let look = OmRequest { get_s3_secret_request: Some(look), ..request(Type::GetS3Secret) };
+    let look = OmRequest { get_s3_secret_request: Some(Box::new(look)), ..request(Type::GetS3Secret) };
     world.refused(look, OmStatus::AccessIdNotFound);
     let made = world.ok(get_secret("ann")).get_s3_secret_response.unwrap().s3_secret;
     assert_eq!((made.kerberos_id.as_str(), made.aws_secret.len()), ("ann", 64));
@@ -58,13 +58,19 @@ fn a_bucket_is_tagged() {
     let get = |world: &mut World, name: &str| {
         let asked =
             GetBucketTaggingRequest { bucket_args: BucketArgs { bucket_name: name.into(), ..args(&[]) } };
-        let asked = OmRequest { get_bucket_tagging_request: Some(asked), ..request(Type::GetBucketTagging) };
+        let asked = OmRequest {
+            get_bucket_tagging_request: Some(Box::new(asked)),
+            ..request(Type::GetBucketTagging)
+        };
         world.ok(asked).get_bucket_tagging_response.unwrap().tags
     };
     assert_eq!(get(&mut world, "bkt"), []);
     let asked =
         PutBucketTaggingRequest { bucket_args: args(&[("a", "1"), ("b", "2")]), ..Default::default() };
-    world.ok(OmRequest { put_bucket_tagging_request: Some(asked), ..request(Type::PutBucketTagging) });
+    world.ok(OmRequest {
+        put_bucket_tagging_request: Some(Box::new(asked)),
+        ..request(Type::PutBucketTagging)
+    });
     assert_eq!(get(&mut world, "bkt"), args(&[("a", "1"), ("b", "2")]).tags);
     let link = BucketInfo {
         source_volume: Some("vol".into()),
@@ -76,7 +82,10 @@ fn a_bucket_is_tagged() {
     let delete = |name: &str| {
         let bucket_args = BucketArgs { bucket_name: name.into(), ..args(&[]) };
         let asked = DeleteBucketTaggingRequest { bucket_args, ..Default::default() };
-        OmRequest { delete_bucket_tagging_request: Some(asked), ..request(Type::DeleteBucketTagging) }
+        OmRequest {
+            delete_bucket_tagging_request: Some(Box::new(asked)),
+            ..request(Type::DeleteBucketTagging)
+        }
     };
     world.refused(delete("link"), OmStatus::NotSupportedOperation);
     world.ok(delete("bkt"));

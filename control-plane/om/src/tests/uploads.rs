@@ -16,7 +16,7 @@ fn args(key: &str, upload: &str) -> KeyArgs {
 fn initiate(world: &mut World, key: &str) -> String {
     let asked = MultipartInfoInitiateRequest { key_args: key_args(key), schema_version: None };
     let asked = OmRequest {
-        initiate_multi_part_upload_request: Some(asked),
+        initiate_multi_part_upload_request: Some(Box::new(asked)),
         ..request(Type::InitiateMultiPartUpload)
     };
     world.ok(asked).initiate_multi_part_upload_response.unwrap().multipart_upload_id
@@ -40,8 +40,10 @@ fn part(world: &mut World, key: &str, upload: &str, number: u32, size: u64) -> S
     let metadata = vec![KeyValue { key: "ETag".into(), value: Some(format!("etag-{number}")) }];
     let key_args = KeyArgs { data_size: Some(size), key_locations: locations, metadata, ..key_args };
     let asked = MultipartCommitUploadPartRequest { key_args, client_id: session };
-    let asked =
-        OmRequest { commit_multi_part_upload_request: Some(asked), ..request(Type::CommitMultiPartUpload) };
+    let asked = OmRequest {
+        commit_multi_part_upload_request: Some(Box::new(asked)),
+        ..request(Type::CommitMultiPartUpload)
+    };
     let response = world.ok(asked).commit_multi_part_upload_response.unwrap();
     assert_eq!(response.e_tag(), format!("etag-{number}"));
     response.part_name.unwrap()
@@ -57,12 +59,18 @@ fn complete(key: &str, upload: &str, parts: &[(u32, &str)]) -> OmRequest {
         key_args: args(key, upload),
         parts_list: parts.iter().map(part).collect(),
     };
-    OmRequest { complete_multi_part_upload_request: Some(asked), ..request(Type::CompleteMultiPartUpload) }
+    OmRequest {
+        complete_multi_part_upload_request: Some(Box::new(asked)),
+        ..request(Type::CompleteMultiPartUpload)
+    }
 }
 
 fn abort(key: &str, upload: &str) -> OmRequest {
     let asked = MultipartUploadAbortRequest { key_args: args(key, upload) };
-    OmRequest { abort_multi_part_upload_request: Some(asked), ..request(Type::AbortMultiPartUpload) }
+    OmRequest {
+        abort_multi_part_upload_request: Some(Box::new(asked)),
+        ..request(Type::AbortMultiPartUpload)
+    }
 }
 
 #[test]
@@ -97,7 +105,8 @@ fn parts_become_a_key() {
             key_args: KeyArgs { multipart_number: Some(2), ..key_args("a/key") },
             assume_s3_context: None,
         };
-        let found = world.ok(OmRequest { get_key_info_request: Some(asked), ..request(Type::GetKeyInfo) });
+        let found =
+            world.ok(OmRequest { get_key_info_request: Some(Box::new(asked)), ..request(Type::GetKeyInfo) });
         assert_eq!(found.get_key_info_response.unwrap().key_info.unwrap().data_size, 4);
         world.refused(abort("a/key", &upload), OmStatus::NoSuchMultipartUploadError);
         assert_eq!(world.count("multipartInfoTable"), 0);
@@ -139,7 +148,7 @@ fn uploads_and_parts_are_listed_in_pages() {
             max_parts: Some(max),
         };
         let asked = OmRequest {
-            list_multipart_upload_parts_request: Some(asked),
+            list_multipart_upload_parts_request: Some(Box::new(asked)),
             ..request(Type::ListMultiPartUploadParts)
         };
         let found = world.ok(asked).list_multipart_upload_parts_response.unwrap();
@@ -161,8 +170,10 @@ fn uploads_and_parts_are_listed_in_pages() {
             max_uploads: Some(max),
             with_pagination: Some(true),
         };
-        let asked =
-            OmRequest { list_multipart_uploads_request: Some(asked), ..request(Type::ListMultipartUploads) };
+        let asked = OmRequest {
+            list_multipart_uploads_request: Some(Box::new(asked)),
+            ..request(Type::ListMultipartUploads)
+        };
         let found = world.ok(asked).list_multipart_uploads_response.unwrap();
         let keys: Vec<String> = found.uploads_list.iter().map(|upload| upload.key_name.clone()).collect();
         (keys, found.is_truncated())

@@ -36,12 +36,12 @@ fn of_version(key: &str, version: &str) -> KeyArgs {
 
 fn read(key: &str, version: &str) -> OmRequest {
     let asked = GetKeyInfoRequest { key_args: of_version(key, version), assume_s3_context: None };
-    OmRequest { get_key_info_request: Some(asked), ..request(Type::GetKeyInfo) }
+    OmRequest { get_key_info_request: Some(Box::new(asked)), ..request(Type::GetKeyInfo) }
 }
 
 fn delete(key: &str, version: &str) -> OmRequest {
     let asked = DeleteKeyRequest { key_args: of_version(key, version) };
-    OmRequest { delete_key_request: Some(asked), ..request(Type::DeleteKey) }
+    OmRequest { delete_key_request: Some(Box::new(asked)), ..request(Type::DeleteKey) }
 }
 
 /// (key, size, whether it is a delete marker) of a page, and whether more follow.
@@ -111,7 +111,10 @@ fn a_marker_is_made_where_nothing_lies_for_who_wants_one() {
     let wants = |key: &str| {
         let pair = KeyValue { key: versions::MARKER.into(), value: Some("true".into()) };
         let key_args = KeyArgs { metadata: vec![pair], ..key_args(key) };
-        OmRequest { delete_key_request: Some(DeleteKeyRequest { key_args }), ..request(Type::DeleteKey) }
+        OmRequest {
+            delete_key_request: Some(Box::new(DeleteKeyRequest { key_args })),
+            ..request(Type::DeleteKey)
+        }
     };
     let mut world = versioned();
     world.refused(delete_key("none", false), OmStatus::KeyNotFound);
@@ -223,10 +226,16 @@ fn a_version_keeps_its_own_tags() {
     let mut args = of_version("key", &first);
     args.tags = vec![KeyValue { key: "t".into(), value: Some("1".into()) }];
     let asked = PutObjectTaggingRequest { key_args: args };
-    world.ok(OmRequest { put_object_tagging_request: Some(asked), ..request(Type::PutObjectTagging) });
+    world.ok(OmRequest {
+        put_object_tagging_request: Some(Box::new(asked)),
+        ..request(Type::PutObjectTagging)
+    });
     let tags = |world: &mut World, args| {
         let asked = GetObjectTaggingRequest { key_args: args };
-        let asked = OmRequest { get_object_tagging_request: Some(asked), ..request(Type::GetObjectTagging) };
+        let asked = OmRequest {
+            get_object_tagging_request: Some(Box::new(asked)),
+            ..request(Type::GetObjectTagging)
+        };
         world.ok(asked).get_object_tagging_response.unwrap().tags.len()
     };
     assert_eq!(tags(&mut world, of_version("key", &first)), 1);

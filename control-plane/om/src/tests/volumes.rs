@@ -35,7 +35,7 @@ fn set(volume: &str, owner: Option<&str>, bytes: Option<i64>, names: Option<i64>
         modification_time: None,
         quota_in_namespace: names.map(i64::cast_unsigned),
     };
-    OmRequest { set_volume_property_request: Some(asked), ..request(Type::SetVolumeProperty) }
+    OmRequest { set_volume_property_request: Some(Box::new(asked)), ..request(Type::SetVolumeProperty) }
 }
 
 #[test]
@@ -81,7 +81,8 @@ fn list(world: &mut World, owner: &str, prefix: &str, after: &str) -> Vec<String
 }
 
 fn listed(world: &mut World, asked: ListVolumeRequest) -> Vec<String> {
-    let response = world.ok(OmRequest { list_volume_request: Some(asked), ..request(Type::ListVolume) });
+    let response =
+        world.ok(OmRequest { list_volume_request: Some(Box::new(asked)), ..request(Type::ListVolume) });
     response.list_volume_response.unwrap().volume_info.into_iter().map(|volume| volume.volume).collect()
 }
 
@@ -111,10 +112,10 @@ fn a_volume_that_exists_is_open() {
     let mut world = World::new();
     world.ok(create_volume("vol"));
     let asked = |name: &str| OmRequest {
-        check_volume_access_request: Some(CheckVolumeAccessRequest {
+        check_volume_access_request: Some(Box::new(CheckVolumeAccessRequest {
             volume_name: name.into(),
             user_acl: OzoneAclInfo::default(),
-        }),
+        })),
         ..request(Type::CheckVolumeAccess)
     };
     world.ok(asked("vol"));

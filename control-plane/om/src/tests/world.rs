@@ -230,7 +230,7 @@ impl World {
             ..BucketQuotaCount::default()
         };
         let asked = QuotaRepairRequest { bucket_count: vec![count], support_volume_old_quota: false };
-        let asked = OmRequest { quota_repair_request: Some(asked), ..request(Type::QuotaRepair) };
+        let asked = OmRequest { quota_repair_request: Some(Box::new(asked)), ..request(Type::QuotaRepair) };
         assert_eq!(self.apply(asked).success, Some(true));
     }
 
@@ -246,7 +246,8 @@ impl World {
         let keys = rows.iter().map(|name| OpenKey { name: name.clone(), client_id: None }).collect();
         let bucket = OpenKeyBucket { keys, ..OpenKeyBucket::default() };
         let asked = DeleteOpenKeysRequest { open_keys_per_bucket: vec![bucket], bucket_layout: None };
-        let asked = OmRequest { delete_open_keys_request: Some(asked), ..request(Type::DeleteOpenKeys) };
+        let asked =
+            OmRequest { delete_open_keys_request: Some(Box::new(asked)), ..request(Type::DeleteOpenKeys) };
         assert_eq!(self.apply(asked).success, Some(true));
     }
 
@@ -279,19 +280,19 @@ pub(crate) fn create_volume(name: &str) -> OmRequest {
         ..VolumeInfo::default()
     };
     OmRequest {
-        create_volume_request: Some(CreateVolumeRequest { volume_info }),
+        create_volume_request: Some(Box::new(CreateVolumeRequest { volume_info })),
         ..request(Type::CreateVolume)
     }
 }
 
 pub(crate) fn info_volume(name: &str) -> OmRequest {
     let asked = InfoVolumeRequest { volume_name: name.into() };
-    OmRequest { info_volume_request: Some(asked), ..request(Type::InfoVolume) }
+    OmRequest { info_volume_request: Some(Box::new(asked)), ..request(Type::InfoVolume) }
 }
 
 pub(crate) fn delete_volume(name: &str) -> OmRequest {
     let asked = DeleteVolumeRequest { volume_name: name.into() };
-    OmRequest { delete_volume_request: Some(asked), ..request(Type::DeleteVolume) }
+    OmRequest { delete_volume_request: Some(Box::new(asked)), ..request(Type::DeleteVolume) }
 }
 
 pub(crate) fn bucket(volume: &str, name: &str) -> BucketInfo {
@@ -305,24 +306,24 @@ pub(crate) fn bucket(volume: &str, name: &str) -> BucketInfo {
 
 pub(crate) fn create_bucket(bucket_info: BucketInfo) -> OmRequest {
     OmRequest {
-        create_bucket_request: Some(CreateBucketRequest { bucket_info }),
+        create_bucket_request: Some(Box::new(CreateBucketRequest { bucket_info })),
         ..request(Type::CreateBucket)
     }
 }
 
 pub(crate) fn info_bucket(volume: &str, name: &str) -> OmRequest {
     let asked = InfoBucketRequest { volume_name: volume.into(), bucket_name: name.into() };
-    OmRequest { info_bucket_request: Some(asked), ..request(Type::InfoBucket) }
+    OmRequest { info_bucket_request: Some(Box::new(asked)), ..request(Type::InfoBucket) }
 }
 
 pub(crate) fn delete_bucket(volume: &str, name: &str) -> OmRequest {
     let asked = DeleteBucketRequest { volume_name: volume.into(), bucket_name: name.into() };
-    OmRequest { delete_bucket_request: Some(asked), ..request(Type::DeleteBucket) }
+    OmRequest { delete_bucket_request: Some(Box::new(asked)), ..request(Type::DeleteBucket) }
 }
 
 pub(crate) fn set_bucket(args: BucketArgs) -> OmRequest {
     let asked = SetBucketPropertyRequest { bucket_args: Some(args), modification_time: None };
-    OmRequest { set_bucket_property_request: Some(asked), ..request(Type::SetBucketProperty) }
+    OmRequest { set_bucket_property_request: Some(Box::new(asked)), ..request(Type::SetBucketProperty) }
 }
 
 pub(crate) fn key_args(key: &str) -> KeyArgs {
@@ -336,38 +337,41 @@ pub(crate) fn key_args(key: &str) -> KeyArgs {
 
 pub(crate) fn create_key(key_args: KeyArgs) -> OmRequest {
     let asked = CreateKeyRequest { key_args, ..CreateKeyRequest::default() };
-    OmRequest { create_key_request: Some(asked), ..request(Type::CreateKey) }
+    OmRequest { create_key_request: Some(Box::new(asked)), ..request(Type::CreateKey) }
 }
 
 pub(crate) fn allocate_block(key: &str, session: u64) -> OmRequest {
     let asked = AllocateBlockRequest { key_args: key_args(key), client_id: session, ..Default::default() };
-    OmRequest { allocate_block_request: Some(asked), ..request(Type::AllocateBlock) }
+    OmRequest { allocate_block_request: Some(Box::new(asked)), ..request(Type::AllocateBlock) }
 }
 
 pub(crate) fn commit_key(key: &str, session: u64, size: u64, key_locations: Vec<KeyLocation>) -> OmRequest {
     let key_args = KeyArgs { data_size: Some(size), key_locations, ..key_args(key) };
     let asked = CommitKeyRequest { key_args, client_id: session, hsync: None, recovery: None };
-    OmRequest { commit_key_request: Some(asked), ..request(Type::CommitKey) }
+    OmRequest { commit_key_request: Some(Box::new(asked)), ..request(Type::CommitKey) }
 }
 
 pub(crate) fn get_key_info(key: &str) -> OmRequest {
     let asked = GetKeyInfoRequest { key_args: key_args(key), assume_s3_context: None };
-    OmRequest { get_key_info_request: Some(asked), ..request(Type::GetKeyInfo) }
+    OmRequest { get_key_info_request: Some(Box::new(asked)), ..request(Type::GetKeyInfo) }
 }
 
 pub(crate) fn rename_key(from: &str, to: &str) -> OmRequest {
     let asked = RenameKeyRequest { key_args: key_args(from), to_key_name: to.into(), update_id: None };
-    OmRequest { rename_key_request: Some(asked), ..request(Type::RenameKey) }
+    OmRequest { rename_key_request: Some(Box::new(asked)), ..request(Type::RenameKey) }
 }
 
 pub(crate) fn delete_key(key: &str, recursive: bool) -> OmRequest {
     let key_args = KeyArgs { recursive: Some(recursive), ..key_args(key) };
-    OmRequest { delete_key_request: Some(DeleteKeyRequest { key_args }), ..request(Type::DeleteKey) }
+    OmRequest {
+        delete_key_request: Some(Box::new(DeleteKeyRequest { key_args })),
+        ..request(Type::DeleteKey)
+    }
 }
 
 pub(crate) fn create_directory(path: &str) -> OmRequest {
     let asked = CreateDirectoryRequest { key_args: key_args(path) };
-    OmRequest { create_directory_request: Some(asked), ..request(Type::CreateDirectory) }
+    OmRequest { create_directory_request: Some(Box::new(asked)), ..request(Type::CreateDirectory) }
 }
 
 pub(crate) fn list_keys(kind: Type, prefix: &str, after: &str, count: i32) -> OmRequest {
@@ -378,5 +382,5 @@ pub(crate) fn list_keys(kind: Type, prefix: &str, after: &str, count: i32) -> Om
         prefix: Some(prefix.into()),
         count: Some(count),
     };
-    OmRequest { list_keys_request: Some(asked), ..request(kind) }
+    OmRequest { list_keys_request: Some(Box::new(asked)), ..request(kind) }
 }

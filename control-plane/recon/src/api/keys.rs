@@ -68,7 +68,8 @@ pub(super) async fn one(recon: &Recon, path: &str) -> Result<Value, Trouble> {
         ..Default::default()
     };
     let answer = recon.ask_om(Type::GetKeyInfo, |request| {
-        request.get_key_info_request = Some(GetKeyInfoRequest { key_args, assume_s3_context: None });
+        request.get_key_info_request =
+            Some(Box::new(GetKeyInfoRequest { key_args, assume_s3_context: None }));
     });
     let answer = answer.await?.get_key_info_response.and_then(|response| response.key_info);
     let key = answer.ok_or_else(|| Trouble::missing(format!("there is no key {path}")))?;

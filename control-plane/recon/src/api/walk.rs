@@ -117,20 +117,20 @@ pub(super) async fn find(recon: &Recon, path: &Path) -> Result<Option<Found>, As
         (None, _) => return Ok(Some(Found::Root)),
         (Some(volume_name), None) => {
             let asked = recon.ask_om(Type::InfoVolume, |request| {
-                request.info_volume_request = Some(InfoVolumeRequest { volume_name });
+                request.info_volume_request = Some(Box::new(InfoVolumeRequest { volume_name }));
             });
             asked.await.map(|_| Found::Volume)
         }
         (Some(volume_name), Some(bucket_name)) if path.inside().is_empty() => {
             let asked = recon.ask_om(Type::InfoBucket, |request| {
-                request.info_bucket_request = Some(InfoBucketRequest { volume_name, bucket_name });
+                request.info_bucket_request = Some(Box::new(InfoBucketRequest { volume_name, bucket_name }));
             });
             asked.await.map(|_| Found::Bucket)
         }
         _ => {
             let key_args = path.args(path.inside());
             let asked = recon.ask_om(Type::GetFileStatus, |request| {
-                request.get_file_status_request = Some(GetFileStatusRequest { key_args });
+                request.get_file_status_request = Some(Box::new(GetFileStatusRequest { key_args }));
             });
             asked.await.map(|answer| {
                 let status = answer.get_file_status_response.unwrap_or_default().status;
@@ -184,13 +184,13 @@ pub(super) async fn page(
 ) -> Result<Vec<Entry>, AskError> {
     let key_args = path.args(directory.to_owned());
     let answer = recon.ask_om(Type::ListStatusLight, |request| {
-        request.list_status_request = Some(ListStatusRequest {
+        request.list_status_request = Some(Box::new(ListStatusRequest {
             key_args,
             recursive: false,
             start_key: start.to_owned(),
             num_entries: count,
             ..Default::default()
-        });
+        }));
     });
     let answer = answer.await?.list_status_light_response.ok_or(AskError::Empty("ListStatusLight"))?;
     let entry = |status: allotrope_proto::om::OzoneFileStatusProtoLight| {

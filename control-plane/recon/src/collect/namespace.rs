@@ -51,12 +51,12 @@ async fn volumes(recon: &Recon) -> Result<Vec<VolumeInfo>, AskError> {
     while all.len() < VOLUMES_MAX {
         let after = all.last().map(|volume| volume.volume.clone());
         let answer = recon.ask_om(Type::ListVolume, |request| {
-            request.list_volume_request = Some(ListVolumeRequest {
+            request.list_volume_request = Some(Box::new(ListVolumeRequest {
                 scope: Scope::VolumesByCluster as i32,
                 prev_key: after.clone(),
                 max_keys: Some(PAGE),
                 ..Default::default()
-            });
+            }));
         });
         let mut page = answer.await?.list_volume_response.ok_or(AskError::Empty("ListVolume"))?.volume_info;
         let is_last = page.len() < PAGE as usize;
@@ -75,12 +75,12 @@ async fn volumes(recon: &Recon) -> Result<Vec<VolumeInfo>, AskError> {
 
 async fn bucket_page(recon: &Recon, volume: &str, after: &str) -> Result<Vec<Bucket>, AskError> {
     let answer = recon.ask_om(Type::ListBuckets, |request| {
-        request.list_buckets_request = Some(ListBucketsRequest {
+        request.list_buckets_request = Some(Box::new(ListBucketsRequest {
             volume_name: volume.to_owned(),
             start_key: Some(after.to_owned()),
             count: i32::try_from(PAGE).ok(),
             ..Default::default()
-        });
+        }));
     });
     match answer.await {
         Ok(answer) => Ok(answer.list_buckets_response.ok_or(AskError::Empty("ListBuckets"))?.bucket_info),
