@@ -7,8 +7,8 @@
 //!         threads that are not clients', disk and RSS in bytes a key.
 //! Never   fails for a time: it prints figures.
 //!
-//! `cargo bench -p allotrope-benches --features om --bench om` prints the tables; `-- --save` also writes
-//! docs/performance/om.md, `-- --quick` takes shorter turns, `-- --keys N` makes the namespace of N keys.
+//! `./dev bench om` prints the tables; with `-- --save` their sections of docs/performance/om.md are written anew, with `-- --quick`
+//! turns are shorter, with `-- one`, `-- three` or `-- many` one part is measured, and `-- --keys N` makes `many` of N keys.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a bench prints its findings")]
 #![allow(
     clippy::disallowed_methods,
@@ -21,12 +21,12 @@ mod machine;
 mod requests;
 mod servers;
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use allotrope_benches::process;
+use allotrope_benches::report::Report;
 use allotrope_proto::om::{OmRequest, OmResponse};
 use allotrope_proto::rpc::catalog::OmSubmit;
 use allotrope_proto::rpc::{CallOptions, RpcClient as _};
@@ -42,14 +42,28 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Clients at once.
 const CLIENTS: [usize; 4] = [1, 8, 64, 512];
 
+const HEAD: &str = "# OM\n\nMade by `./dev bench om -- --save`, section by section. OM's log syncs every entry; blocks come from memory, \
+not from an SCM; gRPC over loopback, clients in the same process. Server CPU is that of all threads that are not clients', gRPC and \
+RocksDB included.\n";
+
+/// Measures one part.
+type Measure = fn(&mut Report, &Runtime, &Options);
+
+const PARTS: [(&str, Measure); 3] = [
+    ("one", |report, clients, options| measure(report, clients, 1, options)),
+    ("three", |report, clients, options| measure(report, clients, 3, options)),
+    ("many", large),
+];
+
 struct Options {
     turn: Duration,
     keys: usize,
     save: bool,
+    parts: Vec<String>,
 }
 
 fn options() -> Result<Options, String> {
-    let mut options = Options { turn: Duration::from_secs(2), keys: 100_000, save: false };
+    let mut options = Options { turn: Duration::from_secs(2), keys: 100_000, save: false, parts: Vec::new() };
     let mut args = std::env::args().skip(1).filter(|arg| arg != "--bench");
     while let Some(arg) = args.next() {
         match arg.as_str() {
@@ -59,8 +73,11 @@ fn options() -> Result<Options, String> {
                 let given = args.next().and_then(|text| text.parse().ok());
                 options.keys = given.ok_or("--keys needs a number")?;
             }
+            part if PARTS.iter().any(|(name, _)| *name == part) => options.parts.push(arg),
             other => {
-                return Err(format!("unknown argument {other}\n  try: -- [--quick] [--keys N] [--save]"));
+                return Err(format!(
+                    "unknown argument {other}\n  try: -- [--quick] [--keys N] [--save] [one|three|many]..."
+                ));
             }
         }
     }
@@ -126,25 +143,36 @@ pub(crate) async fn ask(client: &Client, request: &OmRequest) -> OmResponse {
     answer
 }
 
-fn row(table: &mut String, what: &str, clients: usize, turn: &Turn, echo: Option<f64>) {
-    let ratio = echo.map_or_else(|| "–".to_owned(), |echo| format!("{:.2}", turn.per_second / echo));
-    let line = format!(
-        "| {what} | {clients} | {:.0} | {:.2} | {:.2} | {:.0} | {ratio} |",
-        turn.per_second, turn.p50_ms, turn.p99_ms, turn.server_cpu_us
-    );
-    eprintln!("{line}");
-    writeln!(table, "{line}").expect("a string takes it");
+fn row(report: &mut Report, what: &str, clients: usize, turn: &Turn, echo: f64) {
+    report.row(&[
+        what.to_owned(),
+        clients.to_string(),
+        format!("{:.0}", turn.per_second),
+        format!("{:.2}", turn.p50_ms),
+        format!("{:.2}", turn.p99_ms),
+        format!("{:.0}", turn.server_cpu_us),
+        format!("{:.2}", turn.per_second / echo),
+    ]);
 }
 
 /// All kinds of requests against `members` OMs.
-fn measure(clients_runtime: &Runtime, members: u64, options: &Options) -> String {
+fn measure(report: &mut Report, clients_runtime: &Runtime, members: u64, options: &Options) {
+    let title = if members == 1 { "One member" } else { "Three members" };
+    let about = format!(
+        "Turns of {:.1} s. A pair is CreateKey with one block, then CommitKey. The last column is requests a second over empty calls of \
+         the same sizes with as many clients, right after. Aims at 64 clients of one member: lookups ≥ 0.6 and ≤ 40 µs, pairs ≥ 0.2 \
+         and ≤ 150 µs.{}",
+        options.turn.as_secs_f64(),
+        if members == 1 { "" } else { " All three members are in this process, on one disk." },
+    );
+    report.section(
+        title,
+        &about,
+        "request | clients | a second | p50, ms | p99, ms | server CPU, µs | of empty calls",
+    );
     let oms = Oms::start(members);
     let client = clients_runtime.block_on(oms.client());
     let work = Requests::new(clients_runtime, client.clone());
-    let mut table = String::from(
-        "| request | clients | a second | p50, ms | p99, ms | server CPU, µs | of empty calls |\n\
-         | --- | ---: | ---: | ---: | ---: | ---: | ---: |\n",
-    );
     for (name, kind) in work.kinds() {
         let echo = clients_runtime.block_on(echo::Echo::like(&kind.sample));
         for clients in CLIENTS {
@@ -155,56 +183,48 @@ fn measure(clients_runtime: &Runtime, members: u64, options: &Options) -> String
                 let calls = calls.clone();
                 async move { calls.call().await }
             });
-            row(&mut table, name, clients, &measured, Some(empty.per_second));
+            row(report, name, clients, &measured, empty.per_second);
         }
     }
     oms.end();
-    table
 }
 
 /// One namespace of many keys: what a key costs, and what depends on how many there are.
-fn large(clients_runtime: &Runtime, options: &Options) -> String {
+fn large(report: &mut Report, clients_runtime: &Runtime, options: &Options) {
     let mut oms = Oms::start(1);
     let client = clients_runtime.block_on(oms.client());
     let work = Requests::new(clients_runtime, client.clone());
     let before = (process::rss(), oms.disk_len());
     let began = Instant::now();
     clients_runtime.block_on(work.fill(options.keys));
-    let filled = began.elapsed();
+    let about = format!(
+        "{} keys in one directory of a FILE_SYSTEM_OPTIMIZED bucket, made in {:.0} s by {} clients.",
+        options.keys,
+        began.elapsed().as_secs_f64(),
+        requests::FILLERS,
+    );
+    report.section("Many keys", &about, "what | ");
+    let row = |report: &mut Report, what: &str, value: String| report.row(&[what.to_owned(), value]);
     let small = clients_runtime.block_on(work.rename_small());
-    let large = clients_runtime.block_on(work.rename_large());
-    let (page_first, page_last) = clients_runtime.block_on(work.pages(options.keys));
+    row(report, "rename of a directory with one key", format!("{:.2} ms", ms(small)));
+    let renamed = clients_runtime.block_on(work.rename_large());
+    row(report, "rename of the directory with all keys", format!("{:.2} ms", ms(renamed)));
+    let (first, last) = clients_runtime.block_on(work.pages(options.keys));
+    row(report, "the first page of 1,000", format!("{:.2} ms", ms(first)));
+    row(report, "the last page of 1,000", format!("{:.2} ms", ms(last)));
     let began = Instant::now();
     let listed = clients_runtime.block_on(work.list_all());
-    let list_all = began.elapsed();
     assert_eq!(listed, options.keys, "every key is listed once");
+    row(report, "list of all keys, page by page", format!("{:.2} s", began.elapsed().as_secs_f64()));
     let after = (process::rss(), oms.disk_len());
+    let a_key = |after: u64, before: u64| {
+        format!("{:.0} bytes", after.saturating_sub(before) as f64 / options.keys as f64)
+    };
+    row(report, "disk, log included, a key", a_key(after.1, before.1));
+    row(report, "RSS, clients included, a key", a_key(after.0, before.0));
     let start = oms.restart(clients_runtime);
-    let per_key = |after: u64, before: u64| after.saturating_sub(before) as f64 / options.keys as f64;
-    let text = format!(
-        "{} keys in one directory of a FILE_SYSTEM_OPTIMIZED bucket, made in {:.1} s by 64 clients.\n\n\
-         | what | |\n| --- | ---: |\n\
-         | rename of a directory with one key | {:.2} ms |\n\
-         | rename of the directory with {} keys | {:.2} ms |\n\
-         | the first page of 1,000 | {:.2} ms |\n| the last page of 1,000 | {:.2} ms |\n\
-         | list of all keys, page by page | {:.2} s |\n\
-         | disk, log included, a key | {:.0} bytes |\n| RSS, clients included, a key | {:.0} bytes |\n\
-         | start until the first answer | {:.2} s |\n",
-        options.keys,
-        filled.as_secs_f64(),
-        ms(small),
-        options.keys,
-        ms(large),
-        ms(page_first),
-        ms(page_last),
-        list_all.as_secs_f64(),
-        per_key(after.1, before.1),
-        per_key(after.0, before.0),
-        start.as_secs_f64(),
-    );
-    eprintln!("{text}");
+    row(report, "start until the first answer", format!("{:.2} s", start.as_secs_f64()));
     oms.end();
-    text
 }
 
 fn ms(time: Duration) -> f64 {
@@ -222,22 +242,16 @@ fn main() {
         .enable_all()
         .build()
         .expect("a runtime starts");
-    let one = measure(&clients, 1, &options);
-    let three = measure(&clients, 3, &options);
-    let many = large(&clients, &options);
-    println!("{one}\n{three}\n{many}");
+    let mut report = Report::new(HEAD);
+    for (name, measure) in PARTS {
+        if options.parts.is_empty() || options.parts.iter().any(|part| part == name) {
+            measure(&mut report, &clients, &options);
+        }
+    }
+    println!("{}", report.text());
     if options.save {
-        let report = format!(
-            "# OM\n\nMade by `cargo bench -p allotrope-benches --features om --bench om -- --save` (`./dev bench om`), turns of \
-             {:.1} s. OM's log syncs every entry; blocks come from memory, not from an SCM; gRPC over loopback, one \
-             connection, clients in the same process on {} cores. A pair is CreateKey with one block, then CommitKey. The \
-             last column is requests a second over empty calls of the same sizes with as many clients, right after. Server \
-             CPU is that of all threads that are not clients', gRPC and RocksDB included.\n\n\
-             ## One member\n\n{one}\n## Three members\n\nAll three in this process.\n\n{three}\n## Many keys\n\n{many}",
-            options.turn.as_secs_f64(),
-            std::thread::available_parallelism().map_or(0, usize::from),
-        );
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/performance/om.md");
-        std::fs::write(path, report).expect("the report is written");
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/performance/om.md");
+        let before = std::fs::read_to_string(page).unwrap_or_default();
+        std::fs::write(page, report.merged_into(&before)).expect("the report is written");
     }
 }

@@ -17,6 +17,8 @@ const KEY_LEN: u64 = 4096;
 const KEYS: u64 = 2000;
 /// Directories that are renamed: many more than there are clients, so that no two meet on one.
 const DIRS: u64 = 8192;
+/// Clients that fill a large namespace.
+pub(crate) const FILLERS: u64 = 256;
 
 fn request(kind: Type) -> OmRequest {
     OmRequest { cmd_type: kind as i32, client_id: "client-bench".into(), ..OmRequest::default() }
@@ -169,10 +171,10 @@ impl Requests {
         ]
     }
 
-    /// Makes `keys` files in one directory, with 64 clients.
+    /// Makes `keys` files in one directory.
     pub(crate) async fn fill(&self, keys: usize) {
         let next = Arc::new(AtomicU64::new(0));
-        let making: Vec<_> = (0..64)
+        let making: Vec<_> = (0..FILLERS)
             .map(|_| {
                 let (client, next) = (self.client.clone(), Arc::clone(&next));
                 tokio::spawn(async move {
