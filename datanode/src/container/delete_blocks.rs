@@ -15,12 +15,11 @@ use crate::format::{keys, tree};
 use crate::metadata::{Batch, Family, Metadata, MetadataError};
 use crate::store::Store;
 use crate::volume::Volume;
-use allotrope_io::{Class, DiskError};
+use allotrope_io::Class;
 use allotrope_proto::container::{BlockData, ContainerChecksumInfo};
 use allotrope_proto::heartbeat::DeletedBlocksTransaction;
 use allotrope_types::{ContainerId, LocalId, ReplicaState};
 use futures_util::future::{Either, select};
-use futures_util::stream::{self, StreamExt};
 use prost::Message;
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
@@ -33,8 +32,6 @@ const PIECE: usize = 100;
 const ROWS: usize = 10;
 /// Transactions that are read at once.
 const PAGE: usize = 256;
-/// Files that are unlinked at once: each is a thread of the kernel, which takes its turn on the cores beside the shards.
-const UNLINKS: usize = 1;
 /// The longest `.tree` file, in bytes.
 const TREE_MAX: usize = 64 << 20;
 
@@ -437,23 +434,14 @@ async fn unlink(store: &Store, container: &Container, blocks: &[LocalId]) -> Res
         return Ok(());
     }
     let disk = store.disk().for_class(Class::Scrub);
-    let removals = blocks.iter().map(|local| disk_remove(&disk, container.paths().block(*local)));
-    let failed: Vec<DiskError> = stream::iter(removals)
-        .buffer_unordered(UNLINKS)
-        .filter_map(|done| async move { done.err() })
-        .collect()
-        .await;
-    if let Some(e) = failed.into_iter().next() {
-        return Err(e.into());
+    // One after the other: each is a thread of the kernel, which takes its turn on the cores beside the shards.
+    for local in blocks {
+        match disk.remove(container.paths().block(*local)).await {
+            Err(e) if !e.is_not_found() => return Err(e.into()),
+            _ => {}
+        }
     }
     Ok(disk.sync_dir(container.paths().chunks()).await?)
-}
-
-async fn disk_remove(disk: &allotrope_io::Disk, path: std::path::PathBuf) -> Result<(), DiskError> {
-    match disk.remove(path).await {
-        Err(e) if !e.is_not_found() => Err(e),
-        _ => Ok(()),
-    }
 }
 
 /// Marks blocks as deleted in the container's tree: their sums stay, so that replicas that are ahead and behind compare.
