@@ -197,7 +197,7 @@ impl Client {
     pub async fn acls(&self, target: &AclTarget) -> Result<Vec<Acl>, Error> {
         let act = format!("look up the rights of {target}");
         let mut request = self.om().request(Type::GetAcl);
-        request.get_acl_request = Some(GetAclRequest { obj: target.wire() });
+        request.get_acl_request = Some(Box::new(GetAclRequest { obj: target.wire() }));
         let response = self.om().submit(&act, &request).await?;
         let list = part(&act, response.get_acl_response, "the list")?;
         Ok(list.acls.into_iter().map(Acl::from).collect())
@@ -211,7 +211,7 @@ impl Client {
         let act = format!("add rights to {target}");
         let mut request = self.om().request(Type::AddAcl);
         request.add_acl_request =
-            Some(AddAclRequest { obj: target.wire(), acl: acl.into(), modification_time: None });
+            Some(Box::new(AddAclRequest { obj: target.wire(), acl: acl.into(), modification_time: None }));
         let response = self.om().submit(&act, &request).await?;
         Ok(part(&act, response.add_acl_response, "what was done")?.response)
     }
@@ -224,7 +224,7 @@ impl Client {
         let act = format!("remove rights from {target}");
         let mut request = self.om().request(Type::RemoveAcl);
         request.remove_acl_request =
-            Some(RemoveAclRequest { obj: target.wire(), acl: acl.into(), modification_time: None });
+            Some(Box::new(RemoveAclRequest { obj: target.wire(), acl: acl.into(), modification_time: None }));
         let response = self.om().submit(&act, &request).await?;
         Ok(part(&act, response.remove_acl_response, "what was done")?.response)
     }
@@ -236,7 +236,8 @@ impl Client {
     pub async fn set_acls(&self, target: &AclTarget, acls: &[Acl]) -> Result<(), Error> {
         let acl = acls.iter().map(OzoneAclInfo::from).collect();
         let mut request = self.om().request(Type::SetAcl);
-        request.set_acl_request = Some(SetAclRequest { obj: target.wire(), acl, modification_time: None });
+        request.set_acl_request =
+            Some(Box::new(SetAclRequest { obj: target.wire(), acl, modification_time: None }));
         self.om().submit(&format!("set the rights of {target}"), &request).await.map(drop)
     }
 }

@@ -115,8 +115,10 @@ impl Om {
     pub(crate) async fn bucket(&self, path: &BucketPath) -> Result<Bucket, Error> {
         let act = format!("look up bucket {path}");
         let mut request = self.request(Type::InfoBucket);
-        request.info_bucket_request =
-            Some(InfoBucketRequest { volume_name: path.volume.clone(), bucket_name: path.bucket.clone() });
+        request.info_bucket_request = Some(Box::new(InfoBucketRequest {
+            volume_name: path.volume.clone(),
+            bucket_name: path.bucket.clone(),
+        }));
         let response = self.submit(&act, &request).await?;
         let info = response.info_bucket_response.and_then(|response| response.bucket_info);
         Bucket::read(&act, part(&act, info, "the bucket")?)
@@ -124,8 +126,10 @@ impl Om {
 
     pub(crate) async fn delete_bucket(&self, path: &BucketPath) -> Result<(), Error> {
         let mut request = self.request(Type::DeleteBucket);
-        request.delete_bucket_request =
-            Some(DeleteBucketRequest { volume_name: path.volume.clone(), bucket_name: path.bucket.clone() });
+        request.delete_bucket_request = Some(Box::new(DeleteBucketRequest {
+            volume_name: path.volume.clone(),
+            bucket_name: path.bucket.clone(),
+        }));
         self.submit(&format!("delete bucket {path}"), &request).await.map(drop)
     }
 

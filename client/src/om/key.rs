@@ -302,8 +302,11 @@ impl Om {
 
     pub(crate) async fn rename_key(&self, from: &KeyPath, to: &str) -> Result<(), Error> {
         let mut request = self.request(Type::RenameKey);
-        request.rename_key_request =
-            Some(RenameKeyRequest { key_args: args(from), to_key_name: to.to_owned(), ..Default::default() });
+        request.rename_key_request = Some(Box::new(RenameKeyRequest {
+            key_args: args(from),
+            to_key_name: to.to_owned(),
+            ..Default::default()
+        }));
         self.submit(&format!("rename key {from} to {to}"), &request).await.map(drop)
     }
 

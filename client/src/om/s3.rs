@@ -50,8 +50,10 @@ impl Client {
     pub async fn s3_secret(&self, access_id: &str, create: bool) -> Result<String, Error> {
         let act = format!("get the S3 secret of {access_id}");
         let mut request = self.om().request(Type::GetS3Secret);
-        request.get_s3_secret_request =
-            Some(GetS3SecretRequest { kerberos_id: access_id.to_owned(), create_if_not_exist: Some(create) });
+        request.get_s3_secret_request = Some(Box::new(GetS3SecretRequest {
+            kerberos_id: access_id.to_owned(),
+            create_if_not_exist: Some(create),
+        }));
         let response = self.om().submit(&act, &request).await?;
         Ok(part(&act, response.get_s3_secret_response, "the secret")?.s3_secret.aws_secret)
     }
@@ -104,7 +106,7 @@ impl Client {
         let mut request = self.om().request(Type::SetBucketProperty);
         let bucket_args = BucketArgs { is_version_enabled: Some(enabled), ..bucket_args(path) };
         request.set_bucket_property_request =
-            Some(SetBucketPropertyRequest { bucket_args: Some(bucket_args), ..Default::default() });
+            Some(Box::new(SetBucketPropertyRequest { bucket_args: Some(bucket_args), ..Default::default() }));
         self.om().submit(&format!("set the versioning of {path}"), &request).await.map(drop)
     }
 
@@ -159,7 +161,7 @@ impl Client {
         let act = format!("look up the tags of {path}");
         let mut request = self.om().request(Type::GetObjectTagging);
         request.get_object_tagging_request =
-            Some(GetObjectTaggingRequest { key_args: versioned(path, version) });
+            Some(Box::new(GetObjectTaggingRequest { key_args: versioned(path, version) }));
         let response = self.om().submit(&act, &request).await?;
         Ok(pairs(part(&act, response.get_object_tagging_response, "the tags")?.tags))
     }
@@ -182,7 +184,7 @@ impl Client {
     pub async fn untag_key(&self, path: &KeyPath, version: Option<&str>) -> Result<(), Error> {
         let mut request = self.om().request(Type::DeleteObjectTagging);
         request.delete_object_tagging_request =
-            Some(DeleteObjectTaggingRequest { key_args: versioned(path, version) });
+            Some(Box::new(DeleteObjectTaggingRequest { key_args: versioned(path, version) }));
         self.om().submit(&format!("take the tags of {path} away"), &request).await.map(drop)
     }
 
@@ -207,7 +209,7 @@ impl Client {
         let mut request = self.om().request(Type::PutBucketTagging);
         let bucket_args = BucketArgs { tags: wire_pairs(tags), ..bucket_args(path) };
         request.put_bucket_tagging_request =
-            Some(PutBucketTaggingRequest { bucket_args, ..Default::default() });
+            Some(Box::new(PutBucketTaggingRequest { bucket_args, ..Default::default() }));
         self.om().submit(&format!("tag {path}"), &request).await.map(drop)
     }
 
@@ -217,8 +219,10 @@ impl Client {
     /// [`Error::Refused`] with `BUCKET_NOT_FOUND`.
     pub async fn untag_bucket(&self, path: &BucketPath) -> Result<(), Error> {
         let mut request = self.om().request(Type::DeleteBucketTagging);
-        request.delete_bucket_tagging_request =
-            Some(DeleteBucketTaggingRequest { bucket_args: bucket_args(path), ..Default::default() });
+        request.delete_bucket_tagging_request = Some(Box::new(DeleteBucketTaggingRequest {
+            bucket_args: bucket_args(path),
+            ..Default::default()
+        }));
         self.om().submit(&format!("take the tags of {path} away"), &request).await.map(drop)
     }
 }

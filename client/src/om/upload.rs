@@ -162,7 +162,7 @@ impl Om {
         key_args.tags = wire_pairs(&options.tags);
         let mut request = self.request(Type::InitiateMultiPartUpload);
         request.initiate_multi_part_upload_request =
-            Some(MultipartInfoInitiateRequest { key_args, ..Default::default() });
+            Some(Box::new(MultipartInfoInitiateRequest { key_args, ..Default::default() }));
         let response = self.submit(&act, &request).await?;
         let begun = part(&act, response.initiate_multi_part_upload_response, "the upload")?;
         Ok(begun.multipart_upload_id)
@@ -201,7 +201,7 @@ impl Om {
             ..key_args
         };
         request.commit_multi_part_upload_request =
-            Some(MultipartCommitUploadPartRequest { key_args, client_id: session.id });
+            Some(Box::new(MultipartCommitUploadPartRequest { key_args, client_id: session.id }));
         self.submit(&act, &request).await.map(drop)
     }
 
@@ -228,7 +228,7 @@ impl Om {
         let parts_list = parts.into_iter().map(part_of).collect();
         let mut request = self.request(Type::CompleteMultiPartUpload);
         request.complete_multi_part_upload_request =
-            Some(MultipartUploadCompleteRequest { key_args, parts_list });
+            Some(Box::new(MultipartUploadCompleteRequest { key_args, parts_list }));
         let response = self.submit(&act, &request).await?;
         let hash = response.complete_multi_part_upload_response.and_then(|response| response.hash);
         part(&act, hash, "the key's ETag")

@@ -385,7 +385,7 @@ impl OmState {
                 }
             }
             answer.get_key_info_response =
-                Some(om::GetKeyInfoResponse { key_info: Some(info), ..Default::default() });
+                Some(Box::new(om::GetKeyInfoResponse { key_info: Some(info), ..Default::default() }));
         } else if let Some(delete) = request.delete_key_request {
             self.keys.remove(&delete.key_args.key_name).ok_or(OmStatus::KeyNotFound)?;
             answer.delete_key_response = Some(Box::new(om::DeleteKeyResponse::default()));

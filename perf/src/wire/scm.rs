@@ -95,7 +95,7 @@ impl Scm {
         let request = ScmBlockLocationRequest {
             cmd_type: Type::AllocateScmBlock as i32,
             trace_id: Some(String::new()),
-            user_info: Some(Box::new(UserInfo { user_name: Some(self.user.clone()), remote_address: None })),
+            user_info: Some(UserInfo { user_name: Some(self.user.clone()), remote_address: None }),
             version: Some(1),
             allocate_scm_block_request: Some(asked),
             ..Default::default()

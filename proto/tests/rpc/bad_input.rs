@@ -126,10 +126,10 @@ async fn broken_rules_of_the_connection_are_fatal() {
     let running = start(HadoopServerConfig::default()).await;
     let context = |user: &str, real: &str| {
         let context = IpcConnectionContextProto {
-            user_info: Some(Box::new(UserInformationProto {
+            user_info: Some(UserInformationProto {
                 effective_user: Some(user.into()),
                 real_user: Some(real.into()),
-            })),
+            }),
             protocol: None,
         };
         frame(&[header(-3).encode_length_delimited_to_vec(), context.encode_length_delimited_to_vec()])
