@@ -60,6 +60,8 @@ pub(crate) struct Applier<S> {
     state: Arc<State>,
     position: Position,
     retry_kept_ms: u64,
+    /// No retry record is left from before this log time; zero if that is not known.
+    forgotten: LogTime,
 }
 
 impl<S: StateMachine> Applier<S> {
@@ -67,7 +69,7 @@ impl<S: StateMachine> Applier<S> {
         let db = state.current();
         machine.restored(&View::of(&db))?;
         let position = db.position()?.unwrap_or_else(|| fresh(&state));
-        Ok(Applier { machine, state, position, retry_kept_ms })
+        Ok(Applier { machine, state, position, retry_kept_ms, forgotten: LogTime::default() })
     }
 
     /// The last entry in the state.
@@ -97,7 +99,8 @@ impl<S: StateMachine> Applier<S> {
                         let answer = self.apply_one(&mut batch, call.origin, &call.command, time);
                         given.push(answer.map_err(failed)?);
                     }
-                    retry::forget(&mut batch, time, self.retry_kept_ms, given.len()).map_err(failed)?;
+                    let (kept_ms, gone) = (self.retry_kept_ms, &mut self.forgotten);
+                    retry::forget(&mut batch, time, kept_ms, given.len(), gone).map_err(failed)?;
                     Answers(given)
                 }
             });
@@ -204,6 +207,7 @@ impl<S: StateMachine> RaftStateMachine<Types> for Applier<S> {
                 |source| crate::error::StartError::Damaged { dir: received.dir().to_owned(), source };
             self.machine.restored(&View::of(&db)).map_err(damaged)?;
             self.position = db.position().map_err(damaged)?.unwrap_or_else(|| fresh(&self.state));
+            self.forgotten = LogTime::default();
             Ok(())
         })
         .map_err(|e: crate::error::StartError| {

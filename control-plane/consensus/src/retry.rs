@@ -116,19 +116,30 @@ pub(crate) fn keep(
 }
 
 /// Forgets expired records, oldest first, a bounded number for the `commands` just applied.
+///
+/// `gone` is the time before which no record is left, zero if nobody knows; it is moved on. A look from the front would pass every
+/// row that was removed and that RocksDB has not compacted away yet: after ten minutes of load these are millions, at each entry.
 pub(crate) fn forget(
     batch: &mut Batch<'_>,
     now: LogTime,
     kept_ms: u64,
     commands: usize,
+    gone: &mut LogTime,
 ) -> Result<(), TableError> {
     let Some(until) = now.unix_ms.checked_sub(kept_ms) else { return Ok(()) };
-    let first_kept = (LogTime { unix_ms: until + 1 }, (ClientId([0; 16]), CallId(0)));
-    let range = (Bound::Unbounded, Bound::Excluded(first_kept));
-    let expired: Vec<_> = RETRY_TIME
-        .range(batch, range, Direction::Up)?
-        .take(commands * FORGOTTEN_PER_COMMAND)
-        .collect::<Result<_, _>>()?;
+    let first = |unix_ms| (LogTime { unix_ms }, (ClientId([0; 16]), CallId(0)));
+    // Log time does not go back: what is added from now on lies behind.
+    let range = (Bound::Included(first(gone.unix_ms)), Bound::Excluded(first(until + 1)));
+    if gone.unix_ms > until {
+        return Ok(());
+    }
+    let most = commands.max(1) * FORGOTTEN_PER_COMMAND;
+    let expired: Vec<_> =
+        RETRY_TIME.range(batch, range, Direction::Up)?.take(most).collect::<Result<_, _>>()?;
+    *gone = match expired.last() {
+        Some(((time, _), ())) if expired.len() == most => *time,
+        _ => LogTime { unix_ms: until },
+    };
     for ((time, caller), ()) in expired {
         RETRY_TIME.delete(batch, &(time, caller))?;
         RETRY.delete(batch, &caller)?;
@@ -167,6 +178,44 @@ mod tests {
             let record = (LogTime { unix_ms: time }, Bytes::from(answer));
             prop_assert_eq!(Record::decode(&Record::to_bytes(&record)).unwrap(), record);
         }
+    }
+
+    #[test]
+    fn what_was_forgotten_is_not_passed_again_and_everything_goes() {
+        use crate::{rocks::RocksShared, state::StateDb};
+        use rocksdb::perf::{PerfContext, PerfMetric, PerfStatsLevel, set_perf_stats};
+        const ENTRIES: u64 = 2000;
+        const CALLS: u64 = 8;
+        let dir = tempfile::tempdir().unwrap();
+        let db = StateDb::open(&RocksShared::new(1 << 20, 8 << 20).unwrap(), dir.path(), &[]).unwrap();
+        set_perf_stats(PerfStatsLevel::EnableCount);
+        let passed = |context: &PerfContext| context.metric(PerfMetric::InternalDeleteSkippedCount);
+        let (mut context, mut gone, mut most) = (PerfContext::default(), LogTime::default(), 0);
+        // As many come as go: an entry a millisecond, each record is kept for a hundred.
+        for ms in 1..=ENTRIES {
+            let (mut batch, now) = (Batch::new(&db), LogTime { unix_ms: ms });
+            for call in 0..CALLS {
+                keep(&mut batch, ClientId([7; 16]), CallId(ms * CALLS + call), now, None, &Bytes::new())
+                    .unwrap();
+            }
+            context.reset();
+            forget(&mut batch, now, 100, CALLS as usize, &mut gone).unwrap();
+            most = most.max(passed(&context));
+            batch.write().unwrap();
+        }
+        assert!(most <= 2 * CALLS, "a look passed {most} removed rows");
+        // A member that starts again passes them once, also while there is nothing to forget.
+        gone = LogTime::default();
+        let passed: Vec<u64> = (0..3)
+            .map(|_| {
+                context.reset();
+                forget(&mut Batch::new(&db), LogTime { unix_ms: ENTRIES }, 100, 1, &mut gone).unwrap();
+                passed(&context)
+            })
+            .collect();
+        assert!(passed[0] > 1000 && passed[1..].iter().all(|passed| *passed <= CALLS), "{passed:?}");
+        let left = RETRY_TIME.range(&Batch::new(&db), .., Direction::Up).unwrap().count() as u64;
+        assert_eq!(left, 100 * CALLS, "those of the last hundred milliseconds");
     }
 
     #[test]
