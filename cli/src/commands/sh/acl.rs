@@ -47,7 +47,7 @@ pub(super) enum AclCommand {
 pub(super) struct Change {
     /// /volume, /volume/bucket, /volume/bucket/key; a prefix ends with a slash
     uri: String,
-    /// Entries, with commas between them: user:alice:rw,group:staff:l[DEFAULT],world::r. The letters are r READ, w WRITE, c CREATE,
+    /// Entries, with commas between them: `user:alice:rw,group:staff:l[DEFAULT],world::r`. The letters are r READ, w WRITE, c CREATE,
     /// l LIST, d DELETE, x READ_ACL, y WRITE_ACL, a ALL, n NONE, m ASSUME_ROLE.
     #[arg(
         short,
