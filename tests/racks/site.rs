@@ -16,7 +16,7 @@ pub(crate) const NODES: usize = 12;
 /// Where SCM, OM and the clients are.
 const HUB: &str = "10.9.255.1";
 /// Longest that the cluster may take for one step: a death is known after 15 seconds.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(150);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 /// Says to a process of this test that it is the one inside.
 const INSIDE: &str = "ALLOTROPE_TEST_SITE";
 
