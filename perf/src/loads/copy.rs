@@ -1,26 +1,24 @@
 //! Copies of containers: pulled from the datanodes that hold them, or pushed from one to another.
 //!
 //! Shape   closed replicas are what SCM says there is. A pull's bytes are dropped behind the archive's own end; a push leaves a replica
-//!         on a datanode that had none, and takes it away again.
+//!         on a datanode that had none, once a container; SCM takes away what is too much, and nobody else does.
 //! Units   bytes of archives.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
-use allotrope_proto::container::{DeleteContainerRequestProto, Type};
 use allotrope_proto::hdds::{DatanodeDetailsProto, ScmContainerReplicaProto};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
 use crate::load::{Done, Load, Trouble, TroubleKind};
-use crate::wire::{BlockTarget, Containers, Datanodes, command, id_of, pull, push};
+use crate::wire::{Containers, id_of, pull, push};
 
-/// A datanode, by its two services.
+/// A datanode.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct At {
     id: String,
-    /// `HOST:PORT` of the port for clients, and of the replication port.
-    clients: String,
+    /// `HOST:PORT` of the replication port.
     replication: String,
 }
 
@@ -36,16 +34,15 @@ struct Copied {
 
 /// Copies containers.
 pub struct ContainerCopy {
-    datanodes: Datanodes,
-    /// Copies that nobody carries out now.
+    /// Pushes that were not begun yet.
     idle: Mutex<Vec<Copied>>,
     all: Vec<Copied>,
     is_push: bool,
 }
 
 impl ContainerCopy {
-    /// Copies up to `count_max` closed replicas that SCM knows, over and over: of one datanode's, if its id is given. A push has
-    /// at most as many copies at once as there are containers, and needs a datanode without the container.
+    /// Pulls up to `count_max` closed replicas that SCM knows, over and over, or pushes each container of them once, to a datanode
+    /// without it: of one datanode's, if its id is given.
     ///
     /// # Errors
     /// What SCM refused, and that there is nothing to copy, or not enough for `at_once` pushes.
@@ -72,33 +69,23 @@ impl ContainerCopy {
             return refused(format!("{} containers can be pushed at once: -t {}", all.len(), all.len()));
         }
         let idle = Mutex::new(if is_push { all.clone() } else { Vec::new() });
-        Ok(ContainerCopy { datanodes: Datanodes::default(), idle, all, is_push })
+        Ok(ContainerCopy { idle, all, is_push })
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Copied>> {
         self.idle.lock().expect("nothing panics while it holds the lock")
     }
 
-    /// Pushes a container that nobody pushes now, and takes it away again.
+    /// Pushes a container that was not pushed yet. What is too much then is SCM's to take away: it may have chosen the replica that
+    /// was copied, and whoever deleted the new one meanwhile would delete the last.
     async fn push(&self) -> Result<u64, Trouble> {
-        let busy =
-            || Trouble::new(TroubleKind::Refused, "every container is being pushed or was left where it is");
-        let copied = self.idle().pop().ok_or_else(busy)?;
-        let target = copied.target.as_ref().expect("a push has a target");
-        let len =
-            push(copied.container, copied.used, &copied.source.replication, &target.replication).await?;
-        let at = BlockTarget {
-            container: copied.container,
-            local: 0,
-            datanode: target.id.clone(),
-            address: target.clients.clone(),
+        let none = || {
+            let why = "every container was pushed once: SCM takes away what is too much, a later run goes on";
+            Trouble::new(TroubleKind::Refused, why)
         };
-        let mut delete = command(&at, Type::DeleteContainer);
-        delete.delete_container = Some(DeleteContainerRequestProto { force_delete: Some(true) });
-        self.datanodes.ask(&at, delete.into()).await?;
-        // Behind the others, so that each comes in its turn.
-        self.idle().insert(0, copied);
-        Ok(len)
+        let copied = self.idle().pop().ok_or_else(none)?;
+        let target = copied.target.as_ref().expect("a push has a target");
+        push(copied.container, copied.used, &copied.source.replication, &target.replication).await
     }
 }
 
@@ -128,11 +115,7 @@ fn at(details: &DatanodeDetailsProto) -> Option<At> {
         let port = details.ports.iter().find(|port| port.name == name)?;
         Some(format!("{}:{}", details.ip_address, port.value))
     };
-    Some(At {
-        id: id_of(details)?.to_string(),
-        clients: port("STANDALONE")?,
-        replication: port("REPLICATION")?,
-    })
+    Some(At { id: id_of(details)?.to_string(), replication: port("REPLICATION")? })
 }
 
 fn used(replica: &ScmContainerReplicaProto) -> u64 {

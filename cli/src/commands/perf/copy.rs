@@ -12,10 +12,9 @@ use crate::config::Settings;
 
 pub(super) const EXAMPLES: &str = "Examples:
   allotrope perf container-copy -n 100 -t 4
-  allotrope perf cr --duration 1m -t 2 --push
+  allotrope perf cr -n 10 -t 2 --push
 
-Only closed containers are copied: allotrope admin container close ID closes one. A pushed replica is deleted again; SCM may see it meanwhile: use a
-cluster of your own.";
+Only closed containers are copied: allotrope admin container close ID closes one. Each is pushed once, and SCM takes away what is too much.";
 
 #[derive(Debug, Args)]
 pub(super) struct Copy {
