@@ -381,8 +381,8 @@ async fn remove_piece(
         let keys: Vec<_> = some.iter().map(|local| keys::block(id, *local)).collect();
         let blocks = metadata.get_each(Family::BlockData, keys.clone()).await?;
         let last = metadata.get_each(Family::LastChunk, keys).await?;
-        for (local, rows) in some.iter().zip(blocks.into_iter().zip(last)) {
-            let rows = [rows.0, rows.1];
+        for (local, (block, last)) in some.iter().zip(blocks.into_iter().zip(last)) {
+            let rows = [block, last];
             if rows.iter().any(Option::is_some) {
                 there.push(*local);
                 bytes += rows.iter().flatten().map(end_of).max().unwrap_or(0);
