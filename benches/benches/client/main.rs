@@ -21,7 +21,7 @@ mod machine;
 use std::time::{Duration, Instant};
 
 use allotrope_benches::report::Report;
-use allotrope_client::{BucketOptions, BucketPath, Client, Config, KeyPath, PutOptions};
+use allotrope_client::{BucketOptions, BucketPath, Client, Config, KeyPath, PutOptions, Written};
 use bytes::Bytes;
 use cluster::{Cluster, Server};
 use futures_util::stream::{self, TryStreamExt};
@@ -42,6 +42,8 @@ const DATANODES: usize = 9;
 const AT_ONCE: usize = 32;
 const SHORT: usize = 4 << 10;
 const MIB: usize = 1 << 20;
+/// Longest wait for a cluster, or a datanode of it, that was just started.
+const READY_WITHIN: Duration = Duration::from_secs(120);
 /// The memory that the client may take beside its window, in MiB.
 const MEMORY_AIM: u64 = 64 + 32;
 
@@ -69,6 +71,27 @@ impl World {
         let client = Client::new(config).unwrap();
         cluster.sh_eventually(&["volume", "create", "/bench"]);
         World { cluster, client, long_mib, short_count }
+    }
+
+    /// Waits until SCM hands out blocks for the bucket, and a key with a cell on each datanode is written without a failure.
+    async fn until_ready(&self, bucket: &BucketPath) {
+        let (ready, began) = (bucket.key("ready"), Instant::now());
+        loop {
+            let tried = self.try_put(&ready).await;
+            match tried {
+                Ok(written) if written.failures == 0 => return,
+                _ => assert!(began.elapsed() < READY_WITHIN, "no key can be written: {tried:?}"),
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    async fn try_put(&self, key: &KeyPath) -> Result<Written, allotrope_client::Error> {
+        let mut writer = self.client.write_key(key, PutOptions::default()).await?;
+        for _ in 0..DATANODES {
+            writer.write(Bytes::from_static(&[1; MIB])).await?;
+        }
+        writer.finish().await
     }
 
     async fn measured(&self, work: impl Future<Output = ()>) -> Cost {
@@ -169,11 +192,7 @@ async fn measure(world: &mut World, report: &mut Report, replication: &str) {
     let bucket = BucketPath::new("bench", replication.to_lowercase().replace('/', "-"));
     let kept = BucketOptions { replication: Some(replication.parse().unwrap()), ..BucketOptions::default() };
     world.client.create_bucket(&bucket, kept).await.unwrap();
-    let ready = bucket.key("ready");
-    while world.client.write_key(&ready, PutOptions { len: Some(1), ..PutOptions::default() }).await.is_err()
-    {
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
+    world.until_ready(&bucket).await;
     let about =
         format!("One key of {} MiB; {} keys of 4 KiB, {AT_ONCE} at once.", world.long_mib, world.short_count);
     report.section(replication, &about, "what | speed | CPU seconds a GiB | memory");
@@ -190,6 +209,7 @@ async fn measure(world: &mut World, report: &mut Report, replication: &str) {
         let again = world.measured(world.get(&long)).await;
         long_row(report, "get it again, the datanode still gone", &again, world.long_mib);
         world.cluster.run(victim);
+        world.until_ready(&bucket).await;
         let share = whole.took.as_secs_f64() / degraded.took.as_secs_f64();
         let verdict = if share >= 0.7 { "met" } else { "**missed**" };
         report.note(&format!(

@@ -127,12 +127,12 @@ pub(crate) fn forget(
     gone: &mut LogTime,
 ) -> Result<(), TableError> {
     let Some(until) = now.unix_ms.checked_sub(kept_ms) else { return Ok(()) };
-    let first = |unix_ms| (LogTime { unix_ms }, (ClientId([0; 16]), CallId(0)));
-    // Log time does not go back: what is added from now on lies behind.
-    let range = (Bound::Included(first(gone.unix_ms)), Bound::Excluded(first(until + 1)));
     if gone.unix_ms > until {
         return Ok(());
     }
+    let first = |unix_ms| (LogTime { unix_ms }, (ClientId([0; 16]), CallId(0)));
+    // Log time does not go back: what is added from now on lies behind.
+    let range = (Bound::Included(first(gone.unix_ms)), Bound::Excluded(first(until + 1)));
     let most = commands.max(1) * FORGOTTEN_PER_COMMAND;
     let expired: Vec<_> =
         RETRY_TIME.range(batch, range, Direction::Up)?.take(most).collect::<Result<_, _>>()?;

@@ -332,11 +332,6 @@ impl Fleet {
         };
         made.iter().filter(|(container, wanted)| is_surplus(container, **wanted)).map(|(id, _)| *id).collect()
     }
-
-    /// Copies and rebuilds that SCM has ordered so far.
-    pub fn orders(&self) -> u64 {
-        (0..self.len()).map(|n| self.node(n).orders_count).sum()
-    }
 }
 
 /// What a datanode has told nobody for sure: if the call fails or is given up, it registers anew and says everything.

@@ -111,8 +111,8 @@ impl Containers {
         &self,
         count_max: usize,
     ) -> Result<Vec<ScmContainerReplicaProto>, Trouble> {
-        let (mut found, mut start) = (Vec::new(), 0);
-        loop {
+        let (mut found, mut next) = (Vec::new(), Some(0));
+        while let Some(start) = next {
             let page = self.page(start).await?;
             for info in page.iter().filter(|info| info.state() == LifeCycleState::Closed) {
                 let replicas = self.replicas(info.container_id).await?;
@@ -122,11 +122,9 @@ impl Containers {
                     return Ok(found);
                 }
             }
-            match page.last() {
-                Some(last) if page.len() as u32 == PAGE => start = last.container_id.cast_unsigned() + 1,
-                _ => return Ok(found),
-            }
+            next = page_after(&page);
         }
+        Ok(found)
     }
 
     async fn page(&self, start: u64) -> Result<Vec<ContainerInfoProto>, Trouble> {
@@ -162,8 +160,8 @@ impl Containers {
     /// # Errors
     /// What SCM refused, or that none can be reached.
     pub(crate) async fn lacking_without(&self, gone: u16) -> Result<Vec<i64>, Trouble> {
-        let (mut lacking, mut start) = (Vec::new(), 0);
-        loop {
+        let (mut lacking, mut next) = (Vec::new(), Some(0));
+        while let Some(start) = next {
             let page = self.page(start).await?;
             for info in &page {
                 let ends = matches!(info.state(), LifeCycleState::Deleting | LifeCycleState::Deleted);
@@ -176,11 +174,9 @@ impl Containers {
                     lacking.push(info.container_id);
                 }
             }
-            match page.last() {
-                Some(last) if page.len() as u32 == PAGE => start = last.container_id.cast_unsigned() + 1,
-                _ => return Ok(lacking),
-            }
+            next = page_after(&page);
         }
+        Ok(lacking)
     }
 
     async fn is_lacking(&self, container: i64, wanted: usize, gone: u16) -> Result<bool, Trouble> {
@@ -194,6 +190,12 @@ impl Containers {
         // A container that nobody has written to yet has no replica, and lacks none.
         Ok(!replicas.is_empty() && indexes.len() < wanted)
     }
+}
+
+/// Where the page behind this one starts; `None` if it was the last.
+fn page_after(page: &[ContainerInfoProto]) -> Option<u64> {
+    let last = page.last().filter(|_| page.len() as u32 == PAGE)?;
+    last.container_id.cast_unsigned().checked_add(1)
 }
 
 fn lacks(what: &str) -> Trouble {

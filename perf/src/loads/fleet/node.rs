@@ -66,8 +66,6 @@ pub(super) struct Node {
     /// When each place for a copy is free again.
     places: Vec<Instant>,
     ended: Vec<CommandStatus>,
-    /// Copies and rebuilds that it was told of.
-    pub(super) orders_count: u64,
 }
 
 impl Node {
@@ -83,7 +81,6 @@ impl Node {
             orders: VecDeque::new(),
             places: vec![now; pace.streams.max(1)],
             ended: Vec::new(),
-            orders_count: 0,
         }
     }
 
@@ -217,7 +214,6 @@ impl Node {
     }
 
     fn order(&mut self, id: i64, kind: Type, makes: Vec<Made>, pace: CopyPace, now: Instant) {
-        self.orders_count += 1;
         let place = self.places.iter_mut().min().expect("there is at least one place");
         let due = now.max(*place) + pace.time;
         *place = due;
