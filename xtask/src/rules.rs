@@ -45,7 +45,7 @@ pub(crate) const ARROWS: &[Row] = &[
     row(GATEWAY, &[CLIENT, TYPES]),
     row(BINARY, &[TYPES, EC, IO, PROTO, DATANODE, CONSENSUS, SCM, OM, RECON, CLIENT, GATEWAY, PERF]),
     row(PERF, &[CLIENT, PROTO, TYPES]),
-    row("allotrope-benches", &[TYPES, EC, IO, PROTO, DATANODE, CONSENSUS, SCM, OM, CLIENT, GATEWAY]),
+    row("allotrope-benches", &[TYPES, EC, IO, PROTO, DATANODE, CONSENSUS, SCM, OM, CLIENT, GATEWAY, PERF]),
     row("allotrope-fuzz", &[PROTO]),
     row("xtask", &[]),
 ];

@@ -15,7 +15,7 @@ use allotrope_scm::replicated::ScmMachine;
 use allotrope_scm::replicated::command::{AddContainer, Change, Command, Outcome};
 use tokio::task::JoinSet;
 
-use crate::fleet::details;
+use crate::fleet::datanode;
 
 /// Containers proposed at a time.
 const AT_ONCE: u64 = 2_000;
@@ -45,7 +45,7 @@ pub(crate) async fn containers(config: &Config, rocks: &RocksShared, count: u64)
         state: Some(PipelineState::PipelineOpen as i32),
         r#type: Some(ReplicationType::Ratis as i32),
         factor: Some(ReplicationFactor::Three as i32),
-        members: (0..3).map(details).collect(),
+        members: (0..3).map(|n| datanode(n).details()).collect(),
         creation_time_stamp: Some(1),
         ..Default::default()
     };

@@ -4,25 +4,21 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use allotrope_perf::SimulatedDatanode;
 use allotrope_proto::grpc::{GrpcClient, GrpcClientConfig};
-use allotrope_proto::hdds::{self, DatanodeDetailsProto};
+use allotrope_proto::hdds;
 use allotrope_proto::heartbeat::{
     self as hb, ContainerReplicaProto, ContainerReportsProto, IncrementalContainerReportProto,
-    LayoutVersionProto, NodeReportProto, ScmDatanodeRequest, ScmHeartbeatRequestProto,
-    ScmRegisterRequestProto, StorageReportProto, container_replica_proto::State,
+    ScmDatanodeRequest, ScmHeartbeatRequestProto, ScmRegisterRequestProto, container_replica_proto::State,
 };
 use allotrope_proto::net::Plain;
 use allotrope_proto::rpc::catalog::DatanodeHeartbeat;
 use allotrope_proto::rpc::{CallOptions, ClientId, RpcClient as _};
-use allotrope_types::DatanodeId;
 use hdrhistogram::Histogram;
 use tokio::task::JoinSet;
 
 /// Copies of each container.
 pub(crate) const COPIES: u64 = 3;
-const LAYOUT: LayoutVersionProto =
-    LayoutVersionProto { metadata_layout_version: 10, software_layout_version: 10 };
-
 /// Datanodes over connections that several of them share.
 pub(crate) struct Fleet {
     links: Vec<GrpcClient>,
@@ -30,51 +26,13 @@ pub(crate) struct Fleet {
     containers: u64,
 }
 
-/// The id of datanode `n`.
-pub(crate) fn id_of(n: u64) -> DatanodeId {
-    let mut bytes = [0; 16];
-    bytes[..8].copy_from_slice(&(n + 1).to_be_bytes());
-    bytes[8..].copy_from_slice(&(!n).to_be_bytes());
-    DatanodeId::from_random_bytes(bytes)
-}
-
-pub(crate) fn details(n: u64) -> DatanodeDetailsProto {
-    let (most_sig_bits, least_sig_bits) = id_of(n).to_halves();
-    let uuid = hdds::Uuid { most_sig_bits, least_sig_bits };
-    let port = |name: &str, value| hdds::Port { name: name.into(), value };
-    DatanodeDetailsProto {
-        uuid: Some(id_of(n).to_string()),
-        uuid128: Some(uuid),
-        id: Some(hdds::DatanodeIdProto { uuid }),
-        ip_address: "127.0.0.1".into(),
-        host_name: format!("dn-{n}"),
-        ports: vec![port("STANDALONE", 9859), port("REPLICATION", 9886)],
-        ..Default::default()
-    }
-}
-
-fn disks(n: u64) -> NodeReportProto {
-    let storage = StorageReportProto {
-        storage_uuid: format!("DS-{n}"),
-        storage_location: "/data/1".into(),
-        capacity: Some(100 << 40),
-        scm_used: Some(1 << 40),
-        remaining: Some(90 << 40),
-        ..Default::default()
-    };
-    NodeReportProto { storage_report: vec![storage], ..Default::default() }
+/// Datanode `n`, as `allotrope perf` simulates it too.
+pub(crate) fn datanode(n: u64) -> SimulatedDatanode {
+    SimulatedDatanode { seed: 0, number: n }
 }
 
 fn replica(container: u64, n: u64) -> ContainerReplicaProto {
-    ContainerReplicaProto {
-        container_id: container as i64,
-        state: State::Closed as i32,
-        used: Some(4 << 30),
-        key_count: Some(100),
-        block_commit_sequence_id: Some(100),
-        origin_node_id: Some(id_of(n).to_string()),
-        ..Default::default()
-    }
+    datanode(n).replica(container as i64, 0, State::Closed)
 }
 
 impl Fleet {
@@ -104,13 +62,13 @@ impl Fleet {
         let reports = self.held(n).map(|container| replica(container, n)).collect();
         let register = ScmRegisterRequestProto {
             extended_datanode_details: hdds::ExtendedDatanodeDetailsProto {
-                datanode_details: details(n),
+                datanode_details: datanode(n).details(),
                 ..Default::default()
             },
-            node_report: disks(n),
+            node_report: datanode(n).disks(),
             container_report: ContainerReportsProto { reports },
             pipeline_reports: Default::default(),
-            data_node_layout_version: Some(LAYOUT),
+            data_node_layout_version: Some(SimulatedDatanode::LAYOUT),
         };
         let request = ScmDatanodeRequest {
             cmd_type: hb::Type::Register as i32,
@@ -141,9 +99,9 @@ impl Fleet {
     async fn beat(&self, n: u64, round: u64) -> Duration {
         let changed = self.held(n).nth((round % 4) as usize).map(|container| replica(container, n));
         let heartbeat = ScmHeartbeatRequestProto {
-            datanode_details: details(n),
-            data_node_layout_version: Some(LAYOUT),
-            node_report: Some(disks(n)),
+            datanode_details: datanode(n).details(),
+            data_node_layout_version: Some(SimulatedDatanode::LAYOUT),
+            node_report: Some(datanode(n).disks()),
             incremental_container_report: vec![IncrementalContainerReportProto {
                 report: changed.into_iter().collect(),
             }],
