@@ -21,6 +21,9 @@ const MIB: usize = 1 << 20;
 /// Longest wait for one answer of a datanode: a read that takes as long waited for one that does not answer.
 const DEADLINE: Duration = Duration::from_secs(60);
 
+/// How late a late datanode answers.
+const LATE: Duration = Duration::from_secs(3);
+
 fn pattern(len: usize) -> Vec<u8> {
     (0..len as u64).map(|x| (x.wrapping_mul(31) ^ (x >> 8).wrapping_mul(17) ^ (x >> 16)) as u8).collect()
 }
@@ -127,6 +130,41 @@ impl Site {
     fn signal(&self, datanode: usize, signal: Signal) {
         let pid = i32::try_from(self.cluster.pid(Server::Datanode(datanode))).unwrap();
         kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
+    }
+
+    /// Does `work` while a datanode answers late, over and over: it stands still for [`LATE`], then runs for a moment.
+    async fn beside_a_late_one<T>(&self, late: usize, work: impl Future<Output = T>) -> T {
+        let falls_behind = async {
+            loop {
+                self.signal(late, Signal::STOP);
+                tokio::time::sleep(LATE).await;
+                self.signal(late, Signal::CONT);
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        let done = tokio::select! {
+            biased;
+            () = falls_behind => unreachable!("it never ends"),
+            done = work => done,
+        };
+        self.signal(late, Signal::CONT);
+        done
+    }
+
+    /// Reads a key again and again for as long as `rounds` late answers take. How often it was read.
+    async fn read_beside_a_late_one(&self, late: usize, key: &str, data: &[u8], rounds: u32) -> u32 {
+        let client = Client::new(config(&self.cluster)).unwrap();
+        self.beside_a_late_one(late, async {
+            let (began, mut count) = (Instant::now(), 0);
+            while began.elapsed() < LATE * rounds {
+                let read = client.read_key(&path(key)).await.unwrap().read_all().await;
+                let read = read.unwrap_or_else(|error| panic!("{late} is late: {error:?}"));
+                assert!(read == data, "the bytes changed");
+                count += 1;
+            }
+            count
+        })
+        .await
     }
 
     /// Begins a key of which `data` is written, and returns a datanode that holds some of it besides.
@@ -275,6 +313,26 @@ async fn a_key_of_three_copies_is_read_whole_whatever_two_of_its_datanodes_do() 
     for gone in [copies[0], copies[1]] {
         site.cluster.kill(Server::Datanode(gone));
         site.read_equals("three/key", &data, &format!("{gone} gone")).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_and_writes_go_on_beside_a_datanode_that_answers_late() {
+    let site = Site::start(5).await;
+    let data = pattern(8 * MIB + 12_345);
+    for key in ["coded/key", "three/key"] {
+        site.put(key, &data).await;
+    }
+    let (holders, copies) = (site.holders("coded/key").await, site.copies("three/key").await);
+    for (late, key) in [(holders[0], "coded/key"), (holders[2], "coded/key"), (copies[0], "three/key")] {
+        let count = site.read_beside_a_late_one(late, key, &data, 3).await;
+        // A client that waits for each late answer reads a key three times, or less often.
+        assert!(count > 9, "{key} was read {count} times beside {late}");
+    }
+    for (key, late) in [("coded/late", holders[0]), ("three/late", copies[0])] {
+        let written = site.beside_a_late_one(late, site.try_put(&site.client, key, &data)).await;
+        assert_eq!(written.unwrap().len, data.len() as u64);
+        site.read_equals(key, &data, "one answered late while it was written").await;
     }
 }
 

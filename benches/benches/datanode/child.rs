@@ -56,6 +56,11 @@ impl Server {
         Server::start(&[&["sink"], &paths.collect::<Vec<_>>()[..]].concat())
     }
 
+    /// One that deletes `count` files of `len` bytes in `dir`, once it is told to, and serves nobody.
+    pub(crate) fn unlink(dir: &Path, count: u64, len: usize) -> Server {
+        Server::start(&["unlink", dir.to_str().unwrap(), &count.to_string(), &len.to_string()])
+    }
+
     fn start(args: &[&str]) -> Server {
         let began = Instant::now();
         let mut child = Command::new(std::env::current_exe().unwrap())

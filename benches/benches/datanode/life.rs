@@ -132,6 +132,21 @@ fn deleted(client: &Client, dir: &Path, round: i64, rate: f64, time: Duration) -
     (gone, [alone, beside])
 }
 
+/// Beside a process that deletes as many files and knows nothing of the datanode: what the machine asks for that by itself.
+fn unlinked(client: &Client, dir: &Path, rate: f64, time: Duration) -> Round {
+    let server = Server::datanode(dir, DISK);
+    let files = scratch("unlinked");
+    let count = DELETIONS_A_SECOND as f64 * (time + LEAD * 2).as_secs_f64();
+    let mut other = Server::unlink(&files, count as u64, LEN);
+    let alone = settled(client, &server, rate, time);
+    other.tell("begin");
+    std::thread::sleep(LEAD);
+    let beside = gets(client, &server, rate, time);
+    drop(other);
+    clean("unlinked");
+    [alone, beside]
+}
+
 fn row(report: &mut Report, name: &str, rate: f64, rounds: &[Round]) {
     let of = |value: &dyn Fn(&Round) -> f64| median(rounds.iter().map(value));
     let at = |quantile: f64| move |row: &Row| row.taken.value_at_quantile(quantile) as f64 / 1e3;
@@ -159,7 +174,8 @@ pub(crate) fn measure(report: &mut Report, effort: Effort) {
         "Background work",
         "GetSmallFile of 4 KiB at a quarter of the rate that 64 waiting streams reach, from the moment an operation was due, alone \
          and then while the datanode works by itself: it scans closed containers over and over at a budget, or deletes blocks of \
-         4 KiB as SCM asked, a file each. Medians of rounds; the ratio is that of the two p99 of a round.",
+         4 KiB as SCM asked, a file each. The last row is the machine's share: there the datanode deletes nothing, and a process that does \
+         nothing else deletes as many files. Medians of rounds; the ratio is that of the two p99 of a round.",
         "besides | gets a second | p50 ms | p99 ms | p99.9 ms | CPU s a second | disk reads, MiB/s | p99 beside alone | aim",
     );
     let dir = scratch("life");
@@ -185,5 +201,8 @@ pub(crate) fn measure(report: &mut Report, effort: Effort) {
     let (gone, rounds): (Vec<f64>, Vec<Round>) =
         (0..effort.pairs as i64).map(|round| deleted(&client, &dir, round, rate, time)).unzip();
     row(report, &format!("{:.0} deletions a second", median(gone)), rate, &rounds);
+    let rounds: Vec<Round> = (0..effort.pairs).map(|_| unlinked(&client, &dir, rate, time)).collect();
+    let name = format!("no deletions, and another process that deletes {DELETIONS_A_SECOND} files a second");
+    row(report, &name, rate, &rounds);
     clean("life");
 }

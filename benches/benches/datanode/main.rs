@@ -61,6 +61,7 @@ fn main() {
     match args.first().map(String::as_str) {
         Some("serve") => return roles::serve(&args[1..]),
         Some("sink") => return roles::sink(&args[1..]),
+        Some("unlink") => return roles::unlink(&args[1..]),
         _ => {}
     }
     let (flags, names): (Vec<_>, Vec<_>) =

@@ -34,7 +34,7 @@ use std::pin::Pin;
 use std::result::Result;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub(crate) const CLUSTER: &str = "CID-6d2f1b8e-3f0e-4f6e-8d2b-5f0f5f0f5f0f";
 /// Blocks that a datanode deletes in a second, once it is told to.
@@ -143,6 +143,28 @@ fn command(line: &str, cmd_id: i64) -> ScmCommandProto {
         _ => panic!("{line:?} is no command"),
     }
     command
+}
+
+/// A process that does nothing but delete files, [`DELETIONS_A_SECOND`]: `DIR COUNT BYTES`. It makes them first, and begins with a line
+/// of stdin.
+pub(crate) fn unlink(args: &[String]) {
+    let (dir, count) = (Path::new(&args[0]), args[1].parse::<u64>().unwrap());
+    let bytes = vec![7; args[2].parse().unwrap()];
+    let path = |n: u64| dir.join(n.to_string());
+    (0..count).for_each(|n| std::fs::write(path(n), &bytes).unwrap());
+    rustix::fs::sync();
+    println!("127.0.0.1:0 files");
+    drop(std::io::stdin().read_line(&mut String::new()));
+    let began = Instant::now();
+    for n in 0..count {
+        // A tenth of a second's at once, as a datanode takes them in groups too.
+        if n % (DELETIONS_A_SECOND / 10) == 0 {
+            let due = Duration::from_millis(n * 1000 / DELETIONS_A_SECOND);
+            std::thread::sleep(due.saturating_sub(began.elapsed()));
+        }
+        std::fs::remove_file(path(n)).unwrap();
+    }
+    drop(std::io::stdin().read_to_end(&mut Vec::new()));
 }
 
 /// The sink, until stdin ends. With `files`, ReadChunk answers what a buffered pread of the file gives, unverified: the block
