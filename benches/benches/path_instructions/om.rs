@@ -107,7 +107,7 @@ pub(crate) fn commit_apply() {
         ..VolumeInfo::default()
     };
     done(OmRequest {
-        create_volume_request: Some(CreateVolumeRequest { volume_info: volume }),
+        create_volume_request: Some(Box::new(CreateVolumeRequest { volume_info: volume })),
         ..request(Type::CreateVolume)
     });
     let bucket = BucketInfo {
@@ -117,17 +117,18 @@ pub(crate) fn commit_apply() {
         ..BucketInfo::default()
     };
     done(OmRequest {
-        create_bucket_request: Some(CreateBucketRequest { bucket_info: bucket }),
+        create_bucket_request: Some(Box::new(CreateBucketRequest { bucket_info: bucket })),
         ..request(Type::CreateBucket)
     });
     let commits: Vec<OmRequest> = (0..COMMITS)
         .map(|number| {
             let asked = CreateKeyRequest { key_args: args(number), ..CreateKeyRequest::default() };
-            let created = done(OmRequest { create_key_request: Some(asked), ..request(Type::CreateKey) });
+            let created =
+                done(OmRequest { create_key_request: Some(Box::new(asked)), ..request(Type::CreateKey) });
             let session = created.create_key_response.and_then(|created| created.id).expect("a session");
             let key_args = KeyArgs { key_locations: vec![location()], ..args(number) };
             let asked = CommitKeyRequest { key_args, client_id: session, ..CommitKeyRequest::default() };
-            OmRequest { commit_key_request: Some(asked), ..request(Type::CommitKey) }
+            OmRequest { commit_key_request: Some(Box::new(asked)), ..request(Type::CommitKey) }
         })
         .collect();
     let commits: Vec<OmRequest> = commits.into_iter().map(|commit| planned(&known, commit)).collect();
