@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests of real processes use real files, clocks and sleeps")]
 
 mod cluster;
+mod shell_words;
 
 use std::fs;
 use std::io::{Read, Write};
@@ -91,6 +92,7 @@ fn a_shell_moves_files_goes_on_where_it_ended_and_refuses_what_is_wrong() {
     an_interrupted_get(&cluster);
     folders(&cluster);
     rewritten_and_summed(&cluster);
+    shell_words::all(&cluster);
     bad_input(&cluster);
     not_served(&cluster);
     interrupted(&cluster);
@@ -256,8 +258,8 @@ fn not_served(cluster: &Cluster) {
     let print = ["token", "print", "-t", "here/token"];
     says(cluster, &print, "here/token is not read: delegation tokens are not served yet");
     // The flags of a command three words deep are not in the script for fish: clap's goes no deeper.
-    let words = ["prefix", "addacl", "snapshot", "listDiff", "token"];
-    let flags = ["--acls", "--expectedGeneration", "--combine-mode"];
+    let words = ["prefix", "addacl", "setquota", "snapshot", "listDiff", "token"];
+    let flags = ["--acls", "--space-quota", "--expectedGeneration", "--combine-mode"];
     for (shell, words) in [("bash", [&words[..], &flags].concat()), ("fish", words.to_vec())] {
         let script =
             Command::new(env!("CARGO_BIN_EXE_allotrope")).args(["completions", shell]).output().unwrap();

@@ -44,6 +44,7 @@ fn stock_shells_and_s3_calls_work_as_on_ozone() {
     keys(&mut ozone, &cluster);
     both_ways(&mut ozone, &cluster);
     prefixes(&mut ozone, &cluster);
+    set_linked_and_deleted(&mut ozone, &cluster);
     administration(&mut ozone);
     files(&mut ozone, &cluster);
     reclaimed(&mut ozone);
@@ -213,6 +214,36 @@ fn prefixes(ozone: &mut Ozone, cluster: &Cluster) {
         let acls = same(ozone, cluster, &format!("{noun} getacl {at}"));
         assert!(acls.as_array().unwrap().iter().any(|acl| acl["name"] == "eve"), "{acls}");
     }
+}
+
+/// What our shell sets and links stock Ozone shows alike, and what it deletes is gone there.
+fn set_linked_and_deleted(ozone: &mut Ozone, cluster: &Cluster) {
+    let ours = |command: &str| cluster.sh(&command.split(' ').collect::<Vec<_>>());
+    ours("volume create /ours");
+    ours("bucket create /ours/bucket --layout fso");
+    ours("bucket setquota /ours/bucket --space-quota 1GB --namespace-quota 7");
+    ours("volume setquota /ours --space-quota 10GB --namespace-quota 5");
+    ours("bucket link /ours/bucket /ours/link");
+    ours("bucket set-replication-config /ours/bucket -t EC -r rs-3-2-1024k");
+    let shown = json(&ours("volume update /ours --user bob"));
+    assert_eq!(shown, json(&ozone.ok("sh volume info /ours")));
+    assert_eq!((&shown["owner"], &shown["quotaInNamespace"]), (&"bob".into(), &5.into()));
+    let shown = json(&ours("bucket update /ours/bucket --user eve"));
+    assert_eq!(shown, json(&ozone.ok("sh bucket info /ours/bucket")));
+    assert_eq!((&shown["owner"], &shown["quotaInNamespace"]), (&"eve".into(), &7.into()));
+    assert_eq!(same(ozone, cluster, "bucket info /ours/link")["sourceBucket"], "bucket");
+    // Theirs has a list for each bucket, one after the other.
+    let lists = |text: &str| -> Vec<Value> {
+        let lines: Vec<&str> = text.lines().skip_while(|line| !line.starts_with('[')).collect();
+        serde_json::Deserializer::from_str(&lines.join("\n")).into_iter().map(Result::unwrap).collect()
+    };
+    let (listed, theirs) = (lists(&ours("key list /both --all")), ozone.ok("sh key list /both --all"));
+    assert_eq!((&listed, listed.len()), (&lists(&theirs), 3));
+    let from = cluster.path("from");
+    fs::write(&from, "x").unwrap();
+    ozone.ok(&format!("sh key put /ours/link/dir/below/key {}", from.to_str().unwrap()));
+    ours("volume delete -r --yes /ours");
+    ozone.fails("sh volume info /ours", "VOLUME_NOT_FOUND");
 }
 
 /// What an administrator asks of SCM.

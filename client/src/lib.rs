@@ -59,8 +59,8 @@ pub use error::Error;
 pub use location::{BlockLocation, Member};
 pub use om::{
     Acl, AclError, AclTarget, Bucket, BucketOptions, DELETE_MARKER, Deletion, Key, KeyDeletion, KeyEntry,
-    KeyListing, ListedPart, ListedUpload, PartOfUpload, PartPage, PutOptions, UploadPage, VERSION_ID,
-    VersionPage, Volume, VolumeOptions,
+    KeyListing, ListedPart, ListedUpload, PartOfUpload, PartPage, PutOptions, Quota, QuotaChange, UploadPage,
+    VERSION_ID, VersionPage, Volume, VolumeOptions,
 };
 pub use pace::HedgePolicy;
 pub use path::{BucketPath, KeyPath, PathError, split_uri};

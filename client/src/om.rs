@@ -7,9 +7,11 @@
 
 mod acl;
 mod bucket;
+mod delete_all;
 mod key;
 mod key_list;
 mod own;
+mod quota;
 mod s3;
 mod upload;
 mod volume;
@@ -20,6 +22,7 @@ pub use key::{DELETE_MARKER, Deletion, Key, PutOptions, VERSION_ID};
 pub(crate) use key::{Exclusions, Session};
 pub use key_list::{KeyEntry, KeyListing};
 pub use own::VersionPage;
+pub use quota::{Quota, QuotaChange};
 pub use s3::KeyDeletion;
 pub use upload::{ListedPart, ListedUpload, PartOfUpload, PartPage, UploadPage};
 pub use volume::{Volume, VolumeOptions};

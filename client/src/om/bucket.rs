@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use allotrope_proto::om::{
-    BucketInfo, CreateBucketRequest, DeleteBucketRequest, InfoBucketRequest, ListBucketsRequest, Type,
+    BucketArgs, BucketInfo, CreateBucketRequest, DeleteBucketRequest, InfoBucketRequest, ListBucketsRequest,
+    OzoneAclInfo, SetBucketPropertyRequest, Type,
 };
 use allotrope_types::{BucketLayout, ReplicationConfig};
 
-use super::{Om, part};
+use super::{Acl, Om, QuotaChange, part};
+use crate::client::Client;
 use crate::error::Error;
 use crate::path::BucketPath;
 use crate::wire::{ReplicationFields, default_replication, pairs};
@@ -92,24 +94,115 @@ impl Bucket {
     }
 }
 
+impl Client {
+    /// Makes a bucket that leads to another: what is done with its keys is done with those of `source`, which may lie in another
+    /// volume. Whether there is such a bucket shows when the link is used.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] as [`Client::create_bucket`].
+    pub async fn link_bucket(&self, source: &BucketPath, link: &BucketPath) -> Result<(), Error> {
+        // The rights that count are those of the source.
+        let everyone =
+            Acl { kind: "WORLD", name: "WORLD".to_owned(), scope: "ACCESS", rights: vec!["READ", "WRITE"] };
+        let info = BucketInfo {
+            acls: vec![OzoneAclInfo::from(&everyone)],
+            source_volume: Some(source.volume.clone()),
+            source_bucket: Some(source.bucket.clone()),
+            ..self.om().new_bucket(link)
+        };
+        self.om().submit_new_bucket(&format!("link bucket {link} to {source}"), info).await
+    }
+
+    /// Changes the quotas of a bucket: how many bytes it may hold, replicas counted, and how many keys and directories.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with `BUCKET_NOT_FOUND`; with `NOT_SUPPORTED_OPERATION` for a link; with `QUOTA_EXCEEDED` where the bucket is
+    /// beyond the quota already, or its volume's would be; with `QUOTA_ERROR` for a quota of 0, and for no limit where the volume has one.
+    pub async fn set_bucket_quota(&self, path: &BucketPath, change: QuotaChange) -> Result<(), Error> {
+        let now = self.bucket(path).await?;
+        let (bytes, namespace) = change.sent(now.quota_bytes, now.quota_namespace);
+        let args = BucketArgs {
+            quota_in_bytes: Some(bytes),
+            quota_in_namespace: Some(namespace),
+            ..bucket_args(path)
+        };
+        self.om().set_bucket(&format!("set the quotas of bucket {path}"), args).await.map(drop)
+    }
+
+    /// Gives a bucket, or a link, another owner; false if it was the owner already.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with `BUCKET_NOT_FOUND`.
+    pub async fn set_bucket_owner(&self, path: &BucketPath, owner: &str) -> Result<bool, Error> {
+        let args = BucketArgs { owner_name: Some(owner.to_owned()), ..bucket_args(path) };
+        self.om().set_bucket(&format!("set the owner of bucket {path}"), args).await
+    }
+
+    /// Sets how keys of a bucket are kept safe that do not say it themselves. Keys that are there stay as they are.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with `BUCKET_NOT_FOUND`, `NOT_SUPPORTED_OPERATION` for a link, `INVALID_REQUEST` for a replication that OM does
+    /// not allow.
+    pub async fn set_bucket_replication(
+        &self,
+        path: &BucketPath,
+        replication: ReplicationConfig,
+    ) -> Result<(), Error> {
+        let config = default_replication(replication);
+        let args = BucketArgs { default_replication_config: Some(config), ..bucket_args(path) };
+        self.om().set_bucket(&format!("set the replication of bucket {path}"), args).await.map(drop)
+    }
+}
+
+/// A bucket of which nothing is to change.
+pub(super) fn bucket_args(path: &BucketPath) -> BucketArgs {
+    BucketArgs { volume_name: path.volume.clone(), bucket_name: path.bucket.clone(), ..Default::default() }
+}
+
 impl Om {
     pub(crate) async fn create_bucket(&self, path: &BucketPath, options: BucketOptions) -> Result<(), Error> {
         let limit = |quota: Option<u64>| Some(quota.map_or(-1, u64::cast_signed));
-        let info = BucketInfo {
+        let mut info = BucketInfo {
+            quota_in_bytes: limit(options.quota_bytes),
+            quota_in_namespace: limit(options.quota_namespace),
+            bucket_layout: options.layout.map(|layout| layout.number()),
+            default_replication_config: options.replication.map(default_replication),
+            ..self.new_bucket(path)
+        };
+        if options.owner.is_some() {
+            info.owner = options.owner;
+        }
+        self.submit_new_bucket(&format!("create bucket {path}"), info).await
+    }
+
+    /// A bucket of the caller's, with all else left to OM.
+    fn new_bucket(&self, path: &BucketPath) -> BucketInfo {
+        BucketInfo {
             volume_name: path.volume.clone(),
             bucket_name: path.bucket.clone(),
             is_version_enabled: false,
             storage_type: allotrope_proto::hdds::StorageTypeProto::Disk as i32,
-            quota_in_bytes: limit(options.quota_bytes),
-            quota_in_namespace: limit(options.quota_namespace),
-            bucket_layout: options.layout.map(|layout| layout.number()),
-            owner: Some(options.owner.unwrap_or_else(|| self.user().to_owned())),
-            default_replication_config: options.replication.map(default_replication),
+            quota_in_bytes: Some(-1),
+            quota_in_namespace: Some(-1),
+            owner: Some(self.user().to_owned()),
             ..Default::default()
-        };
+        }
+    }
+
+    async fn submit_new_bucket(&self, act: &str, info: BucketInfo) -> Result<(), Error> {
         let mut request = self.request(Type::CreateBucket);
         request.create_bucket_request = Some(Box::new(CreateBucketRequest { bucket_info: info }));
-        self.submit(&format!("create bucket {path}"), &request).await.map(drop)
+        self.submit(act, &request).await.map(drop)
+    }
+
+    /// Whether OM says that something changed.
+    pub(super) async fn set_bucket(&self, act: &str, args: BucketArgs) -> Result<bool, Error> {
+        let mut request = self.request(Type::SetBucketProperty);
+        request.set_bucket_property_request =
+            Some(Box::new(SetBucketPropertyRequest { bucket_args: Some(args), ..Default::default() }));
+        let response = self.submit(act, &request).await?;
+        let changed = response.set_bucket_property_response.and_then(|response| response.response);
+        Ok(changed.unwrap_or(true))
     }
 
     pub(crate) async fn bucket(&self, path: &BucketPath) -> Result<Bucket, Error> {

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use allotrope_proto::om::{
     BucketArgs, DeleteBucketTaggingRequest, DeleteKeyArgs, DeleteKeysRequest, DeleteObjectTaggingRequest,
     GetBucketTaggingRequest, GetObjectTaggingRequest, GetS3SecretRequest, GetS3VolumeContextRequest, KeyArgs,
-    PutBucketTaggingRequest, PutObjectTaggingRequest, RevokeS3SecretRequest, SetBucketPropertyRequest,
-    SetS3SecretRequest, Type,
+    PutBucketTaggingRequest, PutObjectTaggingRequest, RevokeS3SecretRequest, SetS3SecretRequest, Type,
 };
 use allotrope_types::OmStatus;
 
+use super::bucket::bucket_args;
 use super::key::{versioned, wire_pairs};
 use super::{Key, KeyEntry, Om, part};
 use crate::client::Client;
@@ -103,11 +103,8 @@ impl Client {
     /// # Errors
     /// [`Error::Refused`] with `BUCKET_NOT_FOUND`.
     pub async fn set_versioning(&self, path: &BucketPath, enabled: bool) -> Result<(), Error> {
-        let mut request = self.om().request(Type::SetBucketProperty);
-        let bucket_args = BucketArgs { is_version_enabled: Some(enabled), ..bucket_args(path) };
-        request.set_bucket_property_request =
-            Some(Box::new(SetBucketPropertyRequest { bucket_args: Some(bucket_args), ..Default::default() }));
-        self.om().submit(&format!("set the versioning of {path}"), &request).await.map(drop)
+        let args = BucketArgs { is_version_enabled: Some(enabled), ..bucket_args(path) };
+        self.om().set_bucket(&format!("set the versioning of {path}"), args).await.map(drop)
     }
 
     /// Keys of a bucket whose names begin with `prefix` and stand behind `after`, in the order of their names, at most
@@ -252,8 +249,4 @@ impl Om {
             .collect();
         Ok(keys.into_iter().map(|key| KeyDeletion { refused: refused.remove(&key), key }).collect())
     }
-}
-
-fn bucket_args(path: &BucketPath) -> BucketArgs {
-    BucketArgs { volume_name: path.volume.clone(), bucket_name: path.bucket.clone(), ..Default::default() }
 }

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use allotrope_proto::om::list_volume_request::Scope;
 use allotrope_proto::om::{
-    CreateVolumeRequest, DeleteVolumeRequest, InfoVolumeRequest, ListVolumeRequest, Type, VolumeInfo,
+    CreateVolumeRequest, DeleteVolumeRequest, InfoVolumeRequest, ListVolumeRequest, SetVolumePropertyRequest,
+    Type, VolumeInfo,
 };
 
-use super::{Acl, Om, part};
+use super::{Acl, Om, QuotaChange, part};
+use crate::client::Client;
 use crate::error::Error;
 use crate::wire::{pairs, quota};
 
@@ -67,7 +69,48 @@ impl From<VolumeInfo> for Volume {
     }
 }
 
+impl Client {
+    /// Changes the quotas of a volume: how many bytes its buckets' quotas may add up to, and how many buckets it may have.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with `VOLUME_NOT_FOUND`; with `QUOTA_EXCEEDED` where its buckets are beyond the quota already, with
+    /// `QUOTA_ERROR` for a quota of 0, and where a bucket has no quota in bytes of its own.
+    pub async fn set_volume_quota(&self, name: &str, change: QuotaChange) -> Result<(), Error> {
+        let now = self.volume(name).await?;
+        let (bytes, namespace) = change.sent(now.quota_bytes, now.quota_namespace);
+        let wish = SetVolumePropertyRequest {
+            volume_name: name.to_owned(),
+            quota_in_bytes: Some(bytes),
+            quota_in_namespace: Some(namespace),
+            ..Default::default()
+        };
+        self.om().set_volume(&format!("set the quotas of volume {name}"), wish).await.map(drop)
+    }
+
+    /// Gives a volume another owner; false if it was the owner already.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with `VOLUME_NOT_FOUND`, `USER_TOO_MANY_VOLUMES`.
+    pub async fn set_volume_owner(&self, name: &str, owner: &str) -> Result<bool, Error> {
+        let wish = SetVolumePropertyRequest {
+            volume_name: name.to_owned(),
+            owner_name: Some(owner.to_owned()),
+            ..Default::default()
+        };
+        self.om().set_volume(&format!("set the owner of volume {name}"), wish).await
+    }
+}
+
 impl Om {
+    /// Whether OM says that something changed.
+    async fn set_volume(&self, act: &str, wish: SetVolumePropertyRequest) -> Result<bool, Error> {
+        let mut request = self.request(Type::SetVolumeProperty);
+        request.set_volume_property_request = Some(Box::new(wish));
+        let response = self.submit(act, &request).await?;
+        let changed = response.set_volume_property_response.and_then(|response| response.response);
+        Ok(changed.unwrap_or(true))
+    }
+
     pub(crate) async fn create_volume(&self, name: &str, options: VolumeOptions) -> Result<(), Error> {
         let limit = |quota: Option<u64>| quota.map_or(-1, u64::cast_signed);
         let info = VolumeInfo {

@@ -5,7 +5,9 @@ use allotrope_types::BucketLayout;
 use clap::Subcommand;
 
 use super::acl::AclCommand;
-use super::{Done, ListArgs, Quotas, Replication, connect, json, out};
+use super::quota::{Cleared, Quotas};
+use super::with_all::WithAll;
+use super::{Done, ListArgs, Replication, connect, json, out, volume};
 use crate::config::Settings;
 
 #[derive(Debug, Subcommand)]
@@ -38,10 +40,51 @@ pub(super) enum Bucket {
         #[command(flatten)]
         list: ListArgs,
     },
-    /// Delete an empty bucket.
+    /// Make a bucket that leads to another: both have the same keys.
+    Link {
+        /// The bucket that it leads to: /volume/bucket
+        source: String,
+        /// The bucket that is made: /volume/bucket
+        target: String,
+    },
+    /// Set the quotas of a bucket. One that is not named stays.
+    #[command(name = "setquota")]
+    SetQuota {
+        /// /volume/bucket
+        uri: String,
+        #[command(flatten)]
+        quotas: Quotas,
+    },
+    /// Take the quotas of a bucket away. One that is not named stays.
+    #[command(name = "clrquota")]
+    ClearQuota {
+        /// /volume/bucket
+        uri: String,
+        #[command(flatten)]
+        cleared: Cleared,
+    },
+    /// Set how keys are kept safe that do not say it themselves. Keys that are there stay as they are.
+    #[command(name = "set-replication-config")]
+    SetReplication {
+        /// /volume/bucket
+        uri: String,
+        #[command(flatten)]
+        replication: Replication,
+    },
+    /// Give a bucket another owner, and show it.
+    Update {
+        /// /volume/bucket
+        uri: String,
+        /// Whose it is to be.
+        #[arg(short, long, value_name = "NAME")]
+        user: Option<String>,
+    },
+    /// Delete an empty bucket, or with -r one with all its keys.
     Delete {
         /// /volume/bucket
         uri: String,
+        #[command(flatten)]
+        with_all: WithAll,
     },
     #[command(flatten)]
     Acl(AclCommand),
@@ -76,18 +119,44 @@ impl Bucket {
                 out::json(&json::bucket(&connect(settings, &uri)?.bucket(&path).await?))?;
             }
             Bucket::List { uri, list } => {
-                let (_, path) = allotrope_client::split_uri(&uri)?;
-                let volume = path.trim_matches('/');
-                if volume.is_empty() || volume.contains('/') {
-                    return Err(format!("{uri:?} is no volume; the form is /volume").into());
-                }
-                let client = connect(settings, &uri)?;
-                let found = client.list_buckets(volume, &list.prefix, &list.start, list.count_max()).await?;
+                let (volume, client) = (volume::name(&uri)?, connect(settings, &uri)?);
+                let found = client.list_buckets(&volume, &list.prefix, &list.start, list.count_max()).await?;
                 out::json(&found.iter().map(json::bucket).collect())?;
             }
-            Bucket::Delete { uri } => {
+            Bucket::Link { source, target } => {
+                let (from, link): (BucketPath, BucketPath) = (source.parse()?, target.parse()?);
+                connect(settings, &source)?.link_bucket(&from, &link).await?;
+            }
+            Bucket::SetQuota { uri, quotas } => {
+                let (path, change): (BucketPath, _) = (uri.parse()?, quotas.change()?);
+                connect(settings, &uri)?.set_bucket_quota(&path, change).await?;
+            }
+            Bucket::ClearQuota { uri, cleared } => {
+                let (path, change): (BucketPath, _) = (uri.parse()?, cleared.change()?);
+                connect(settings, &uri)?.set_bucket_quota(&path, change).await?;
+            }
+            Bucket::SetReplication { uri, replication } => {
                 let path: BucketPath = uri.parse()?;
-                connect(settings, &uri)?.delete_bucket(&path).await?;
+                let config = replication
+                    .config()?
+                    .ok_or("no replication is named\n  try: --type EC --replication rs-3-2-1024k")?;
+                connect(settings, &uri)?.set_bucket_replication(&path, config).await?;
+            }
+            Bucket::Update { uri, user } => {
+                let (path, client): (BucketPath, _) = (uri.parse()?, connect(settings, &uri)?);
+                if let Some(owner) = user {
+                    client.set_bucket_owner(&path, &owner).await?;
+                }
+                out::json(&json::bucket(&client.bucket(&path).await?))?;
+            }
+            Bucket::Delete { uri, with_all } => {
+                let (path, client): (BucketPath, _) = (uri.parse()?, connect(settings, &uri)?);
+                if with_all.recursive {
+                    with_all.agreed(&format!("bucket {path}")).await?;
+                    client.delete_bucket_with_keys(&path).await?;
+                } else {
+                    client.delete_bucket(&path).await?;
+                }
             }
             Bucket::Acl(command) => {
                 command.run(settings, |uri| Ok(AclTarget::Bucket(uri.parse()?))).await?;

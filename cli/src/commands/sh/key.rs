@@ -4,11 +4,10 @@ use std::path::PathBuf;
 
 use allotrope_client::{AclTarget, BucketPath, Client, KeyPath, KeyReader, PutOptions};
 use clap::{Subcommand, ValueEnum};
-use serde_json::Value;
 
 use super::acl::AclCommand;
 use super::transfer::Keeping;
-use super::{Done, ListArgs, Replication, connect, folder, json, out, transfer};
+use super::{Done, ListArgs, Replication, connect, folder, json, key_list, out, transfer};
 use crate::config::Settings;
 
 #[derive(Debug, Subcommand)]
@@ -28,6 +27,9 @@ pub(super) enum Key {
         /// Write only over the key that has this generation now.
         #[arg(long = "expectedGeneration", value_name = "NUMBER", conflicts_with = "recursive")]
         generation: Option<u64>,
+        /// For scripts that say it; bytes go out as they are read with it and without.
+        #[arg(long)]
+        stream: bool,
         #[command(flatten)]
         replication: Replication,
     },
@@ -54,10 +56,10 @@ pub(super) enum Key {
         /// /volume/bucket/key
         uri: String,
     },
-    /// List the keys of a bucket.
+    /// List the keys of a bucket, or of each bucket of a volume.
     #[command(visible_alias = "ls")]
     List {
-        /// /volume/bucket, or /volume/bucket/prefix
+        /// /volume/bucket, /volume/bucket/prefix, or /volume for all its buckets
         uri: String,
         #[command(flatten)]
         list: ListArgs,
@@ -144,7 +146,7 @@ impl Key {
                 let key = connect(settings, &uri)?.key(&path).await?;
                 Ok(out::json(&json::key(&path, &key))?)
             }
-            Key::List { uri, list } => list_keys(settings, &uri, list).await,
+            Key::List { uri, list } => key_list::list(settings, &uri, &list).await,
             Key::Rename { uri, from, to } => {
                 let bucket: BucketPath = uri.parse()?;
                 Ok(connect(settings, &uri)?.rename_key(&bucket.key(from), &to).await?)
@@ -201,22 +203,4 @@ async fn copy(client: &Client, mut reader: KeyReader, to: &KeyPath, options: Put
     }
     writer.finish().await?;
     Ok(())
-}
-
-async fn list_keys(settings: &Settings, uri: &str, list: ListArgs) -> Done {
-    // A third part of the path is a prefix, which --prefix goes on.
-    let (bucket, prefix) = match uri.parse::<BucketPath>() {
-        Ok(bucket) => (bucket, list.prefix.clone()),
-        Err(error) => {
-            let path: KeyPath = uri.parse().map_err(|_| error)?;
-            (path.bucket, path.key + &list.prefix)
-        }
-    };
-    let mut listing = connect(settings, uri)?.list_keys(&bucket, &prefix, &list.start).await?;
-    let mut shown: Vec<Value> = vec![];
-    while shown.len() < list.count_max() {
-        let Some(entry) = listing.next().await? else { break };
-        shown.push(json::entry(&bucket, &entry));
-    }
-    Ok(out::json(&Value::Array(shown))?)
 }

@@ -8,13 +8,16 @@ mod bucket;
 mod folder;
 mod json;
 mod key;
+mod key_list;
 mod out;
 mod prefix;
+mod quota;
 mod resume;
 mod snapshot;
 mod token;
 mod transfer;
 mod volume;
+mod with_all;
 
 pub(super) use bucket::layout;
 
@@ -24,7 +27,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use allotrope_client::{Address, Client, Config, split_uri};
-use allotrope_types::{Advice, ReplicationConfig, ReplicationType};
+use allotrope_types::{Advice, OmStatus, ReplicationConfig, ReplicationType};
 use clap::{Args, Subcommand};
 
 use crate::config::Settings;
@@ -108,6 +111,9 @@ fn explained(error: &(dyn Error + 'static)) -> String {
         Some((allotrope_client::Error::OmSilent { .. }, _)) => {
             Some("is OM running? ozone.om.address and ozone.om.grpc.port say where it is looked for")
         }
+        Some((error, _)) if error.om_status().is_some_and(holds_something) => Some(
+            "try: -r to delete it with all that is in it; what is being uploaded, or was deleted a moment ago, keeps it for a while",
+        ),
         Some((_, Advice::RetryLater)) => Some("try again in a while"),
         Some((_, Advice::CallOperator)) => Some("OM's log says more"),
         _ => None,
@@ -116,6 +122,11 @@ fn explained(error: &(dyn Error + 'static)) -> String {
         let _ = write!(text, "\n  {hint}");
     }
     text
+}
+
+/// Whether `status` says that something is not empty.
+fn holds_something(status: OmStatus) -> bool {
+    matches!(status, OmStatus::VolumeNotEmpty | OmStatus::BucketNotEmpty)
 }
 
 /// The failure of a command that OM's `request` would carry out: `what` is not there yet.
@@ -215,15 +226,4 @@ impl ListArgs {
     fn count_max(&self) -> usize {
         if self.all { usize::MAX } else { self.length }
     }
-}
-
-/// Quotas, as commands take them that make a volume or a bucket.
-#[derive(Debug, Args)]
-struct Quotas {
-    /// Most bytes, with a binary unit: 10GB.
-    #[arg(long, visible_alias = "quota", value_name = "SIZE")]
-    space_quota: Option<allotrope_types::ByteCount>,
-    /// Most buckets of a volume, or keys of a bucket.
-    #[arg(long, value_name = "COUNT")]
-    namespace_quota: Option<u64>,
 }

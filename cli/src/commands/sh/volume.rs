@@ -4,7 +4,9 @@ use allotrope_client::{AclTarget, VolumeOptions};
 use clap::Subcommand;
 
 use super::acl::AclCommand;
-use super::{Done, ListArgs, Quotas, connect, json, out, user};
+use super::quota::{Cleared, Quotas};
+use super::with_all::WithAll;
+use super::{Done, ListArgs, connect, json, out, user};
 use crate::config::Settings;
 
 #[derive(Debug, Subcommand)]
@@ -36,17 +38,46 @@ pub(super) enum Volume {
         #[arg(short, long, value_name = "NAME")]
         user: Option<String>,
     },
-    /// Delete an empty volume.
+    /// Set the quotas of a volume. One that is not named stays.
+    #[command(name = "setquota")]
+    SetQuota {
+        /// /volume
+        uri: String,
+        #[command(flatten)]
+        quotas: Quotas,
+    },
+    /// Take the quotas of a volume away. One that is not named stays.
+    #[command(name = "clrquota")]
+    ClearQuota {
+        /// /volume
+        uri: String,
+        #[command(flatten)]
+        cleared: Cleared,
+    },
+    /// Give a volume another owner, and show it.
+    Update {
+        /// /volume
+        uri: String,
+        /// Whose it is to be.
+        #[arg(long, value_name = "NAME")]
+        user: Option<String>,
+    },
+    /// Delete an empty volume, or with -r one with all its buckets and keys.
     Delete {
         /// /volume
         uri: String,
+        #[command(flatten)]
+        with_all: WithAll,
+        /// Buckets that are emptied at once, with -r.
+        #[arg(short, long, visible_alias = "thread", value_name = "COUNT", default_value_t = 10)]
+        threads: usize,
     },
     #[command(flatten)]
     Acl(AclCommand),
 }
 
 /// The one name in `/volume`.
-fn name(uri: &str) -> Result<String, String> {
+pub(super) fn name(uri: &str) -> Result<String, String> {
     let refused = |why| format!("{uri:?} {why}; the form is /volume");
     let (_, path) = allotrope_client::split_uri(uri).map_err(|error| error.to_string())?;
     let name = path.trim_matches('/');
@@ -80,7 +111,30 @@ impl Volume {
                     client.list_volumes(of.as_deref(), &list.prefix, &list.start, list.count_max()).await?;
                 out::json(&found.iter().map(json::volume).collect())?;
             }
-            Volume::Delete { uri } => connect(settings, &uri)?.delete_volume(&name(&uri)?).await?,
+            Volume::SetQuota { uri, quotas } => {
+                let (name, change) = (name(&uri)?, quotas.change()?);
+                connect(settings, &uri)?.set_volume_quota(&name, change).await?;
+            }
+            Volume::ClearQuota { uri, cleared } => {
+                let (name, change) = (name(&uri)?, cleared.change()?);
+                connect(settings, &uri)?.set_volume_quota(&name, change).await?;
+            }
+            Volume::Update { uri, user: owner } => {
+                let (name, client) = (name(&uri)?, connect(settings, &uri)?);
+                if let Some(owner) = owner {
+                    client.set_volume_owner(&name, &owner).await?;
+                }
+                out::json(&json::volume(&client.volume(&name).await?))?;
+            }
+            Volume::Delete { uri, with_all, threads } => {
+                let (name, client) = (name(&uri)?, connect(settings, &uri)?);
+                if with_all.recursive {
+                    with_all.agreed(&format!("volume {name}")).await?;
+                    client.delete_volume_with_buckets(&name, threads).await?;
+                } else {
+                    client.delete_volume(&name).await?;
+                }
+            }
             Volume::Acl(command) => {
                 command.run(settings, |uri| Ok(AclTarget::Volume(name(uri)?))).await?;
             }
