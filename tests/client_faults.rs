@@ -55,6 +55,8 @@ impl Site {
             "ozone.scm.container.size=256MB",
             "ozone.scm.block.size=64MB",
             "allotrope.pipeline.member-deadline=3s",
+            // Each key opens another group, and so comes to every datanode soon.
+            "ozone.scm.ec.pipeline.minimum=1000",
         ];
         let cluster = Cluster::start_with(datanodes, small);
         let client = Client::new(config(&cluster));
@@ -342,10 +344,10 @@ async fn a_write_goes_on_when_the_disk_of_a_datanode_is_full_to_its_last_byte() 
     for bucket in ["coded", "three"] {
         site.put(&format!("{bucket}/warm"), b"SCM has left safe mode").await;
     }
-    // Room for a container, so that the datanode is chosen.
+    // Room for some containers, so that the datanode is chosen: SCM may have promised it one in vain while it was down.
     let victim = 0;
     site.cluster.kill(Server::Datanode(victim));
-    if !site.cluster.run_on_small_disk(victim, 400) {
+    if !site.cluster.run_on_small_disk(victim, 1200) {
         return;
     }
     let began = Instant::now();

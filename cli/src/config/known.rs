@@ -167,6 +167,8 @@ known! {
         "Bytes of writes that a datanode may have under way as a leader, and as many again as a follower.";
     "ozone.scm.datanode.pipeline.limit": Count => "2", "2",
         "RATIS/THREE pipelines that one datanode is in at most; 0: none are made ahead.";
+    "ozone.scm.ec.pipeline.minimum": Count => "5", "10",
+        "Erasure-coded pipelines of one replication that are open at least, each with a container that is written to.";
     "ozone.scm.pipeline.creation.auto.factor.one": Choice(&["true", "false"]) => "true", "true",
         "Whether each datanode gets a RATIS/ONE pipeline ahead.";
     "hdds.datanode.block.deleting.service.interval": Time => "60s", "60s",

@@ -183,6 +183,7 @@ pub(crate) fn config(settings: &Settings) -> Result<Config, Failure> {
     config.block_size = settings.bytes("ozone.scm.block.size")?;
     config.safe_mode_datanodes_min = settings.count("hdds.scm.safemode.min.datanode")?;
     config.pipelines_per_node = settings.count("ozone.scm.datanode.pipeline.limit")?;
+    config.ec_pipelines_min = settings.count("ozone.scm.ec.pipeline.minimum")?;
     config.pipelines_of_one = settings.text_needed("ozone.scm.pipeline.creation.auto.factor.one")? == "true";
     config.nodes = thresholds(settings)?;
     config.close_wait = settings.time("ozone.scm.close.container.wait.duration")?;
