@@ -371,7 +371,8 @@ async fn a_write_goes_on_when_the_disk_of_a_datanode_is_full_to_its_last_byte() 
     let began = Instant::now();
     for (n, bucket) in ["coded", "three", "coded", "three"].into_iter().enumerate() {
         let (key, data) = (format!("{bucket}/full{n}"), pattern(20 * MIB + n));
-        site.try_put(&site.client, &key, &data).await.unwrap();
+        let written = site.try_put(&site.client, &key, &data).await;
+        written.unwrap_or_else(|error| panic!("{key}: {error:?}{}", site.cluster.logs()));
         kept.push((key, data));
     }
     assert!(began.elapsed() < DEADLINE, "{:?}", began.elapsed());
