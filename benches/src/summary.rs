@@ -180,7 +180,7 @@ pub const PICKS: &[Pick] = &[
     pick(
         "client",
         "rs-3-2-1024k",
-        &["get it, one datanode gone"],
+        &["get another one, one datanode gone"],
         "the client gets it, one datanode gone",
         "speed",
     ),
