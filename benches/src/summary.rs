@@ -117,7 +117,7 @@ pub const PICKS: &[Pick] = &[
         .ratio("ratio", 0)
         .unit("calls/s"),
     pick("datanode", "Writes", &["disk", "8"], "a datanode is written to, 8 streams", "ours GiB/s")
-        .against("fio, as durable", "fio", 0)
+        .against("fio, not flushed", "fio", 0)
         .ratio("ratio to the limit", 0)
         .unit("GiB/s"),
     pick("datanode", "Reads", &["8"], "a datanode is read from, 8 streams", "ours GiB/s")

@@ -221,8 +221,10 @@ pub async fn put_block(
     if let Some(whole) = whole {
         store.cache(container.id(), local, whole);
     }
+    // Put, whether the disk was told to keep it or not.
+    tail.dirty = false;
     drop(tail);
-    if ends && store.durability() == Durability::Disk {
+    if ends {
         container.close_block(&open);
     }
     Ok(length)

@@ -26,8 +26,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::RwLock;
 
-/// Blocks of one container that may be held open; the one unused longest is let go first.
-const OPEN_BLOCKS_MAX: usize = 256;
+/// Blocks of one container that are held open; beyond it one whose bytes are all put is let go, the oldest first.
+pub const OPEN_BLOCKS_MAX: usize = 256;
+/// The same where none is put: beyond it one is let go whose writer may be gone. What it has written is shown again if it comes back.
+pub const UNPUT_BLOCKS_MAX: usize = 4 * OPEN_BLOCKS_MAX;
 
 /// What a container counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -192,14 +194,19 @@ impl Container {
         if let Some(block) = open.get(&local) {
             return block.clone();
         }
-        if open.len() >= OPEN_BLOCKS_MAX {
-            // A block whose bytes are all stable and put can be opened again at any time.
-            let idle = open.iter().find(|(_, block)| {
-                Rc::strong_count(block) == 1 && block.tail.try_lock().is_ok_and(|tail| !tail.dirty)
-            });
-            if let Some(local) = idle.map(|(local, _)| *local) {
-                open.remove(&local);
-            }
+        // One that nobody uses now; it can be opened again at any time. Numbers of blocks go up with time.
+        let idle = |unput: bool| {
+            let mut each = open.iter().filter(|(_, block)| Rc::strong_count(block) == 1);
+            let found = each.find(|(_, block)| block.tail.try_lock().is_ok_and(|tail| unput || !tail.dirty));
+            found.map(|(local, _)| *local)
+        };
+        let let_go = match open.len() {
+            OPEN_BLOCKS_MAX..UNPUT_BLOCKS_MAX => idle(false),
+            UNPUT_BLOCKS_MAX.. => idle(false).or_else(|| idle(true)),
+            _ => None,
+        };
+        if let Some(local) = let_go {
+            open.remove(&local);
         }
         let block = Rc::new(OpenBlock::new(local));
         open.insert(local, block.clone());

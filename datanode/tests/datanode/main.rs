@@ -16,6 +16,7 @@ mod kill;
 mod logs;
 mod neighbours;
 mod offline;
+mod open_files;
 mod pipelines;
 mod replication;
 mod rules;
