@@ -22,6 +22,8 @@ use mimalloc::MiMalloc;
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
+    // Servers have a file open for each of many blocks, and load generators a socket for each client.
+    allotrope_io::raise_open_files();
     match commands::Allotrope::parse().run() {
         Ok(code) => code,
         Err(error) => {

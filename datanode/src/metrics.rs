@@ -170,7 +170,7 @@ impl Metrics {
             bytes,
         );
         let counted = [
-            ("datanode_shard_stalls", "Times a task held its shard for more than 5 ms; the log names each"),
+            ("datanode_shard_stalls", "Times a task held its shard for more than 5 ms; the log names the first and some of the others"),
             ("datanode_task_panics", "Tasks that ended by a fault of ours; the log names each"),
             ("datanode_whole_flushes", "Rounds of flushes that were one flush of the whole file system"),
         ]

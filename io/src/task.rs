@@ -184,8 +184,12 @@ impl Future for Watched {
         if let Some(held) = began.map(|at| at.elapsed()) {
             self.live.spent().add(self.class, held);
             if held > POLL_MAX {
-                cell.counters.stalls.fetch_add(1, Relaxed);
-                tracing::warn!(task = %cell.name, held_ms = held.as_millis() as u64, "a task held its shard");
+                let stalls = cell.counters.stalls.fetch_add(1, Relaxed) + 1;
+                // A machine without a core to spare has them all the time: the first are told, and then ever fewer.
+                if stalls.is_power_of_two() {
+                    let held_ms = held.as_millis() as u64;
+                    tracing::warn!(task = %cell.name, held_ms, stalls, "a task held its shard");
+                }
             }
         }
         match polled {

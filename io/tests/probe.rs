@@ -173,6 +173,21 @@ fn with_too_little_memlock_shards_start_without_registered_buffers() {
 }
 
 #[test]
+fn as_many_files_may_be_open_as_the_administrator_allows() {
+    if std::env::var_os(CASE).is_none() {
+        let name = "as_many_files_may_be_open_as_the_administrator_allows";
+        let ran = again(&["prlimit", "--nofile=100:300"], name, Path::new("-"));
+        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stdout));
+        return;
+    }
+    let open =
+        |count: usize| (0..count).map(|_| std::fs::File::open("/dev/null")).collect::<Result<Vec<_>, _>>();
+    assert!(open(150).is_err(), "the test begins below that");
+    assert_eq!(allotrope_io::raise_open_files(), Some(300));
+    assert!(open(150).is_ok());
+}
+
+#[test]
 fn memlock_below_what_shards_ask_for_is_told_and_the_portable_back_starts() {
     if std::env::var_os(CASE).is_none() {
         let name = "memlock_below_what_shards_ask_for_is_told_and_the_portable_back_starts";
