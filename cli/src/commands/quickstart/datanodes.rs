@@ -3,7 +3,7 @@
 //! Shape   one slot a datanode, with what runs there or where it listened; datanodes count from 1 for people.
 //! Errors  a number that is none, a datanode that is down already or runs already: each said as it is.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -48,6 +48,14 @@ struct At {
     pipelines: [SocketAddr; 2],
 }
 
+impl At {
+    /// On any free ports of this machine.
+    const ANY: At = {
+        let any = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+        At { blocks: any, pages: any, copies: any, pipelines: [any; 2] }
+    };
+}
+
 impl Datanodes {
     /// Starts `count` of them, each in its own folders under `dir`.
     pub(super) async fn start(
@@ -64,8 +72,7 @@ impl Datanodes {
         let mut all = Datanodes { settings, dir, logs: logs.clone(), pool, slots };
         for number in 1..=count {
             // The first has the ports of the settings, the others any.
-            let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-            let at = (number > 1).then_some(At { blocks: any, pages: any, copies: any, pipelines: [any; 2] });
+            let at = (number > 1).then_some(At::ANY);
             let running = all.start_one(number, count, at).await?;
             all.slots.push(Slot::Up(running));
         }
@@ -146,11 +153,16 @@ impl Datanodes {
         let Slot::Down(at) = *self.slot(number)? else {
             return Err(format!("datanode {number} runs\n  try: allotrope quickstart kill {number}"));
         };
-        let started = self.start_one(number, count, Some(at)).await;
+        let mut started = self.start_one(number, count, Some(at)).await;
+        // Nobody asked for the ports of these: somebody else may have got one meanwhile, and SCM learns of others.
+        if number > 1 && started.is_err() {
+            started = self.start_one(number, count, Some(At::ANY)).await;
+        }
         let running =
             started.map_err(|e| format!("datanode {number} does not start: {}", crate::with_causes(&*e)))?;
+        let blocks = running.address();
         *self.slot(number)? = Slot::Up(running);
-        Ok(format!("datanode {number} ({}) runs again", at.blocks))
+        Ok(format!("datanode {number} ({blocks}) runs again"))
     }
 
     /// Stops them all, each within [`DRAIN_MAX`].
