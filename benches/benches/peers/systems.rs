@@ -44,8 +44,8 @@ pub(crate) const SYSTEMS: [System; 6] = [
     },
     System {
         name: "ozone",
-        about: "Apache Ozone 2.2.1 (Java 17): SCM, OM, six datanodes and the gateway, a process each with 1 GiB of heap; S3's keys as \
-                RATIS/THREE, its default, and the native ones as rs-3-2-1024k",
+        about: "Apache Ozone 2.2.1 (Java 17): SCM, OM, six datanodes and the gateway, a process each with 1 GiB of heap, which compiles while it is \
+                measured; S3's keys as RATIS/THREE, its default, and the native ones as rs-3-2-1024k",
         durability: "the page cache at every replica; OM's and the datanodes' Ratis logs are synced",
         kind: Kind::Ozone,
     },
