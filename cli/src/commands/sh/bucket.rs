@@ -5,7 +5,7 @@ use allotrope_types::BucketLayout;
 use clap::Subcommand;
 
 use super::acl::AclCommand;
-use super::quota::{Cleared, Quotas};
+use super::quota::{QuotaCommand, Quotas};
 use super::with_all::WithAll;
 use super::{Done, ListArgs, Replication, connect, json, out, volume};
 use crate::config::Settings;
@@ -47,22 +47,8 @@ pub(super) enum Bucket {
         /// The bucket that is made: /volume/bucket
         target: String,
     },
-    /// Set the quotas of a bucket. One that is not named stays.
-    #[command(name = "setquota")]
-    SetQuota {
-        /// /volume/bucket
-        uri: String,
-        #[command(flatten)]
-        quotas: Quotas,
-    },
-    /// Take the quotas of a bucket away. One that is not named stays.
-    #[command(name = "clrquota")]
-    ClearQuota {
-        /// /volume/bucket
-        uri: String,
-        #[command(flatten)]
-        cleared: Cleared,
-    },
+    #[command(flatten)]
+    Quota(QuotaCommand),
     /// Set how keys are kept safe that do not say it themselves. Keys that are there stay as they are.
     #[command(name = "set-replication-config")]
     SetReplication {
@@ -127,13 +113,9 @@ impl Bucket {
                 let (from, link): (BucketPath, BucketPath) = (source.parse()?, target.parse()?);
                 connect(settings, &source)?.link_bucket(&from, &link).await?;
             }
-            Bucket::SetQuota { uri, quotas } => {
-                let (path, change): (BucketPath, _) = (uri.parse()?, quotas.change()?);
-                connect(settings, &uri)?.set_bucket_quota(&path, change).await?;
-            }
-            Bucket::ClearQuota { uri, cleared } => {
-                let (path, change): (BucketPath, _) = (uri.parse()?, cleared.change()?);
-                connect(settings, &uri)?.set_bucket_quota(&path, change).await?;
+            Bucket::Quota(command) => {
+                let (uri, change) = command.change()?;
+                connect(settings, &uri)?.set_bucket_quota(&uri.parse()?, change).await?;
             }
             Bucket::SetReplication { uri, replication } => {
                 let path: BucketPath = uri.parse()?;

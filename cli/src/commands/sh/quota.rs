@@ -4,7 +4,38 @@ use std::error::Error;
 
 use allotrope_client::{Quota, QuotaChange};
 use allotrope_types::ByteCount;
-use clap::Args;
+use clap::{Args, Subcommand};
+
+/// The two commands, which volumes and buckets have alike.
+#[derive(Debug, Subcommand)]
+pub(super) enum QuotaCommand {
+    /// Set quotas. One that is not named stays.
+    #[command(name = "setquota")]
+    Set {
+        /// /volume, or /volume/bucket
+        uri: String,
+        #[command(flatten)]
+        quotas: Quotas,
+    },
+    /// Take quotas away. One that is not named stays.
+    #[command(name = "clrquota")]
+    Clear {
+        /// /volume, or /volume/bucket
+        uri: String,
+        #[command(flatten)]
+        cleared: Cleared,
+    },
+}
+
+impl QuotaCommand {
+    /// What is meant, and what is to change there.
+    pub(super) fn change(self) -> Result<(String, QuotaChange), Box<dyn Error>> {
+        Ok(match self {
+            QuotaCommand::Set { uri, quotas } => (uri, quotas.change()?),
+            QuotaCommand::Clear { uri, cleared } => (uri, cleared.change()?),
+        })
+    }
+}
 
 /// Quotas, as commands take them that make a volume or a bucket, or change one.
 #[derive(Debug, Args)]
@@ -19,7 +50,7 @@ pub(super) struct Quotas {
 
 impl Quotas {
     /// What is to change; a quota that is not named stays.
-    pub(super) fn change(&self) -> Result<QuotaChange, Box<dyn Error>> {
+    fn change(&self) -> Result<QuotaChange, Box<dyn Error>> {
         let bytes = self.space_quota.map(|quota| Quota::Limit(quota.as_u64()));
         let change = QuotaChange { bytes, namespace: self.namespace_quota.map(Quota::Limit) };
         named(change, "--space-quota 10GB, --namespace-quota 1000, or both")
@@ -38,7 +69,7 @@ pub(super) struct Cleared {
 }
 
 impl Cleared {
-    pub(super) fn change(&self) -> Result<QuotaChange, Box<dyn Error>> {
+    fn change(&self) -> Result<QuotaChange, Box<dyn Error>> {
         let lifted = |named: bool| named.then_some(Quota::Unlimited);
         let change = QuotaChange { bytes: lifted(self.space_quota), namespace: lifted(self.namespace_quota) };
         named(change, "--space-quota, --namespace-quota, or both")

@@ -4,7 +4,7 @@ use allotrope_client::{AclTarget, VolumeOptions};
 use clap::Subcommand;
 
 use super::acl::AclCommand;
-use super::quota::{Cleared, Quotas};
+use super::quota::{QuotaCommand, Quotas};
 use super::with_all::WithAll;
 use super::{Done, ListArgs, connect, json, out, user};
 use crate::config::Settings;
@@ -38,22 +38,8 @@ pub(super) enum Volume {
         #[arg(short, long, value_name = "NAME")]
         user: Option<String>,
     },
-    /// Set the quotas of a volume. One that is not named stays.
-    #[command(name = "setquota")]
-    SetQuota {
-        /// /volume
-        uri: String,
-        #[command(flatten)]
-        quotas: Quotas,
-    },
-    /// Take the quotas of a volume away. One that is not named stays.
-    #[command(name = "clrquota")]
-    ClearQuota {
-        /// /volume
-        uri: String,
-        #[command(flatten)]
-        cleared: Cleared,
-    },
+    #[command(flatten)]
+    Quota(QuotaCommand),
     /// Give a volume another owner, and show it.
     Update {
         /// /volume
@@ -111,13 +97,9 @@ impl Volume {
                     client.list_volumes(of.as_deref(), &list.prefix, &list.start, list.count_max()).await?;
                 out::json(&found.iter().map(json::volume).collect())?;
             }
-            Volume::SetQuota { uri, quotas } => {
-                let (name, change) = (name(&uri)?, quotas.change()?);
-                connect(settings, &uri)?.set_volume_quota(&name, change).await?;
-            }
-            Volume::ClearQuota { uri, cleared } => {
-                let (name, change) = (name(&uri)?, cleared.change()?);
-                connect(settings, &uri)?.set_volume_quota(&name, change).await?;
+            Volume::Quota(command) => {
+                let (uri, change) = command.change()?;
+                connect(settings, &uri)?.set_volume_quota(&name(&uri)?, change).await?;
             }
             Volume::Update { uri, user: owner } => {
                 let (name, client) = (name(&uri)?, connect(settings, &uri)?);
