@@ -11,7 +11,7 @@ use std::mem;
 use allotrope_types::{BucketLayout, OmStatus};
 use futures_util::TryStreamExt;
 
-use super::{Bucket, VERSION_ID};
+use super::{Bucket, Key, VERSION_ID};
 use crate::client::Client;
 use crate::error::Error;
 use crate::path::BucketPath;
@@ -113,7 +113,8 @@ impl Client {
 
     /// Deletes every version, and every delete marker, of every key. False if there were none.
     async fn delete_versions_of(&self, bucket: &BucketPath) -> Result<bool, Error> {
-        let mut any = false;
+        let id = |version: &Key| version.metadata.get(VERSION_ID).cloned().unwrap_or(NULL_VERSION.to_owned());
+        let (mut any, mut before) = (false, None);
         loop {
             let page = match self.list_versions(bucket, "", ("", ""), BATCH as u32).await {
                 Ok(page) => page.versions,
@@ -121,14 +122,15 @@ impl Client {
                 Err(Error::Refused { .. } | Error::OmSilent { .. }) if !any => return Ok(false),
                 Err(error) => return Err(error),
             };
-            if page.is_empty() {
+            let first = page.first().map(|version| (version.path.clone(), id(version)));
+            // What was deleted and is still listed would be for ever; the bucket says then that it is not empty.
+            if first.is_none() || first == before {
                 return Ok(any);
             }
             for version in page {
-                let id = version.metadata.get(VERSION_ID).map_or(NULL_VERSION, String::as_str);
-                self.delete_version(&version.path, Some(id), None).await?;
+                self.delete_version(&version.path, Some(&id(&version)), None).await?;
             }
-            any = true;
+            (any, before) = (true, first);
         }
     }
 }

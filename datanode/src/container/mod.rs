@@ -28,7 +28,8 @@ use tokio::sync::RwLock;
 
 /// Blocks of one container that are held open; beyond it one whose bytes are all put is let go, the oldest first.
 pub const OPEN_BLOCKS_MAX: usize = 256;
-/// The same where none is put: beyond it one is let go whose writer may be gone. What it has written is shown again if it comes back.
+/// The same where none is put: beyond it one is let go whose writer may be gone. What that one has written it can still put; more than that it
+/// writes to another block, as after a restart.
 pub const UNPUT_BLOCKS_MAX: usize = 4 * OPEN_BLOCKS_MAX;
 
 /// What a container counts.
