@@ -69,6 +69,8 @@ pub struct Config {
     pub seats: Option<Seats>,
     /// Buffers of each shard (`allotrope.datanode.memory` divided by the shards).
     pub memory_per_shard: ByteCount,
+    /// Answers to reads that come again, kept in memory by all shards together (`allotrope.datanode.read-cache`); 0 keeps none.
+    pub read_cache: ByteCount,
     /// Blocks of metadata kept in memory, for all volumes together.
     pub metadata_cache: ByteCount,
     /// What an answered PutBlock has behind it (`allotrope.datanode.durability`).
@@ -127,6 +129,7 @@ impl Config {
             back: None,
             seats: None,
             memory_per_shard: ByteCount::mib(128),
+            read_cache: ByteCount::mib(32),
             metadata_cache: ByteCount::mib(64),
             durability: Durability::Disk,
             verify_reads: true,

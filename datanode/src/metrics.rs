@@ -57,6 +57,7 @@ pub struct Metrics {
     commands: Vec<[Seconds; 2]>,
     bytes_received: Counter,
     bytes_sent: Counter,
+    answered_again: Counter,
     checksum_mismatches: Counter,
     heartbeats: [Counter; 2],
     scm_commands: Family<Labels, Counter>,
@@ -95,6 +96,12 @@ impl Metrics {
         registry.register("datanode_chunk_received_bytes", help, bytes_received.clone());
         let bytes_sent = Counter::default();
         registry.register("datanode_chunk_sent_bytes", "Bytes of chunks sent to clients", bytes_sent.clone());
+        let answered_again = Counter::default();
+        registry.register(
+            "datanode_read_cache_hits",
+            "Reads answered from what is kept in memory; they are not among datanode_command_seconds",
+            answered_again.clone(),
+        );
         let checksum_mismatches = Counter::default();
         registry.register(
             "datanode_read_checksum_mismatches",
@@ -186,6 +193,7 @@ impl Metrics {
             commands,
             bytes_received,
             bytes_sent,
+            answered_again,
             checksum_mismatches,
             heartbeats,
             scm_commands,
@@ -207,6 +215,17 @@ impl Metrics {
         self.commands[kind][usize::from(refused)].took(took);
         self.bytes_received.inc_by(received as u64);
         self.bytes_sent.inc_by(sent as u64);
+    }
+
+    /// A read was answered with `sent` bytes that were kept.
+    pub fn answered_again(&self, sent: usize) {
+        self.answered_again.inc();
+        self.bytes_sent.inc_by(sent as u64);
+    }
+
+    /// Reads that were answered with what was kept.
+    pub fn answers_given_again(&self) -> u64 {
+        self.answered_again.get()
     }
 
     /// A read met bytes that are not those that were put.

@@ -149,6 +149,7 @@ pub fn start_with<L: ScmLink>(
     let pages = config.operators.listen.map(bind_pages).transpose()?;
     let pages_address = pages.as_ref().map(|(_, address)| *address);
     let (pool, listen, wanted) = (shards.clone(), config.listen, config.clone());
+    let answers_len = config.read_cache.as_usize().unwrap_or(usize::MAX) / shards.count().max(1);
     let entered = shards.run_on(ShardId(0), "start", move |shard| async move {
         let entered = Lobby::enter(&shard, pool, wanted, open_metadata, draw, &holder).await;
         let (lobby, events) = entered?;
@@ -166,7 +167,7 @@ pub fn start_with<L: ScmLink>(
             *lobby.identity.lock().unwrap_or_else(PoisonError::into_inner) = file;
         }
         let (task, door) = (shard.clone(), lobby.door.clone());
-        drop(shard.spawn("accept", async move { server::serve(task, listener, door).await }));
+        drop(shard.spawn("accept", async move { server::serve(task, listener, door, answers_len).await }));
         serve_copies(&shard, replication, &lobby.door);
         serve_pipelines(&shard, members, &lobby.door);
         let (task, door) = (shard.clone(), lobby.door.clone());
@@ -184,7 +185,8 @@ pub fn start_with<L: ScmLink>(
             let listener = shard.listen_along(address)?;
             let task = shard.clone();
             let served = door.clone();
-            drop(shard.spawn("accept", async move { server::serve(task, listener, served).await }));
+            let accepting = async move { server::serve(task, listener, served, answers_len).await };
+            drop(shard.spawn("accept", accepting));
             serve_copies(&shard, shard.listen_along(copies)?, &door);
             serve_pipelines(&shard, shard.listen_along(pipelines.0)?, &door);
             Ok::<_, NetError>(())

@@ -6,6 +6,7 @@
 
 use crate::block::Heat;
 use crate::block::files::OpenFiles;
+use crate::block::lists::{Lease, Lists};
 use crate::commands::{self, CommandError, Request, Response};
 use crate::container::delete_blocks::{self, Pending, Transaction};
 use crate::container::{Container, Counters, delete, load::Found, seal};
@@ -20,7 +21,7 @@ use allotrope_proto::heartbeat::CommandStatus;
 use allotrope_types::{ContainerId, DatanodeResult, LocalId, ReplicaIndex, ReplicaState};
 use futures_util::future::{Either, select};
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -33,8 +34,6 @@ const READ_PAGE: usize = 4096;
 const WINDOWS: usize = 32 << 10;
 /// How long a shard that stops waits for a further command.
 const DRAIN: Duration = Duration::from_secs(1);
-/// Blocks whose chunk lists a shard keeps in memory for reads.
-const BLOCKS_CACHED_MAX: usize = 1024;
 
 /// What SCM is told of a replica.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,10 +65,25 @@ pub enum Event {
     CommandEnded(CommandStatus),
 }
 
+/// An answer, and how long it may be given to others who ask the same.
+pub struct Leased {
+    pub(crate) response: Response,
+    /// None: not at all.
+    pub(crate) lease: Option<Lease>,
+}
+
+impl From<Response> for Leased {
+    fn from(response: Response) -> Leased {
+        Leased { response, lease: None }
+    }
+}
+
 /// What may cross to a shard.
 pub enum ShardMessage {
     /// A client's command.
     Command(Box<Request>, Reply<Response>),
+    /// A client's read whose answer the asking shard would keep.
+    Read(Box<Request>, Reply<Leased>),
     /// A command of a reconstruction: it is carried out behind those of clients.
     Repair(Box<Request>, Reply<Response>),
     /// What SCM is told of every container here.
@@ -139,7 +153,7 @@ pub struct Store {
     /// The pipelines whose home this is.
     pub(crate) pipelines: crate::pipeline::home::Homes,
     turn: Cell<u64>,
-    blocks: RefCell<BlockCache>,
+    lists: RefCell<Lists>,
     pub(crate) files: RefCell<OpenFiles>,
     pub(crate) heat: RefCell<Heat>,
     pub(crate) damage_said: Seldom,
@@ -148,12 +162,6 @@ pub struct Store {
     reading_max: usize,
     pub(crate) pending: RefCell<Pending>,
     scans: Scans,
-}
-
-#[derive(Default)]
-struct BlockCache {
-    blocks: BTreeMap<(ContainerId, LocalId), Rc<BlockData>>,
-    order: VecDeque<(ContainerId, LocalId)>,
 }
 
 impl Store {
@@ -177,7 +185,7 @@ impl Store {
             copies: Default::default(),
             pipelines: Default::default(),
             turn: Cell::new(0),
-            blocks: RefCell::default(),
+            lists: RefCell::default(),
             files: RefCell::default(),
             heat: RefCell::default(),
             pending: RefCell::default(),
@@ -212,6 +220,14 @@ impl Store {
                 ShardMessage::Command(request, reply) => self.shard.spawn("command", async move {
                     let _served = store.node.courtesy.serve(store.shard.clock());
                     reply.send(store.command(*request, Class::Foreground).await);
+                }),
+                ShardMessage::Read(request, reply) => self.shard.spawn("command", async move {
+                    let _served = store.node.courtesy.serve(store.shard.clock());
+                    // Taken first: a change that comes between is one that the answer may not have seen.
+                    let lease =
+                        commands::block_read(&request.message).and_then(|(of, local)| store.lease(of, local));
+                    let response = store.command(*request, Class::Foreground).await;
+                    reply.send(Leased { response, lease });
                 }),
                 ShardMessage::Repair(request, reply) => {
                     self.shard.spawn_in(Class::Replication, "repair", async move {
@@ -362,10 +378,7 @@ impl Store {
         let id = container.id();
         self.containers.borrow_mut().remove(&id);
         self.close_files(id);
-        let mut cache = self.blocks.borrow_mut();
-        cache.blocks.retain(|(of, _), _| *of != id);
-        cache.order.retain(|(of, _)| *of != id);
-        drop(cache);
+        self.lists.borrow_mut().forget(id);
         let volume = container.volume();
         volume.grew(-(container.facts().bytes_used as i64));
         self.tell(Event::Replica(facts_of(container)));
@@ -451,7 +464,12 @@ impl Store {
 
     /// A block's chunk list as readers see it, if it is in memory.
     pub fn cached(&self, container: ContainerId, local: LocalId) -> Option<Rc<BlockData>> {
-        self.blocks.borrow().blocks.get(&(container, local)).cloned()
+        self.lists.borrow().get(container, local)
+    }
+
+    /// The word that a block stays as readers see it now, if its chunk list is in memory.
+    pub(crate) fn lease(&self, container: ContainerId, local: LocalId) -> Option<Lease> {
+        self.lists.borrow().lease(container, local)
     }
 
     /// Lets go of what is kept of a block for its readers: its chunk list and its open file.
@@ -462,23 +480,12 @@ impl Store {
 
     /// Lets go of a block's chunk list.
     pub(crate) fn uncache_list(&self, container: ContainerId, local: LocalId) {
-        let mut cache = self.blocks.borrow_mut();
-        if cache.blocks.remove(&(container, local)).is_some() {
-            cache.order.retain(|key| *key != (container, local));
-        }
+        self.lists.borrow_mut().let_go(container, local);
     }
 
     /// Keeps a block's chunk list in memory.
     pub fn cache(&self, container: ContainerId, local: LocalId, block: Rc<BlockData>) {
-        let mut cache = self.blocks.borrow_mut();
-        if cache.blocks.insert((container, local), block).is_none() {
-            cache.order.push_back((container, local));
-            if cache.order.len() > BLOCKS_CACHED_MAX
-                && let Some(oldest) = cache.order.pop_front()
-            {
-                cache.blocks.remove(&oldest);
-            }
-        }
+        self.lists.borrow_mut().keep(container, local, block);
     }
 
     fn replicas(&self) -> Vec<ReplicaFacts> {

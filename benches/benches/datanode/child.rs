@@ -28,16 +28,18 @@ pub(crate) struct How {
     pub(crate) memory: usize,
     /// Bytes that it scans a second; 0: it does not scan.
     pub(crate) scan: usize,
+    /// Bytes of answers that it keeps for those who ask again.
+    pub(crate) read_cache: usize,
 }
 
-pub(crate) const DISK: How = How { durability: "disk", memory: 128 << 20, scan: 0 };
+pub(crate) const DISK: How = How { durability: "disk", memory: 128 << 20, scan: 0, read_cache: 32 << 20 };
 pub(crate) const PAGE_CACHE: How = How { durability: "page-cache", ..DISK };
 
 impl Server {
     /// A datanode on the folders below `dir`.
     pub(crate) fn datanode(dir: &Path, how: How) -> Server {
-        let (memory, scan) = (how.memory.to_string(), how.scan.to_string());
-        Server::start(&["serve", dir.to_str().unwrap(), how.durability, &memory, &scan])
+        let [memory, scan, cache] = [how.memory, how.scan, how.read_cache].map(|number| number.to_string());
+        Server::start(&["serve", dir.to_str().unwrap(), how.durability, &memory, &scan, &cache])
     }
 
     /// Has SCM say something to it.

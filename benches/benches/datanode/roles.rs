@@ -95,13 +95,14 @@ pub(crate) fn config(dir: &Path) -> Config {
     config
 }
 
-/// A datanode, until stdin ends: `DIR DURABILITY BYTES-OF-BUFFERS BYTES-SCANNED-A-SECOND`. Lines of stdin are SCM's:
+/// A datanode, until stdin ends: `DIR DURABILITY BYTES-OF-BUFFERS BYTES-SCANNED-A-SECOND BYTES-OF-ANSWERS`. Lines of stdin are SCM's:
 /// `delete CONTAINER FIRST STEP COUNT`.
 pub(crate) fn serve(args: &[String]) {
     let mut config = config(Path::new(&args[0]));
     config.durability = if args[1] == "disk" { Durability::Disk } else { Durability::PageCache };
     config.memory_per_shard = ByteCount::new(args[2].parse::<u64>().unwrap() / SHARDS as u64);
     let scan: u64 = args[3].parse().unwrap();
+    config.read_cache = ByteCount::new(args[4].parse().unwrap());
     config.scan.enabled = scan > 0;
     (config.scan.bytes_per_second, config.scan.gap_min) = (scan, Duration::ZERO);
     config.scan.data_every = Duration::from_millis(100);

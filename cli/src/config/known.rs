@@ -247,6 +247,8 @@ known! {
         "Shards of a datanode, one a core; 0 takes all cores.";
     "allotrope.datanode.memory": Size => "256MB", "1GB",
         "Aligned buffers of a datanode, all shards together.";
+    "allotrope.datanode.read-cache": Size => "32MB", "1GB",
+        "Answers to reads that come again, kept by a datanode's shards together beside its buffers; 0 keeps none.";
     "allotrope.datanode.io": Choice(&["auto", "uring", "portable"]) => "auto", "uring",
         "What runs a datanode's shards: io_uring, or the portable back; auto takes io_uring where it works (allotrope doctor).";
     "allotrope.datanode.durability": Choice(&["disk", "page-cache"]) => "disk", "page-cache",

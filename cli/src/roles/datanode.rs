@@ -151,6 +151,7 @@ pub(crate) fn config(settings: &Settings) -> Result<Config, Failure> {
     };
     let memory = settings.bytes("allotrope.datanode.memory")?.as_u64();
     config.memory_per_shard = ByteCount::new(memory / config.shards.max(1) as u64);
+    config.read_cache = settings.bytes("allotrope.datanode.read-cache")?;
     config.durability = match settings.text_needed("allotrope.datanode.durability")? {
         "page-cache" => Durability::PageCache,
         _ => Durability::Disk,

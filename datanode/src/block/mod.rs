@@ -7,6 +7,7 @@ pub mod checksums;
 pub mod files;
 mod heat;
 mod listing;
+pub(crate) mod lists;
 pub mod put;
 pub mod ranges;
 pub mod read;

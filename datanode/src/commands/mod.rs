@@ -101,6 +101,17 @@ pub async fn carry_out(store: &Rc<Store>, request: Request, class: Class) -> Res
     }
 }
 
+/// The block that a read asks for whose answer depends on the block alone; none for other commands.
+pub(crate) fn block_read(message: &ContainerCommandRequestProto) -> Option<(ContainerId, LocalId)> {
+    let id = match Type::try_from(message.cmd_type).ok()? {
+        Type::GetBlock => &message.get_block.as_ref()?.block_id,
+        Type::ReadChunk => &message.read_chunk.as_ref()?.block_id,
+        Type::GetSmallFile => &message.get_small_file.as_ref()?.block.block_id,
+        _ => return None,
+    };
+    Some((ContainerId::try_from(id.container_id).ok()?, LocalId::try_from(id.local_id).ok()?))
+}
+
 /// The answer that says why not.
 pub fn refused(cmd_type: i32, trace_id: Option<String>, e: &CommandError) -> ContainerCommandResponseProto {
     ContainerCommandResponseProto {

@@ -5,15 +5,17 @@
 //! Errors  what goes wrong with a command is in its answer; gRPC's status tells only of the transport.
 //! Source  docs/formats/datanode-commands.md.
 
+pub(crate) mod answers;
 pub(crate) mod body;
 pub(crate) mod outgoing;
 mod stream;
 
 use crate::commands::{CommandError, Request, Response, refused};
 use crate::seldom::Seldom;
-use crate::store::{Node, ShardMessage};
+use crate::store::{Leased, Node, ShardMessage};
 use allotrope_io::{Refused, Reply, Shard, ShardTimer, TcpListener, TcpStream};
 use allotrope_types::{ContainerId, DatanodeResult};
+use answers::Answers;
 use body::Answer;
 use futures_util::future::{Either, select};
 use hyper::body::Incoming;
@@ -47,8 +49,9 @@ const HOME_RETRY: Duration = Duration::from_millis(1);
 /// What a connection needs: the datanode, once its volumes are open.
 pub type Door = Arc<OnceLock<Arc<Node>>>;
 
-/// Accepts connections until the shard stops.
-pub async fn serve(shard: Shard, listener: TcpListener, door: Door) {
+/// Accepts connections until the shard stops. Of its reads' answers the shard keeps up to `answers_len` bytes.
+pub async fn serve(shard: Shard, listener: TcpListener, door: Door, answers_len: usize) {
+    let answers = Rc::new(Answers::with_room(answers_len));
     let open = Rc::new(Cell::new(0usize));
     let (full_said, failed_said) = (Seldom::default(), Seldom::default());
     let mut stopping = pin!(shard.stopping());
@@ -70,8 +73,9 @@ pub async fn serve(shard: Shard, listener: TcpListener, door: Door) {
             Ok(stream) => {
                 open.set(open.get() + 1);
                 let (open, shard_of, door) = (open.clone(), shard.clone(), door.clone());
+                let answers = answers.clone();
                 drop(shard.spawn("connection", async move {
-                    connection(shard_of, stream, door).await;
+                    connection(shard_of, stream, door, answers).await;
                     open.set(open.get() - 1);
                 }));
             }
@@ -86,13 +90,13 @@ pub async fn serve(shard: Shard, listener: TcpListener, door: Door) {
     }
 }
 
-async fn connection(shard: Shard, stream: TcpStream, door: Door) {
+async fn connection(shard: Shard, stream: TcpStream, door: Door, kept: Rc<Answers>) {
     let (service_shard, outgoing) = (shard.clone(), Arc::new(Outgoing::default()));
     // Before the volumes are open nothing is answered that could be held.
     let wait = door.get().map_or(READER_WAIT, |node| node.config.reader_wait);
     let answers = outgoing.clone();
     let service = service_fn(move |request: hyper::Request<Incoming>| {
-        let answer = answer(&service_shard, request, &door, &answers);
+        let answer = answer(&service_shard, request, &door, (&kept, &answers));
         async move { Ok::<_, Infallible>(answer) }
     });
     let connection = http2::Builder::new(shard.clone())
@@ -134,7 +138,7 @@ fn answer(
     shard: &Shard,
     request: hyper::Request<Incoming>,
     door: &Door,
-    outgoing: &Arc<Outgoing>,
+    (kept, outgoing): (&Rc<Answers>, &Arc<Outgoing>),
 ) -> hyper::Response<Answer> {
     if request.uri().path() != PATH {
         return Answer::status_only(12, "this port serves XceiverClientProtocolService/send");
@@ -146,8 +150,8 @@ fn answer(
         return Answer::status_only(14, "the datanode is starting: its volumes are not open yet");
     };
     let (answer, sender) = Answer::streamed(outgoing.clone());
-    let (task, body) = (shard.clone(), request.into_body());
-    drop(shard.spawn("stream", async move { stream::serve(&task, &node, body, sender).await }));
+    let (task, body, kept) = (shard.clone(), request.into_body(), kept.clone());
+    drop(shard.spawn("stream", async move { stream::serve(&task, &node, &kept, body, sender).await }));
     answer
 }
 
@@ -156,17 +160,22 @@ pub(crate) async fn ask_home(shard: &Shard, node: &Node, request: Request) -> Re
     ask(shard, node, request, ShardMessage::Command).await
 }
 
+/// As [`ask_home`]; with the answer comes how long it may be given to others.
+async fn ask_home_leased(shard: &Shard, node: &Node, request: Request) -> Leased {
+    ask(shard, node, request, ShardMessage::Read).await
+}
+
 /// As [`ask_home`], in the replication class: nobody waits for it but a reconstruction.
 pub(crate) async fn ask_home_for_repair(shard: &Shard, node: &Node, request: Request) -> Response {
     ask(shard, node, request, ShardMessage::Repair).await
 }
 
-async fn ask(
+async fn ask<T: From<Response>>(
     shard: &Shard,
     node: &Node,
     request: Request,
-    message: fn(Box<Request>, Reply<Response>) -> ShardMessage,
-) -> Response {
+    message: fn(Box<Request>, Reply<T>) -> ShardMessage,
+) -> T {
     let (cmd_type, trace) = (request.message.cmd_type, request.message.trace_id.clone());
     // A negative id goes anywhere: the command itself refuses it.
     let container = ContainerId::try_from(request.message.container_id).unwrap_or(ContainerId::new(0));
@@ -185,13 +194,13 @@ async fn ask(
                     DatanodeResult::ContainerInternalError,
                     "the datanode is overloaded or stopping",
                 );
-                return refused(cmd_type, trace, &e).into();
+                return T::from(refused(cmd_type, trace, &e).into());
             }
         }
     }
     done.await.unwrap_or_else(|| {
         let e =
             CommandError::new(DatanodeResult::ContainerInternalError, "the command ended without an answer");
-        refused(cmd_type, trace, &e).into()
+        T::from(refused(cmd_type, trace, &e).into())
     })
 }

@@ -2,6 +2,7 @@
 //!
 //! A stock client sends one request and closes its side; a streaming reader sends several and is answered in parts.
 
+use super::answers::Answers;
 use super::ask_home;
 use super::body::{Gone, Sender};
 use crate::commands::Request;
@@ -10,6 +11,7 @@ use allotrope_io::Shard;
 use allotrope_proto::bulk::{GrpcMessages, SplitLimits, grpc_message, split_request, weave};
 use allotrope_proto::container::{ContainerCommandResponseProto, Result as WireResult, Type};
 use allotrope_proto::{Rope, WireError};
+use bytes::Bytes;
 use hyper::body::{Body, Incoming};
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -44,8 +46,8 @@ impl From<Gone> for Cut {
 }
 
 /// Serves one stream to its end.
-pub(super) async fn serve(shard: &Shard, node: &Node, body: Incoming, sender: Sender) {
-    let (status, message) = match requests(shard, node, body, &sender).await {
+pub(super) async fn serve(shard: &Shard, node: &Node, kept: &Answers, body: Incoming, sender: Sender) {
+    let (status, message) = match requests(shard, node, kept, body, &sender).await {
         Ok(()) => (OK, String::new()),
         Err(Cut::Status(status, message)) => (status, message),
         Err(Cut::Gone) => return,
@@ -53,14 +55,27 @@ pub(super) async fn serve(shard: &Shard, node: &Node, body: Incoming, sender: Se
     drop(sender.end(status, &message).await);
 }
 
-async fn requests(shard: &Shard, node: &Node, mut body: Incoming, sender: &Sender) -> Result<(), Cut> {
+async fn requests(
+    shard: &Shard,
+    node: &Node,
+    kept: &Answers,
+    mut body: Incoming,
+    sender: &Sender,
+) -> Result<(), Cut> {
     let mut messages = GrpcMessages::new(MESSAGE_MAX);
     loop {
         let next = messages.next_message().map_err(|e| Cut::Status(RESOURCE_EXHAUSTED, e.to_string()))?;
         if let Some(frames) = next {
+            let question = kept.question(&frames);
+            if let Some(framed) = question.as_deref().and_then(|question| kept.find(question)) {
+                let _served = node.courtesy.serve(shard.clock());
+                node.metrics.answered_again(framed.len());
+                sender.message(Rope::from(framed)).await?;
+                continue;
+            }
             let request = split_request(frames, SplitLimits::default());
             let request = request.map_err(|e: WireError| Cut::Status(INVALID_ARGUMENT, e.to_string()))?;
-            answer(shard, node, request, sender).await?;
+            answer(shard, node, (kept, question), request, sender).await?;
             continue;
         }
         let wait = if messages.pending_len() > 0 { REST_WAIT } else { NEXT_WAIT };
@@ -86,12 +101,17 @@ async fn requests(shard: &Shard, node: &Node, mut body: Incoming, sender: &Sende
     }
 }
 
-async fn answer(shard: &Shard, node: &Node, request: Request, sender: &Sender) -> Result<(), Cut> {
+async fn answer(
+    shard: &Shard,
+    node: &Node,
+    (kept, question): (&Answers, Option<Bytes>),
+    request: Request,
+    sender: &Sender,
+) -> Result<(), Cut> {
     if request.message.cmd_type == i32::from(Type::ReadBlock) && request.message.read_block.is_some() {
         return read_block(shard, node, request, sender).await;
     }
-    let response = ask_home(shard, node, request).await;
-    Ok(sender.message(grpc_message(weave(response))).await?)
+    Ok(sender.message(kept.answer(shard, node, question, request).await).await?)
 }
 
 /// Part after part, each from where the last one ended, until the bytes that were asked for are sent.

@@ -12,6 +12,7 @@ mod faults;
 mod growth;
 mod java;
 mod java_datanode;
+mod kept_answers;
 mod kill;
 mod logs;
 mod neighbours;

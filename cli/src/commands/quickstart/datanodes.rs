@@ -91,6 +91,7 @@ impl Datanodes {
             config.operators.listen = config.operators.listen.map(|_| at.pages);
         }
         config.memory_per_shard = ByteCount::new(BUFFERS_LEN / (count * config.shards.max(1)) as u64);
+        config.read_cache = ByteCount::new(config.read_cache.as_u64() / count as u64);
         // The pool's shards in turn.
         let first = (number - 1) * config.shards.max(1);
         let on = (first..first + config.shards.max(1)).map(|n| ShardId(n % self.pool.count())).collect();

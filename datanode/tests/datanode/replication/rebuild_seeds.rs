@@ -104,18 +104,22 @@ impl Group {
             config.recovering_idle = Duration::from_secs(1200);
             let (shards, pool) = (sim.shards(), sim.shards());
             let opened = sim.run(async move {
-                let opening = shards.run_on(ShardId(0), "boot", move |shard| async move {
-                    let (lobby, _) = Lobby::enter(&shard, pool, config, open, draw, "test").await.unwrap();
-                    let node = lobby.open(&shard, CLUSTER).await.unwrap();
-                    let listen = || shard.listen(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-                    let (clients, others) = (listen(), listen());
-                    let served = Served { clients: clients.local_addr(), copies: others.local_addr() };
-                    let (task, door) = (shard.clone(), lobby.door.clone());
-                    drop(shard.spawn("accept", async move { server::serve(task, clients, door).await }));
-                    let (task, door) = (shard.clone(), lobby.door.clone());
-                    drop(shard.spawn("copies", async move { copies::serve(task, others, door).await }));
-                    (node, served)
-                });
+                let opening =
+                    shards.run_on(ShardId(0), "boot", move |shard| async move {
+                        let (lobby, _) =
+                            Lobby::enter(&shard, pool, config, open, draw, "test").await.unwrap();
+                        let node = lobby.open(&shard, CLUSTER).await.unwrap();
+                        let listen = || shard.listen(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+                        let (clients, others) = (listen(), listen());
+                        let served = Served { clients: clients.local_addr(), copies: others.local_addr() };
+                        let (task, door) = (shard.clone(), lobby.door.clone());
+                        drop(shard.spawn("accept", async move {
+                            server::serve(task, clients, door, 4 << 20).await
+                        }));
+                        let (task, door) = (shard.clone(), lobby.door.clone());
+                        drop(shard.spawn("copies", async move { copies::serve(task, others, door).await }));
+                        (node, served)
+                    });
                 opening.unwrap().await.unwrap()
             });
             nodes.push(opened);
