@@ -11,6 +11,7 @@ use allotrope_proto::bulk::{self, BulkMessage, Bulky, SplitLimits};
 use allotrope_proto::edge::chunk::{BlockData, ChunkInfo};
 use allotrope_proto::edge::command::{CommandRequest, CommandResponse};
 use allotrope_proto::edge::hdds::{ContainerWithPipeline, DatanodeDetails, Pipeline, Token};
+use allotrope_proto::edge::heartbeat::apart::{DatanodeResponseApart, ScmDatanodeResponseApart};
 use allotrope_proto::edge::heartbeat::{DatanodeRequest, DatanodeResponse};
 use allotrope_proto::edge::inter_scm::{CheckpointPart, DownloadCheckpoint};
 use allotrope_proto::edge::om as om_calls;
@@ -233,6 +234,11 @@ pub fn pipeline(data: &[u8]) {
 pub fn heartbeat(data: &[u8]) {
     converts::<heartbeat::ScmDatanodeRequest, DatanodeRequest>(data);
     converts::<heartbeat::ScmDatanodeResponse, DatanodeResponse>(data);
+    // Command by command an answer is read wherever it is read as a whole.
+    let bytes = Bytes::copy_from_slice(data);
+    let whole = decode::<heartbeat::ScmDatanodeResponse>(bytes.clone()).and_then(DatanodeResponse::try_from);
+    let apart = decode::<ScmDatanodeResponseApart>(bytes).and_then(DatanodeResponseApart::try_from);
+    assert!(whole.is_err() || apart.is_ok(), "{whole:?} and {apart:?}");
 }
 
 /// OM to SCM and back.

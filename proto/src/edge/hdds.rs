@@ -78,6 +78,13 @@ impl PortName {
     }
 }
 
+/// A name as a message or a file has it, in whatever case.
+impl From<&str> for PortName {
+    fn from(name: &str) -> PortName {
+        PortName::of(name.to_owned())
+    }
+}
+
 impl fmt::Display for PortName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let PortName::Other(name) = self {

@@ -1,31 +1,42 @@
 //! Datanodes to SCM: version, registration, heartbeats; reports one way, commands the other.
+//!
+//! A datanode reads SCM's answer through [`apart`], where one malformed command costs none of the others.
+
+pub mod apart;
 
 use allotrope_types::{
     Bcsid, ByteCount, ContainerId, DatanodeId, EcConfig, LocalId, PipelineId, ReplicaIndex, ReplicaState,
     ReplicationConfig, Term,
 };
 
-use super::field::enums;
+use super::field::{At, Field, enums};
 use super::hdds::{self, DatanodeDetails, ExtendedDatanodeDetails, NodeOperationalState, StorageTypeProto};
+use super::message::Empty;
+use crate::WireError;
 use crate::heartbeat as wire;
-use crate::heartbeat::Type;
-use crate::heartbeat::scm_command_proto::Type as CommandKind;
 
+pub use crate::heartbeat::close_pipeline_info::Reason as ClosePipelineReason;
 pub use crate::heartbeat::command_status::Status as CommandOutcome;
+pub use crate::heartbeat::container_action::{Action as ContainerWish, Reason as ContainerWishReason};
+pub use crate::heartbeat::pipeline_action::Action as PipelineWish;
+pub use crate::heartbeat::scm_command_proto::Type as CommandKind;
 pub use crate::heartbeat::scm_registered_response_proto::ErrorCode as Registered;
+pub use crate::heartbeat::{ReplicationCommandPriority, Status, Type};
 
 enums!(
     Type,
-    wire::Status,
-    wire::ReplicationCommandPriority,
+    Status,
+    ReplicationCommandPriority,
     CommandKind,
     CommandOutcome,
     Registered,
-    wire::container_action::Action,
-    wire::container_action::Reason,
-    wire::close_pipeline_info::Reason,
-    wire::pipeline_action::Action,
+    ContainerWish,
+    ContainerWishReason,
+    ClosePipelineReason,
+    PipelineWish,
 );
+
+empty!(wire; ScmVersionRequestProto, ReregisterCommandProto,);
 
 envelope! {
     /// A call of a datanode.
@@ -34,7 +45,7 @@ envelope! {
     DatanodeCall by cmd_type: Type {
         trace_id: Option<String>,
         ;
-        GetVersion => get_version_request: ScmVersionRequest,
+        GetVersion => get_version_request: Empty,
         Register => register_request: ScmRegisterRequest,
         SendHeartbeat => send_heartbeat_request: ScmHeartbeatRequest,
     }
@@ -49,7 +60,7 @@ envelope! {
         trace_id: Option<String>,
         success: Option<bool>,
         message: Option<String>,
-        status: wire::Status,
+        status: Status,
         ;
         GetVersion => get_version_response: ScmVersionResponse,
         Register => register_response: ScmRegisteredResponse,
@@ -67,7 +78,7 @@ envelope! {
         encoded_token: Option<String>,
         deadline_ms_since_epoch: Option<i64>,
         ;
-        ReregisterCommand => reregister_command_proto: ReregisterCommand,
+        ReregisterCommand => reregister_command_proto: Empty,
         DeleteBlocksCommand => delete_blocks_command_proto: DeleteBlocksCommand,
         CloseContainerCommand => close_container_command_proto: CloseContainerCommand,
         DeleteContainerCommand => delete_container_command_proto: DeleteContainerCommand,
@@ -83,16 +94,31 @@ envelope! {
 }
 through_try_from!(ScmCommand, wire::ScmCommandProto);
 
+impl ScmOrder {
+    /// The number SCM gave it; `None` where its kind has none.
+    pub fn cmd_id(&self) -> Option<i64> {
+        match self {
+            ScmOrder::ReregisterCommand(_) | ScmOrder::ReconcileContainerCommand(_) => None,
+            ScmOrder::DeleteBlocksCommand(order) => Some(order.cmd_id),
+            ScmOrder::CloseContainerCommand(order) => Some(order.cmd_id),
+            ScmOrder::DeleteContainerCommand(order) => Some(order.cmd_id),
+            ScmOrder::ReplicateContainerCommand(order) => Some(order.cmd_id),
+            ScmOrder::CreatePipelineCommand(order) => Some(order.cmd_id),
+            ScmOrder::ClosePipelineCommand(order) => Some(order.cmd_id),
+            ScmOrder::SetNodeOperationalStateCommand(order) => Some(order.cmd_id),
+            ScmOrder::FinalizeNewLayoutVersionCommand(order) => Some(order.cmd_id),
+            ScmOrder::RefreshVolumeUsageInfo(order) => Some(order.cmd_id),
+            ScmOrder::ReconstructEcContainersCommand(order) => Some(order.cmd_id),
+        }
+    }
+}
+
 message! {
     /// The version of the files on a datanode, and the newest its software could have.
     LayoutVersion = wire => LayoutVersionProto {
         metadata_layout_version: u32,
         software_layout_version: u32,
     }
-}
-message! {
-    /// Asks for SCM's version, its cluster and its name.
-    ScmVersionRequest = wire => ScmVersionRequestProto {}
 }
 message! {
     /// `keys` holds `scmUuid` and `clusterID`.
@@ -114,7 +140,7 @@ message! {
 message! {
     /// What SCM made of it; addresses are as SCM sees them.
     ScmRegisteredResponse = wire => ScmRegisteredResponseProto {
-        error_code: wire::scm_registered_response_proto::ErrorCode,
+        error_code: Registered,
         datanode_uuid: DatanodeId,
         cluster_id: String,
         address_list: Option<ScmNodeAddressList>,
@@ -208,6 +234,21 @@ message! {
         report: Vec<ContainerReplica>,
     }
 }
+/// Which part of an erasure-coded container a replica is. Datanodes say it of every replica, 0 for none, which absence means
+/// too; commands of SCM leave it out instead.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReportedIndex(pub Option<ReplicaIndex>);
+
+impl Field<(Option<i32>,)> for ReportedIndex {
+    fn read(wire: (Option<i32>,), at: At) -> Result<Self, WireError> {
+        Option::<ReplicaIndex>::read(wire, at).map(ReportedIndex)
+    }
+
+    fn write(self) -> (Option<i32>,) {
+        (Some(self.0.map_or(0, |index| i32::from(index.number()))),)
+    }
+}
+
 message! {
     /// One replica.
     ContainerReplica = wire => ContainerReplicaProto {
@@ -227,7 +268,7 @@ message! {
         is_empty: Option<bool>,
         data_checksum: Option<i64>,
         ;
-        replica: Option<ReplicaIndex> = (replica_index),
+        replica: ReportedIndex = (replica_index),
     }
 }
 message! {
@@ -240,7 +281,7 @@ message! {
     /// How one command went.
     CommandStatus = wire => CommandStatus {
         cmd_id: i64,
-        status: wire::command_status::Status,
+        status: CommandOutcome,
         r#type: CommandKind,
         msg: Option<String>,
         block_deletion_ack: Option<ContainerBlocksDeletionAck>,
@@ -256,8 +297,8 @@ message! {
     /// What a datanode wants SCM to do with one container.
     ContainerAction = wire => ContainerAction {
         container_id: ContainerId,
-        action: wire::container_action::Action,
-        reason: Option<wire::container_action::Reason>,
+        action: ContainerWish,
+        reason: Option<ContainerWishReason>,
     }
 }
 message! {
@@ -284,7 +325,7 @@ message! {
 message! {
     /// Which pipeline shall be closed, and why.
     ClosePipelineInfo = wire => ClosePipelineInfo {
-        reason: Option<wire::close_pipeline_info::Reason>,
+        reason: Option<ClosePipelineReason>,
         detailed_reason: Option<String>,
         ;
         pipeline: PipelineId = (pipeline_id),
@@ -293,13 +334,9 @@ message! {
 message! {
     /// What a datanode wants SCM to do with one pipeline.
     PipelineAction = wire => PipelineAction {
-        action: wire::pipeline_action::Action,
+        action: PipelineWish,
         close_pipeline: Option<ClosePipelineInfo>,
     }
-}
-message! {
-    /// Register again: SCM does not know this datanode.
-    ReregisterCommand = wire => ReregisterCommandProto {}
 }
 message! {
     /// Delete blocks, in transactions.
@@ -364,7 +401,7 @@ message! {
         sources: Vec<DatanodeDetails>,
         cmd_id: i64,
         target: Option<DatanodeDetails>,
-        priority: Option<wire::ReplicationCommandPriority>,
+        priority: Option<ReplicationCommandPriority>,
         ;
         replica: Option<ReplicaIndex> = (replica_index),
     }

@@ -4,6 +4,7 @@
 //!         service have ours, under `allotrope.v1`. A test compares the paths with the `.proto` files.
 
 use super::Rpc;
+use crate::edge::heartbeat::apart;
 use crate::{
     admin, disk_balancer, heartbeat, om, om_admin, om_inter, reconfigure, scm_block, scm_container,
     scm_security, secret_key,
@@ -74,6 +75,10 @@ rpcs! {
         Some("/allotrope.v1.ScmContainerService/Submit");
     /// A datanode registers and reports.
     DatanodeHeartbeat: heartbeat::ScmDatanodeRequest => heartbeat::ScmDatanodeResponse,
+        "org.apache.hadoop.ozone.protocol.StorageContainerDatanodeProtocol" "submitRequest"
+        Some("/allotrope.v1.DatanodeHeartbeatService/Submit");
+    /// The same call as a datanode makes it: it reads the commands of the answer one by one.
+    DatanodeHeartbeatApart: heartbeat::ScmDatanodeRequest => apart::ScmDatanodeResponseApart,
         "org.apache.hadoop.ozone.protocol.StorageContainerDatanodeProtocol" "submitRequest"
         Some("/allotrope.v1.DatanodeHeartbeatService/Submit");
     /// The same messages from a datanode to Recon.

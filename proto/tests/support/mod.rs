@@ -257,6 +257,10 @@ fn mend(message: &mut DynamicMessage, draw: &mut Draw, depth: usize) {
             let bcsid = draw.number(1 << 40);
             set(message, "blockCommitSequenceId", Value::U64(bcsid));
         }
+        // Java's datanodes always say the index.
+        "ContainerReplicaProto" if !message.has_field_by_name("replicaIndex") => {
+            set(message, "replicaIndex", Value::I32(0));
+        }
         "CreatePipelineCommandProto" | "PipelineRequestProto" => {
             let (kind, factor) =
                 if has("type") { ("type", "factor") } else { ("replicationType", "replicationFactor") };
