@@ -11,7 +11,7 @@ use crate::volume::Volume;
 use crate::volume::check::Seen;
 use allotrope_io::{ShardId, Shards};
 use allotrope_proto::container::{Result as WireResult, Type};
-use allotrope_proto::heartbeat::scm_command_proto::Type as ScmCommand;
+use allotrope_proto::edge::heartbeat::CommandKind;
 use allotrope_proto::ops::metrics::{
     Counter, EncodeLabelSet, Exposition, Family, Gauge, LabelSetEncoder, Registry, Seconds, register_build,
 };
@@ -238,9 +238,9 @@ impl Metrics {
         self.heartbeats[usize::from(!answered)].inc();
     }
 
-    /// A command of SCM's of type `number` came to this end.
-    pub fn scm_command(&self, number: i32, outcome: &'static str) {
-        let command = ScmCommand::try_from(number).map_or("unknown", |kind| kind.as_str_name());
+    /// A command of SCM's of that kind, `None` if it is none we know, came to this end.
+    pub fn scm_command(&self, kind: impl Into<Option<CommandKind>>, outcome: &'static str) {
+        let command = kind.into().map_or("unknown", |kind| kind.as_str_name());
         self.scm_commands.get_or_create(&labels([("command", command), ("outcome", outcome)])).inc();
     }
 

@@ -17,7 +17,7 @@ use crate::seldom::Seldom;
 use crate::volume::Volume;
 use allotrope_io::{Class, Disk, Inbox, Reply, Shard};
 use allotrope_proto::container::{BlockData, Type};
-use allotrope_proto::heartbeat::CommandStatus;
+use allotrope_proto::edge::heartbeat::CommandStatus;
 use allotrope_types::{ContainerId, DatanodeResult, LocalId, ReplicaIndex, ReplicaState};
 use futures_util::future::{Either, select};
 use std::cell::{Cell, RefCell};

@@ -9,6 +9,7 @@ use allotrope_proto::Rope;
 use allotrope_proto::bulk::{Bulky, GrpcMessages, SplitLimits, grpc_message, split, weave};
 use allotrope_proto::container::read_chunk_response_proto::ResponseData;
 use allotrope_proto::container::*;
+use allotrope_proto::edge::heartbeat::apart::ScmDatanodeResponseApart;
 use allotrope_proto::hdds::KeyValue as Pair;
 use allotrope_proto::heartbeat::scm_command_proto::Type as CommandType;
 use allotrope_proto::heartbeat::{
@@ -52,7 +53,7 @@ impl ScmLink for Scm {
         "bench".into()
     }
 
-    async fn submit(&self, request: ScmDatanodeRequest) -> Result<ScmDatanodeResponse, LinkError> {
+    async fn submit(&self, request: ScmDatanodeRequest) -> Result<ScmDatanodeResponseApart, LinkError> {
         let mut response = ScmDatanodeResponse {
             cmd_type: request.cmd_type,
             status: Status::Ok.into(),
@@ -78,7 +79,7 @@ impl ScmLink for Scm {
                 commands: std::mem::take(&mut *self.0.lock().unwrap()),
             });
         }
-        Ok(response)
+        Ok(response.into())
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use allotrope_datanode::control::link::{LinkError, ScmLink};
 use allotrope_datanode::{Config, Durability, start_with};
+use allotrope_proto::edge::heartbeat::apart::ScmDatanodeResponseApart;
 use allotrope_proto::hdds::{
     DatanodeDetailsProto, KeyValue, PipelineId as WireId, Port, ReplicationFactor, ReplicationType, Uuid,
 };
@@ -40,7 +41,7 @@ impl ScmLink for Scm {
         "bench".into()
     }
 
-    async fn submit(&self, request: ScmDatanodeRequest) -> Result<ScmDatanodeResponse, LinkError> {
+    async fn submit(&self, request: ScmDatanodeRequest) -> Result<ScmDatanodeResponseApart, LinkError> {
         let mut response = ScmDatanodeResponse {
             cmd_type: request.cmd_type,
             status: Status::Ok.into(),
@@ -68,7 +69,7 @@ impl ScmLink for Scm {
                 term: Some(1),
             });
         }
-        Ok(response)
+        Ok(response.into())
     }
 }
 

@@ -4,6 +4,7 @@ use crate::commands;
 use allotrope_datanode::control::link::{LinkError, ScmLink};
 use allotrope_datanode::replication::Compression;
 use allotrope_datanode::{Config, Running, start_with};
+use allotrope_proto::edge::heartbeat::apart::ScmDatanodeResponseApart;
 use allotrope_proto::hdds::KeyValue;
 use allotrope_proto::heartbeat::{
     ScmCommandProto, ScmDatanodeRequest, ScmDatanodeResponse, ScmHeartbeatResponseProto,
@@ -28,7 +29,7 @@ impl ScmLink for Scm {
         "bench".into()
     }
 
-    async fn submit(&self, request: ScmDatanodeRequest) -> Result<ScmDatanodeResponse, LinkError> {
+    async fn submit(&self, request: ScmDatanodeRequest) -> Result<ScmDatanodeResponseApart, LinkError> {
         let mut response = ScmDatanodeResponse {
             cmd_type: request.cmd_type,
             status: Status::Ok.into(),
@@ -63,7 +64,7 @@ impl ScmLink for Scm {
                 commands: std::mem::take(&mut *self.0.lock().unwrap()),
             });
         }
-        Ok(response)
+        Ok(response.into())
     }
 }
 

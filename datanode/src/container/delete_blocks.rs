@@ -6,19 +6,23 @@
 //!         again: a file or a row that is gone already is no error.
 //! Law     only blocks that a transaction names, of the container it names, while that container is CLOSED or
 //!         QUASI_CLOSED: nothing that a writer may still put is removed.
+//! Shape   a remembered transaction is a row that holds the message as SCM sent it; what cannot be read is said and left alone.
 //! Units   limits count blocks (`hdds.datanode.block.deleting.limit.per.interval`), all shards together.
 //! Source  wire facts: scm.md 2.12, datapath.md 6.3.
 
 use super::Container;
 use crate::commands::CommandError;
+use crate::control::link::chain;
 use crate::format::{keys, tree};
 use crate::metadata::{Batch, Family, Metadata, MetadataError};
 use crate::store::Store;
 use crate::volume::Volume;
 use allotrope_io::Class;
 use allotrope_proto::container::{BlockData, ContainerChecksumInfo};
-use allotrope_proto::heartbeat::DeletedBlocksTransaction;
+use allotrope_proto::edge::heartbeat::DeletedBlocksTransaction;
+use allotrope_proto::{decode, heartbeat};
 use allotrope_types::{ContainerId, LocalId, ReplicaState};
+use bytes::Bytes;
 use futures_util::future::{Either, select};
 use prost::Message;
 use std::collections::{BTreeMap, BTreeSet};
@@ -66,24 +70,34 @@ pub struct Transaction {
     pub id: i64,
     /// The container.
     pub container: ContainerId,
-    blocks: Vec<LocalId>,
-    wire: DeletedBlocksTransaction,
+    wanted: DeletedBlocksTransaction,
 }
 
 impl TryFrom<DeletedBlocksTransaction> for Transaction {
     type Error = String;
 
-    fn try_from(wire: DeletedBlocksTransaction) -> Result<Transaction, String> {
-        let of = |e: &dyn std::fmt::Display| {
-            format!("deletion {} of container {}: {e}", wire.tx_id, wire.container_id)
-        };
-        let container = ContainerId::try_from(wire.container_id).map_err(|e| of(&e))?;
-        let blocks: Result<Vec<_>, _> = wire.local_id.iter().map(|id| LocalId::try_from(*id)).collect();
-        let blocks = blocks.map_err(|e| of(&e))?;
-        if wire.tx_id < 0 {
-            return Err(of(&"its number is negative"));
+    fn try_from(wanted: DeletedBlocksTransaction) -> Result<Transaction, String> {
+        let (id, container) = (wanted.tx_id, wanted.container_id);
+        match id < 0 {
+            true => Err(format!("deletion {id} of container {container}: its number is negative")),
+            false => Ok(Transaction { id, container, wanted }),
         }
-        Ok(Transaction { id: wire.tx_id, container, blocks, wire })
+    }
+}
+
+impl Transaction {
+    fn blocks(&self) -> &[LocalId] {
+        &self.wanted.local_id
+    }
+
+    fn row(&self) -> Vec<u8> {
+        heartbeat::DeletedBlocksTransaction::from(self.wanted.clone()).encode_to_vec()
+    }
+
+    fn of_row(row: Bytes) -> Result<Transaction, String> {
+        let read = decode::<heartbeat::DeletedBlocksTransaction>(row);
+        let wanted = read.and_then(DeletedBlocksTransaction::try_from).map_err(|e| chain(&e))?;
+        Transaction::try_from(wanted)
     }
 }
 
@@ -141,12 +155,12 @@ async fn mark_in(
     if fresh.is_empty() {
         return Ok(());
     }
-    let blocks: u64 = fresh.iter().map(|one| one.blocks.len() as u64).sum();
+    let blocks: u64 = fresh.iter().map(|one| one.blocks().len() as u64).sum();
     let newest = fresh.iter().map(|one| one.id.unsigned_abs()).max().unwrap_or(0);
     let mut batch = Batch::new();
     // One without blocks is done already.
-    for one in fresh.iter().filter(|one| !one.blocks.is_empty()) {
-        batch.put(Family::DeleteTransactions, key(id, one.id), one.wire.encode_to_vec());
+    for one in fresh.iter().filter(|one| !one.blocks().is_empty()) {
+        batch.put(Family::DeleteTransactions, key(id, one.id), one.row());
     }
     // No await between the new counts and the batch that carries them, so that batches are in the counts' order.
     container.count(|counters| counters.delete_transaction = counters.delete_transaction.max(newest));
@@ -209,26 +223,27 @@ async fn load_from(
     volume: &Volume,
     found: &mut BTreeMap<ContainerId, u64>,
 ) -> Result<(), MetadataError> {
-    let count = |key: &[u8], row: DeletedBlocksTransaction| {
+    let count = |key: &[u8], row: Transaction| {
         if let Some((id, _)) = keys::split(key).filter(|(id, _)| store.find(*id).is_some()) {
-            *found.entry(id).or_default() += row.local_id.len() as u64;
+            *found.entry(id).or_default() += row.blocks().len() as u64;
         }
     };
     each_row(&**volume.metadata(), Vec::new(), vec![0xff; 10], count).await
 }
 
-/// Visits remembered transactions, those that can be read.
+/// Visits remembered transactions, those that can be read; the others are said.
 async fn each_row(
     metadata: &dyn Metadata,
     mut from: Vec<u8>,
     to: Vec<u8>,
-    mut visit: impl FnMut(&[u8], DeletedBlocksTransaction),
+    mut visit: impl FnMut(&[u8], Transaction),
 ) -> Result<(), MetadataError> {
     loop {
         let page = metadata.scan(Family::DeleteTransactions, from, to.clone(), PAGE).await?;
         for (key, value) in &page {
-            if let Ok(row) = DeletedBlocksTransaction::decode(value.clone()) {
-                visit(key, row);
+            match Transaction::of_row(value.clone()) {
+                Ok(row) => visit(key, row),
+                Err(why) => damaged(key, &why),
             }
         }
         match page.last() {
@@ -241,12 +256,17 @@ async fn each_row(
     }
 }
 
+fn damaged(key: &[u8], why: &str) {
+    let container = keys::split(key).map(|(id, _)| id.as_u64());
+    tracing::error!(container, why, "a remembered deletion is damaged and is left alone");
+}
+
 /// Counts the blocks that wait in a container that has come with its volume, before anybody else sees it.
 pub async fn welcome(store: &Store, container: &Container) {
     let (id, mut blocks) = (container.id(), 0);
     let (from, to) = (keys::prefix(id).to_vec(), keys::prefix_end(id).to_vec());
     let counting =
-        each_row(&**container.volume().metadata(), from, to, |_, row| blocks += row.local_id.len());
+        each_row(&**container.volume().metadata(), from, to, |_, row| blocks += row.blocks().len());
     if let Err(e) = counting.await {
         tracing::error!(container = %id, error = %e, "remembered deletions cannot be read");
     }
@@ -259,7 +279,7 @@ pub async fn welcome(store: &Store, container: &Container) {
 pub async fn is_doomed(container: &Container, local: LocalId) -> bool {
     let (id, mut doomed) = (container.id(), false);
     let (from, to) = (keys::prefix(id).to_vec(), keys::prefix_end(id).to_vec());
-    let visit = |_: &[u8], row: DeletedBlocksTransaction| doomed |= row.local_id.contains(&local.to_wire());
+    let visit = |_: &[u8], row: Transaction| doomed |= row.blocks().contains(&local);
     each_row(&**container.volume().metadata(), from, to, visit).await.is_ok() && doomed
 }
 
@@ -306,16 +326,14 @@ async fn carry_out(
     let mut gone = BTreeSet::new();
     let mut done = Ok(());
     'rows: for (row, value) in rows {
-        let decoded = DeletedBlocksTransaction::decode(value).map_err(|e| e.to_string());
-        let transaction = match decoded.and_then(Transaction::try_from) {
+        let transaction = match Transaction::of_row(value) {
             Ok(transaction) if transaction.container == id => transaction,
             other => {
-                let why = other.err().unwrap_or_else(|| "it names another container".to_owned());
-                tracing::error!(container = %id, why, "a remembered deletion is damaged and is left alone");
+                damaged(&row, &other.err().unwrap_or_else(|| "it names another container".to_owned()));
                 continue;
             }
         };
-        let mut rest = &transaction.blocks[..];
+        let mut rest = transaction.blocks();
         loop {
             if *left == 0 || store.shard().is_stopping() {
                 break 'rows;
@@ -323,7 +341,7 @@ async fn carry_out(
             let began = clock.now();
             let share = usize::try_from(*left).unwrap_or(usize::MAX);
             let (piece, after) = rest.split_at(rest.len().min(PIECE).min(share));
-            let last = after.is_empty().then(|| (row.to_vec(), transaction.blocks.len()));
+            let last = after.is_empty().then(|| (row.to_vec(), transaction.blocks().len()));
             match remove_piece(store, container, piece, last).await {
                 // Blocks that were gone already cost nothing.
                 Ok(Some(removed)) => {

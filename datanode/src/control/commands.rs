@@ -2,132 +2,119 @@
 //!
 //! Shape   one function a type; what SCM is told of the outcome is a [`CommandStatus`], or nothing where the next report
 //!         says it all. Copies and reconstructions go to the [`Supervisor`], which tells their end as an event.
-//! Errors  logged with the container; SCM sees the outcome in the next report and asks again if it wants to.
+//! Errors  logged with the container; SCM sees the outcome in the next report and asks again if it wants to. What is
+//!         malformed does not come here: [`refuse`] says what SCM is told of it.
 //! Source  wire facts: scm.md 1.7.
 
 use super::Shared;
-use super::queue::cmd_id;
+use super::link::chain;
 use crate::boot::Lobby;
 use crate::container::delete_blocks::Transaction;
 use crate::identity;
+use crate::metrics::Metrics;
 use crate::pipeline;
 use crate::pipeline::boot::Closing;
+use crate::replication::queue::{Validity, Work};
 use crate::replication::supervisor::Supervisor;
 use crate::store::{Node, ShardMessage};
 use crate::volume::check;
 use allotrope_io::ShardId;
-use allotrope_proto::hdds::NodeOperationalState;
-use allotrope_proto::heartbeat::command_status::Status;
-use allotrope_proto::heartbeat::container_blocks_deletion_ack_proto::DeleteBlockTransactionResult;
-use allotrope_proto::heartbeat::scm_command_proto::Type;
-use allotrope_proto::heartbeat::{
-    CloseContainerCommandProto, CommandStatus, ContainerBlocksDeletionAckProto, DeletedBlocksTransaction,
-    ScmCommandProto,
+use allotrope_proto::edge::hdds::NodeOperationalState;
+use allotrope_proto::edge::heartbeat::apart::RefusedCommand;
+use allotrope_proto::edge::heartbeat::{
+    CloseContainerCommand, CommandKind, CommandOutcome, CommandStatus, ContainerBlocksDeletionAck,
+    DeleteBlockTransactionResult, DeleteContainerCommand, DeletedBlocksTransaction, ScmCommand, ScmOrder,
 };
-use allotrope_types::{ContainerId, ReplicaIndex};
+use allotrope_types::ContainerId;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
+/// Refuses a command that is malformed: one line in the log, and what SCM is told, if it gave the command a number to tell it
+/// by. One of a kind that nobody here knows is told of as number 0, of that name.
+pub fn refuse(metrics: &Metrics, refused: &RefusedCommand) -> Option<CommandStatus> {
+    let why = chain(&refused.why);
+    let command = refused.kind.map_or("unknown", |kind| kind.as_str_name());
+    tracing::warn!(command, id = refused.cmd_id, why, "a malformed command of SCM's is not carried out");
+    metrics.scm_command(refused.kind, if refused.kind.is_some() { "refused" } else { "unknown" });
+    match refused.kind {
+        Some(kind) => refused.cmd_id.map(|id| failed(kind, id, why)),
+        None => Some(failed(CommandKind::UnknownScmCommand, 0, why)),
+    }
+}
+
+fn failed(kind: CommandKind, cmd_id: i64, why: String) -> CommandStatus {
+    let status = CommandOutcome::Failed;
+    CommandStatus { cmd_id, status, r#type: kind, msg: Some(why), block_deletion_ack: None }
+}
+
 /// Carries out one command. What SCM is to be told of it, if anything.
-pub async fn carry_out(shared: &Shared, command: ScmCommandProto) -> Option<CommandStatus> {
-    let (lobby, number) = (&shared.lobby, command.command_type);
+pub async fn carry_out(shared: &Shared, command: ScmCommand) -> Option<CommandStatus> {
+    let lobby = &shared.lobby;
     let node = lobby.door.get()?;
-    let id = cmd_id(&command);
-    let Ok(kind) = Type::try_from(number) else {
-        tracing::warn!(number, "a command of an unknown type is not carried out");
-        lobby.metrics.scm_command(number, "unknown");
-        // Its number stands in a payload that nobody here can read.
-        return Some(CommandStatus {
-            cmd_id: 0,
-            status: Status::Failed.into(),
-            r#type: Type::UnknownScmCommand.into(),
-            msg: Some(format!("command type {number} is not known here")),
-            block_deletion_ack: None,
-        });
-    };
-    let failed = |why: &str| {
+    let (kind, id) = (command.call.kind(), command.call.cmd_id());
+    let validity = Validity { term: command.term, deadline_ms: command.deadline_ms_since_epoch };
+    let not_done = |why: String| {
         tracing::warn!(command = kind.as_str_name(), id, why, "a command of SCM's is not carried out");
-        lobby.metrics.scm_command(number, "refused");
-        let msg = Some(why.to_owned());
-        id.map(|cmd_id| CommandStatus {
-            cmd_id,
-            status: Status::Failed.into(),
-            r#type: number,
-            msg,
-            block_deletion_ack: None,
-        })
+        lobby.metrics.scm_command(kind, "refused");
+        id.map(|id| failed(kind, id, why))
     };
-    match kind {
-        Type::CloseContainerCommand => {
-            let Some(close) = command.close_container_command_proto else { return failed(BARE) };
-            close_container(node, &close).await;
-        }
-        Type::DeleteContainerCommand => {
-            let Some(delete) = command.delete_container_command_proto else { return failed(BARE) };
-            let replica = delete.replica_index.unwrap_or(0);
-            delete_container(node, delete.container_id, delete.force, replica).await;
-        }
-        Type::DeleteBlocksCommand => {
-            let Some(delete) = command.delete_blocks_command_proto else { return failed(BARE) };
+    match command.call {
+        ScmOrder::CloseContainerCommand(close) => close_container(node, &close).await,
+        ScmOrder::DeleteContainerCommand(delete) => delete_container(node, &delete).await,
+        ScmOrder::DeleteBlocksCommand(delete) => {
             let ack = delete_blocks(node, delete.deleted_blocks_transactions).await;
-            lobby.metrics.scm_command(number, "done");
+            lobby.metrics.scm_command(kind, "done");
             return Some(CommandStatus {
                 cmd_id: delete.cmd_id,
-                status: Status::Executed.into(),
-                r#type: number,
+                status: CommandOutcome::Executed,
+                r#type: kind,
                 msg: None,
                 block_deletion_ack: Some(ack),
             });
         }
-        Type::SetNodeOperationalStateCommand => {
-            let Some(set) = command.set_node_operational_state_command_proto else { return failed(BARE) };
+        ScmOrder::SetNodeOperationalStateCommand(set) => {
             set_state(lobby, set.node_operational_state, set.state_expiry_epoch_seconds).await;
             node.supervisor.set_leaving(&lobby.identity().operational_state);
         }
-        Type::RefreshVolumeUsageInfo => check::refresh_space(lobby, node).await,
+        ScmOrder::RefreshVolumeUsageInfo(_) => check::refresh_space(lobby, node).await,
         // The layout is the newest this release has from the first start on: there is nothing to finalize.
-        Type::FinalizeNewLayoutVersionCommand => tracing::info!("the layout is final already"),
-        Type::ClosePipelineCommand => {
-            let Some(close) = command.close_pipeline_command_proto else { return failed(BARE) };
+        ScmOrder::FinalizeNewLayoutVersionCommand(_) => tracing::info!("the layout is final already"),
+        ScmOrder::ClosePipelineCommand(close) => {
             if let Err(why) = pipeline::boot::close(lobby, node, &close).await {
-                return failed(&why);
+                return not_done(why);
             }
         }
-        Type::ReregisterCommand => {}
-        Type::CreatePipelineCommand => {
-            let Some(create) = command.create_pipeline_command_proto else { return failed(BARE) };
+        // Its endpoint has done it.
+        ScmOrder::ReregisterCommand(_) => {}
+        ScmOrder::CreatePipelineCommand(create) => {
             if let Err(why) = pipeline::boot::create(lobby, node, &create).await {
-                return failed(&why);
+                return not_done(why);
             }
         }
         // These take their time, in a queue of their own; their end comes as an event.
-        Type::ReplicateContainerCommand | Type::ReconstructEcContainersCommand => {
-            if id.is_none() {
-                return failed(BARE);
-            }
-            Supervisor::offer(node, command, &shared.clock);
+        ScmOrder::ReplicateContainerCommand(replicate) => {
+            Supervisor::offer(node, Work::Replicate(Box::new(replicate)), validity, &shared.clock);
             return None;
         }
-        Type::ReconcileContainerCommand => return failed("this release does not reconcile containers yet"),
-        Type::UnknownScmCommand => return failed("the command says of itself that its type is unknown"),
+        ScmOrder::ReconstructEcContainersCommand(reconstruct) => {
+            Supervisor::offer(node, Work::Reconstruct(Box::new(reconstruct)), validity, &shared.clock);
+            return None;
+        }
+        ScmOrder::ReconcileContainerCommand(_) => {
+            return not_done("this release does not reconcile containers yet".to_owned());
+        }
     }
-    lobby.metrics.scm_command(number, "done");
+    lobby.metrics.scm_command(kind, "done");
     None
 }
 
-/// What is wrong with a command whose payload is missing.
-const BARE: &str = "it comes without its payload";
-
-async fn close_container(node: &Arc<Node>, close: &CloseContainerCommandProto) {
-    let Ok(container) = ContainerId::try_from(close.container_id) else { return };
-    let force = close.force.unwrap_or(false);
-    if let Ok(pipeline) = pipeline::id_of(&close.pipeline_id) {
-        match pipeline::boot::close_container(node, pipeline, container, force).await {
-            Ok(Closing::Alone) => {}
-            Ok(Closing::Agreed) => return tracing::info!(%container, %pipeline, "closed on all members"),
-            Ok(Closing::LeftToLeader) => return,
-            Err(why) => return tracing::warn!(%container, %pipeline, why, "not closed"),
-        }
+async fn close_container(node: &Arc<Node>, close: &CloseContainerCommand) {
+    let (container, pipeline, force) = (close.container_id, close.pipeline, close.force.unwrap_or(false));
+    match pipeline::boot::close_container(node, pipeline, container, force).await {
+        Ok(Closing::Alone) => {}
+        Ok(Closing::Agreed) => return tracing::info!(%container, %pipeline, "closed on all members"),
+        Ok(Closing::LeftToLeader) => return,
+        Err(why) => return tracing::warn!(%container, %pipeline, why, "not closed"),
     }
     let asked =
         node.mesh.ask(node.home_of(container), |reply| ShardMessage::Close { container, force, reply });
@@ -138,11 +125,8 @@ async fn close_container(node: &Arc<Node>, close: &CloseContainerCommandProto) {
     }
 }
 
-async fn delete_container(node: &Node, id: i64, force: bool, replica: i32) {
-    let Ok(container) = ContainerId::try_from(id) else { return };
-    let Ok(replica) = ReplicaIndex::from_wire(replica) else {
-        return tracing::warn!(%container, replica, "not deleted: there is no such replica index");
-    };
+async fn delete_container(node: &Node, delete: &DeleteContainerCommand) {
+    let (container, force, replica) = (delete.container_id, delete.force, delete.replica);
     let asked = node.mesh.ask(node.home_of(container), |reply| ShardMessage::Delete {
         container,
         force,
@@ -161,8 +145,8 @@ async fn delete_container(node: &Node, id: i64, force: bool, replica: i32) {
 async fn delete_blocks(
     node: &Node,
     transactions: Vec<DeletedBlocksTransaction>,
-) -> ContainerBlocksDeletionAckProto {
-    let mut results: BTreeMap<(i64, i64), bool> = BTreeMap::new();
+) -> ContainerBlocksDeletionAck {
+    let mut results: BTreeMap<(i64, ContainerId), bool> = BTreeMap::new();
     let mut homes: BTreeMap<usize, Vec<Transaction>> = BTreeMap::new();
     for one in transactions {
         results.insert((one.tx_id, one.container_id), false);
@@ -174,9 +158,7 @@ async fn delete_blocks(
     for (shard, transactions) in homes {
         let asked = node.mesh.ask(ShardId(shard), |reply| ShardMessage::DeleteBlocks { transactions, reply });
         match asked.await {
-            Ok(marked) => {
-                results.extend(marked.into_iter().map(|(id, container)| ((id, container.to_wire()), true)))
-            }
+            Ok(marked) => results.extend(marked.into_iter().map(|one| (one, true))),
             Err(e) => tracing::warn!(shard, error = %e, "deletions are not taken"),
         }
     }
@@ -185,12 +167,11 @@ async fn delete_blocks(
         container_id,
         success,
     });
-    ContainerBlocksDeletionAckProto { results: results.collect(), dn_id: node.id.to_string() }
+    ContainerBlocksDeletionAck { results: results.collect(), dn_id: node.id }
 }
 
 /// Keeps the operational state durably; the next heartbeat tells it back, which is what SCM waits for.
-async fn set_state(lobby: &Arc<Lobby>, state: i32, expiry_s: i64) {
-    let Ok(state) = NodeOperationalState::try_from(state) else { return };
+async fn set_state(lobby: &Arc<Lobby>, state: NodeOperationalState, expiry_s: i64) {
     let mut file = lobby.identity();
     file.operational_state = state.as_str_name().to_owned();
     file.operational_state_expiry_s = expiry_s;

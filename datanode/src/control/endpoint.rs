@@ -2,20 +2,21 @@
 //!
 //! Shape   a state and what waits to be told. Changes, close requests and outcomes of commands are kept until a heartbeat
 //!         that carried them was answered; the other reports are made anew each time.
-//! Errors  logged once while they stay; the state stays, and the next heartbeat tries again.
+//! Errors  logged once while they stay; the state stays, and the next heartbeat tries again. A command that is malformed is
+//!         refused by name, and those beside it are queued.
 
-use super::link::ScmLink;
+use super::link::{self, ScmLink};
 use super::queue::Turned;
-use super::{GATHER, Shared, report};
+use super::{GATHER, Shared, commands, report};
 use crate::store::{Event, Node, ReplicaFacts, ShardMessage};
 use allotrope_io::{Moment, ShardId};
-use allotrope_proto::hdds::ExtendedDatanodeDetailsProto;
-use allotrope_proto::heartbeat::container_action::{Action, Reason};
-use allotrope_proto::heartbeat::{
-    CommandQueueReportProto, CommandStatus, CommandStatusReportsProto, ContainerAction,
-    ContainerActionsProto, IncrementalContainerReportProto, ScmDatanodeRequest, ScmDatanodeResponse,
-    ScmHeartbeatRequestProto, ScmHeartbeatResponseProto, ScmRegisterRequestProto, ScmVersionRequestProto,
-    Status, Type, scm_command_proto,
+use allotrope_proto::edge::Empty;
+use allotrope_proto::edge::hdds::ExtendedDatanodeDetails;
+use allotrope_proto::edge::heartbeat::apart::{DatanodeAnswerApart, ScmHeartbeatApart};
+use allotrope_proto::edge::heartbeat::{
+    CommandQueueReport, CommandStatus, CommandStatusReports, ContainerAction, ContainerActions,
+    ContainerReports, ContainerWish, ContainerWishReason, DatanodeCall, IncrementalContainerReport,
+    NodeReport, Registered, ScmHeartbeatRequest, ScmOrder, ScmRegisterRequest,
 };
 use allotrope_types::ContainerId;
 use futures_util::future::select;
@@ -30,8 +31,6 @@ use tokio::sync::Notify;
 const ACTIONS_MAX: usize = 20;
 /// Outcomes of commands that wait for an SCM that does not answer; the oldest go first: SCM asks again.
 const STATUSES_MAX: usize = 1000;
-/// Success in a registration's answer.
-const REGISTERED: i32 = 1;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum State {
@@ -161,14 +160,12 @@ impl<'a, L: ScmLink> Endpoint<'a, L> {
     }
 
     async fn get_version(&self) -> Result<State, String> {
-        let request = ScmDatanodeRequest {
-            cmd_type: Type::GetVersion.into(),
-            get_version_request: Some(ScmVersionRequestProto {}),
-            ..Default::default()
+        let DatanodeAnswerApart::GetVersion(version) = self.ask(DatanodeCall::GetVersion(Empty)).await?
+        else {
+            return Err("the answer holds no version".into());
         };
-        let response = self.ask(request).await?;
-        let keys = response.get_version_response.ok_or("the answer holds no version")?.keys;
-        let cluster = keys.iter().find(|pair| pair.key == "clusterID").and_then(|pair| pair.value.clone());
+        let cluster = version.keys.into_iter().find(|pair| pair.key == "clusterID");
+        let cluster = cluster.and_then(|pair| pair.value);
         let cluster = cluster.filter(|id| !id.is_empty()).ok_or("SCM names no clusterID")?;
         let lobby = &self.shared.lobby;
         if let Some(node) = lobby.door.get() {
@@ -197,7 +194,7 @@ impl<'a, L: ScmLink> Endpoint<'a, L> {
         let node = self.node()?;
         let (lobby, clock) = (&self.shared.lobby, &self.shared.clock);
         let replicas = replicas(&node).await?;
-        let extended_datanode_details = ExtendedDatanodeDetailsProto {
+        let extended_datanode_details = ExtendedDatanodeDetails {
             datanode_details: report::details(&lobby.identity()),
             version: Some(env!("CARGO_PKG_VERSION").to_owned()),
             setup_time: Some(clock.wall_ms() as i64),
@@ -205,24 +202,21 @@ impl<'a, L: ScmLink> Endpoint<'a, L> {
             revision: Some(format!("allotrope/{}", node.config.durability.name())),
             build_date: None,
         };
-        let register = ScmRegisterRequestProto {
+        let register = ScmRegisterRequest {
             extended_datanode_details,
             node_report: self.node_report(&node),
             container_report: report::containers(&replicas, node.id),
             pipeline_reports: node.pipelines.reports(),
             data_node_layout_version: Some(report::layout(lobby.config.layout_version)),
         };
-        let request = ScmDatanodeRequest {
-            cmd_type: Type::Register.into(),
-            register_request: Some(register),
-            ..Default::default()
+        let DatanodeAnswerApart::Register(response) = self.ask(DatanodeCall::Register(register)).await?
+        else {
+            return Err("the answer holds no registration".into());
         };
-        let response =
-            self.ask(request).await?.register_response.ok_or("the answer holds no registration")?;
-        if response.error_code != REGISTERED {
-            return Err(format!("SCM does not permit this datanode (code {})", response.error_code));
+        if response.error_code != Registered::Success {
+            return Err(format!("SCM does not permit this datanode (code {})", response.error_code as i32));
         }
-        if response.datanode_uuid != node.id.to_string() {
+        if response.datanode_uuid != node.id {
             return Err(format!("SCM registered {} instead of {}", response.datanode_uuid, node.id));
         }
         if !response.cluster_id.is_empty() {
@@ -248,13 +242,8 @@ impl<'a, L: ScmLink> Endpoint<'a, L> {
         };
         let asked = match asked {
             Ok(full) => {
-                let heartbeat = self.message(&node, full, &changes, &closes, &statuses);
-                let request = ScmDatanodeRequest {
-                    cmd_type: Type::SendHeartbeat.into(),
-                    send_heartbeat_request: Some(heartbeat),
-                    ..Default::default()
-                };
-                self.ask(request).await
+                let heartbeat = self.beat_of(&node, full, &changes, &closes, &statuses);
+                self.ask(DatanodeCall::SendHeartbeat(heartbeat)).await
             }
             Err(e) => Err(e),
         };
@@ -279,66 +268,82 @@ impl<'a, L: ScmLink> Endpoint<'a, L> {
             kept.full_report_due = Some(clock.now() + lobby.config.container_report_every);
         }
         drop(kept);
-        let response = response.send_heartbeat_response.ok_or("the answer holds no heartbeat")?;
-        Ok(self.take_in(response))
+        match response {
+            DatanodeAnswerApart::SendHeartbeat(response) => Ok(self.take_in(response)),
+            _ => Err("the answer holds no heartbeat".into()),
+        }
     }
 
-    fn message(
+    fn beat_of(
         &self,
         node: &Node,
-        container_report: Option<allotrope_proto::heartbeat::ContainerReportsProto>,
+        container_report: Option<ContainerReports>,
         changes: &BTreeMap<ContainerId, ReplicaFacts>,
         closes: &BTreeSet<ContainerId>,
         statuses: &VecDeque<CommandStatus>,
-    ) -> ScmHeartbeatRequestProto {
+    ) -> ScmHeartbeatRequest {
         let lobby = &self.shared.lobby;
         let actions = closes.iter().take(ACTIONS_MAX).map(|id| ContainerAction {
-            container_id: id.to_wire(),
-            action: Action::Close.into(),
-            reason: Some(Reason::ContainerFull.into()),
+            container_id: *id,
+            action: ContainerWish::Close,
+            reason: Some(ContainerWishReason::ContainerFull),
         });
         let mut counts = self.shared.queue.borrow().counts();
         for (kind, count) in node.supervisor.counts() {
             *counts.entry(kind).or_default() += count;
         }
         let (command, count) = counts.into_iter().unzip();
-        ScmHeartbeatRequestProto {
+        ScmHeartbeatRequest {
             datanode_details: report::details(&lobby.identity()),
             node_report: Some(self.node_report(node)),
             container_report,
             incremental_container_report: match changes.is_empty() {
                 true => Vec::new(),
-                false => vec![IncrementalContainerReportProto {
+                false => vec![IncrementalContainerReport {
                     report: changes.values().map(|one| report::replica(one, node.id)).collect(),
                 }],
             },
             command_status_reports: match statuses.is_empty() {
                 true => Vec::new(),
-                false => vec![CommandStatusReportsProto { cmd_status: statuses.iter().cloned().collect() }],
+                false => vec![CommandStatusReports { cmd_status: statuses.iter().cloned().collect() }],
             },
-            container_actions: Some(ContainerActionsProto { container_actions: actions.collect() }),
+            container_actions: Some(ContainerActions { container_actions: actions.collect() }),
             pipeline_actions: node.pipelines.actions(),
             pipeline_reports: Some(node.pipelines.reports()),
             data_node_layout_version: Some(report::layout(lobby.config.layout_version)),
-            command_queue_report: Some(CommandQueueReportProto { command, count }),
+            command_queue_report: Some(CommandQueueReport { command, count }),
         }
     }
 
     /// Queues the commands of an answer. Registering anew is this endpoint's own business and waits for nobody.
-    fn take_in(&self, response: ScmHeartbeatResponseProto) -> State {
+    fn take_in(&self, response: ScmHeartbeatApart) -> State {
         let (clock, metrics) = (&self.shared.clock, &self.shared.lobby.metrics);
         let mut state = State::Beat;
         let mut queue = self.shared.queue.borrow_mut();
-        queue.heard_term(response.term.unwrap_or(0));
+        queue.heard_term(response.term);
         for command in response.commands {
-            let kind = command.command_type;
-            if kind == scm_command_proto::Type::ReregisterCommand as i32 {
+            let command = match command {
+                Ok(command) => command,
+                Err(refused) => {
+                    if let Some(status) = commands::refuse(metrics, &refused) {
+                        self.note_status(status);
+                        self.ring();
+                    }
+                    continue;
+                }
+            };
+            let kind = command.call.kind();
+            if matches!(command.call, ScmOrder::ReregisterCommand(_)) {
                 state = State::Version;
                 continue;
             }
             if let Err(why) = queue.push(command, clock.now(), clock.wall_ms()) {
                 metrics.scm_command(kind, why.name());
-                tracing::info!(command = kind, why = why.name(), "a command of SCM's is not carried out");
+                tracing::info!(
+                    command = kind.as_str_name(),
+                    why = why.name(),
+                    "a command of SCM's is not carried out"
+                );
                 if why == Turned::Full {
                     break;
                 }
@@ -349,19 +354,15 @@ impl<'a, L: ScmLink> Endpoint<'a, L> {
         state
     }
 
-    async fn ask(&self, request: ScmDatanodeRequest) -> Result<ScmDatanodeResponse, String> {
-        let response = self.link.submit(request).await.map_err(|e| e.to_string())?;
-        match response.status == i32::from(Status::Ok) {
-            true => Ok(response),
-            false => Err(response.message.unwrap_or_else(|| "SCM answered with an error".into())),
-        }
+    async fn ask(&self, call: DatanodeCall) -> Result<DatanodeAnswerApart, String> {
+        link::ask(&self.link, call).await
     }
 
     fn node(&self) -> Result<Arc<Node>, String> {
         self.shared.lobby.door.get().cloned().ok_or_else(|| "the volumes are not open".to_owned())
     }
 
-    fn node_report(&self, node: &Node) -> allotrope_proto::heartbeat::NodeReportProto {
+    fn node_report(&self, node: &Node) -> NodeReport {
         let dir = self.shared.lobby.config.metadata_dir.to_string_lossy();
         let volumes = node.volumes();
         report::node(

@@ -1,7 +1,16 @@
 //! The way to one SCM: requests there, answers back, whatever carries them.
+//!
+//! Shape   [`ScmLink`] carries messages; [`ask`] is the edge: values of the domain on this side, messages on that one. Of an
+//!         answer's commands each is read by itself.
+//! Errors  [`LinkError`], which names the SCM; where its answer is malformed the cause names message and field.
 
-use allotrope_proto::heartbeat::{ScmDatanodeRequest, ScmDatanodeResponse};
-use allotrope_proto::rpc::catalog::DatanodeHeartbeat;
+use allotrope_proto::WireError;
+use allotrope_proto::edge::heartbeat::apart::{
+    DatanodeAnswerApart, DatanodeResponseApart, ScmDatanodeResponseApart,
+};
+use allotrope_proto::edge::heartbeat::{DatanodeCall, DatanodeRequest, Status};
+use allotrope_proto::heartbeat::ScmDatanodeRequest;
+use allotrope_proto::rpc::catalog::DatanodeHeartbeatApart;
 use allotrope_proto::rpc::{CallOptions, RpcClient};
 use std::future::Future;
 use std::time::Duration;
@@ -19,7 +28,7 @@ pub struct LinkError {
     pub why: String,
 }
 
-/// Asks one SCM. Put no deadline around it: it keeps its own.
+/// Carries messages to one SCM and back. Put no deadline around it: it keeps its own.
 pub trait ScmLink: Send + 'static {
     /// Which SCM, for logs.
     fn name(&self) -> String;
@@ -28,7 +37,23 @@ pub trait ScmLink: Send + 'static {
     fn submit(
         &self,
         request: ScmDatanodeRequest,
-    ) -> impl Future<Output = Result<ScmDatanodeResponse, LinkError>> + Send;
+    ) -> impl Future<Output = Result<ScmDatanodeResponseApart, LinkError>> + Send;
+}
+
+/// Asks one SCM. An answer that is an error, or is none to what was asked, is an error here.
+pub async fn ask<L: ScmLink>(link: &L, call: DatanodeCall) -> Result<DatanodeAnswerApart, String> {
+    let asked = call.kind();
+    let request = DatanodeRequest { call, trace_id: None };
+    let message = link.submit(request.into()).await.map_err(|e| e.to_string())?;
+    let malformed = |e: WireError| format!("{}'s answer is malformed: {}", link.name(), chain(&e));
+    let response = DatanodeResponseApart::try_from(message).map_err(malformed)?;
+    if response.status != Status::Ok {
+        return Err(response.message.unwrap_or_else(|| "SCM answered with an error".into()));
+    }
+    match response.answer {
+        Some(answer) if response.kind == asked => Ok(answer),
+        _ => Err(format!("{} does not answer {}", link.name(), asked.as_str_name())),
+    }
 }
 
 /// An SCM reached by one of the RPC transports.
@@ -50,9 +75,9 @@ impl<C: RpcClient> ScmLink for RpcLink<C> {
         self.name.clone()
     }
 
-    async fn submit(&self, request: ScmDatanodeRequest) -> Result<ScmDatanodeResponse, LinkError> {
+    async fn submit(&self, request: ScmDatanodeRequest) -> Result<ScmDatanodeResponseApart, LinkError> {
         let options = CallOptions { time_max: Some(ANSWER_WAIT), ..CallOptions::default() };
-        let answered = self.client.call::<DatanodeHeartbeat>(&request, &options).await;
+        let answered = self.client.call::<DatanodeHeartbeatApart>(&request, &options).await;
         answered.map_err(|e| LinkError { scm: self.name.clone(), why: chain(&e) })
     }
 }

@@ -18,7 +18,7 @@ use crate::boot::Lobby;
 use crate::replication::supervisor;
 use crate::store::Event;
 use allotrope_io::Clock;
-use allotrope_proto::heartbeat::CommandStatus;
+use allotrope_proto::edge::heartbeat::CommandStatus;
 use endpoint::Endpoint;
 use futures_util::future::{Either, join_all, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};

@@ -7,8 +7,8 @@
 //! Source  wire facts: scm.md 1.7.
 
 use allotrope_io::Moment;
-use allotrope_proto::heartbeat::ScmCommandProto;
-use allotrope_proto::heartbeat::scm_command_proto::Type;
+use allotrope_proto::edge::heartbeat::{CommandKind, ScmCommand, ScmOrder};
+use allotrope_types::{ContainerId, Term};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
@@ -23,9 +23,9 @@ const SEEN_MAX: usize = 8192;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Key {
     /// A container.
-    Container(i64),
+    Container(ContainerId),
     /// All else of one type.
-    Kind(i32),
+    Kind(CommandKind),
 }
 
 /// Why a command is not carried out.
@@ -43,11 +43,11 @@ pub enum Turned {
 
 /// A command's name: its leader's term, its type and its number. Numbers start over with a new SCM process, and that is
 /// a new term.
-type Id = (i64, i32, i64);
+type Id = (Term, CommandKind, i64);
 
 #[derive(Debug)]
 struct Waiting {
-    command: ScmCommandProto,
+    command: ScmCommand,
     key: Key,
     /// The deadline on the clock that does not jump, from what the wall clock said at arrival.
     expires: Option<Moment>,
@@ -59,9 +59,9 @@ pub struct Queue {
     scms: usize,
     knowing: BTreeSet<usize>,
     /// The newest term heard of.
-    term: i64,
+    term: Term,
     waiting: VecDeque<Waiting>,
-    running: BTreeMap<Key, i32>,
+    running: BTreeMap<Key, CommandKind>,
     seen: BTreeSet<Id>,
     seen_order: VecDeque<Id>,
     /// How many commands were turned away, by reason.
@@ -104,16 +104,17 @@ impl Queue {
         self.knowing.len() > self.scms / 2
     }
 
-    /// A heartbeat was answered by the leader of this term.
-    pub fn heard_term(&mut self, term: i64) {
-        self.term = self.term.max(term);
+    /// A heartbeat was answered by the leader of this term, or by a follower.
+    pub fn heard_term(&mut self, term: Option<Term>) {
+        self.term = self.term.max(term.unwrap_or_default());
     }
 
     /// Takes a command in, at `now` on the clock that does not jump and `wall_ms` on the one that may.
-    pub fn push(&mut self, command: ScmCommandProto, now: Moment, wall_ms: u64) -> Result<(), Turned> {
-        self.term = self.term.max(command.term.unwrap_or(0));
-        let closes = command.close_container_command_proto.is_some();
-        let id = cmd_id(&command).map(|id| (command.term.unwrap_or(0), command.command_type, id));
+    pub fn push(&mut self, command: ScmCommand, now: Moment, wall_ms: u64) -> Result<(), Turned> {
+        self.heard_term(command.term);
+        let closes = matches!(command.call, ScmOrder::CloseContainerCommand(_));
+        let id = command.call.cmd_id();
+        let id = id.map(|id| (command.term.unwrap_or_default(), command.call.kind(), id));
         // Ozone numbers a closing by its container, so that one that is sent again later looks the same.
         let id = id.filter(|_| !closes);
         let expires = match deadline_ms(&command) {
@@ -121,7 +122,7 @@ impl Queue {
             Some(deadline) if deadline <= wall_ms => return Err(self.turn(Turned::Late)),
             Some(deadline) => Some(now + Duration::from_millis(deadline - wall_ms)),
         };
-        let key = key_of(&command);
+        let key = key_of(&command.call);
         let waits = closes && self.waiting.iter().any(|one| one.key == key && one.command == command);
         if waits || id.is_some_and(|id| self.seen.contains(&id)) {
             return Err(self.turn(Turned::Repeated));
@@ -137,7 +138,7 @@ impl Queue {
     }
 
     /// The next command to run, in the order of arrival for each key. [`done`](Self::done) follows.
-    pub fn next(&mut self, now: Moment, wall_ms: u64) -> Option<(Key, ScmCommandProto)> {
+    pub fn next(&mut self, now: Moment, wall_ms: u64) -> Option<(Key, ScmCommand)> {
         if !self.has_majority() || self.running.len() >= RUNNING_MAX {
             return None;
         }
@@ -155,7 +156,7 @@ impl Queue {
             }
             if held.insert(one.key) {
                 let one = self.waiting.remove(at)?;
-                self.running.insert(one.key, one.command.command_type);
+                self.running.insert(one.key, one.command.call.kind());
                 return Some((one.key, one.command));
             }
             at += 1;
@@ -169,9 +170,9 @@ impl Queue {
     }
 
     /// How many commands of each type wait or run, for the heartbeat.
-    pub fn counts(&self) -> BTreeMap<i32, u32> {
+    pub fn counts(&self) -> BTreeMap<CommandKind, u32> {
         let mut counts = BTreeMap::new();
-        let waiting = self.waiting.iter().map(|one| one.command.command_type);
+        let waiting = self.waiting.iter().map(|one| one.command.call.kind());
         for kind in waiting.chain(self.running.values().copied()) {
             *counts.entry(kind).or_default() += 1;
         }
@@ -184,7 +185,7 @@ impl Queue {
     }
 
     /// The newest term heard of.
-    pub fn term(&self) -> i64 {
+    pub fn term(&self) -> Term {
         self.term
     }
 
@@ -205,44 +206,16 @@ impl Queue {
     }
 }
 
-fn deadline_ms(command: &ScmCommandProto) -> Option<u64> {
+/// 0, and what is before 1970, is no deadline.
+fn deadline_ms(command: &ScmCommand) -> Option<u64> {
     command.deadline_ms_since_epoch.and_then(|ms| u64::try_from(ms).ok()).filter(|ms| *ms > 0)
 }
 
-/// The number SCM gave a command; `None` where its type has none.
-pub fn cmd_id(command: &ScmCommandProto) -> Option<i64> {
-    let c = command;
-    macro_rules! first {
-        ($($field:ident),*) => {
-            None$(.or(c.$field.as_ref().map(|payload| payload.cmd_id)))*
-        };
+fn key_of(order: &ScmOrder) -> Key {
+    match order {
+        ScmOrder::CloseContainerCommand(close) => Key::Container(close.container_id),
+        ScmOrder::DeleteContainerCommand(delete) => Key::Container(delete.container_id),
+        ScmOrder::ReconcileContainerCommand(reconcile) => Key::Container(reconcile.container_id),
+        other => Key::Kind(other.kind()),
     }
-    first!(
-        delete_blocks_command_proto,
-        close_container_command_proto,
-        delete_container_command_proto,
-        replicate_container_command_proto,
-        create_pipeline_command_proto,
-        close_pipeline_command_proto,
-        set_node_operational_state_command_proto,
-        finalize_new_layout_version_command_proto,
-        refresh_volume_usage_command_proto,
-        reconstruct_ec_containers_command_proto
-    )
-}
-
-fn key_of(command: &ScmCommandProto) -> Key {
-    let container = match Type::try_from(command.command_type) {
-        Ok(Type::CloseContainerCommand) => {
-            command.close_container_command_proto.as_ref().map(|payload| payload.container_id)
-        }
-        Ok(Type::DeleteContainerCommand) => {
-            command.delete_container_command_proto.as_ref().map(|payload| payload.container_id)
-        }
-        Ok(Type::ReconcileContainerCommand) => {
-            command.reconcile_container_command_proto.as_ref().map(|payload| payload.container_id)
-        }
-        _ => None,
-    };
-    container.map_or(Key::Kind(command.command_type), Key::Container)
 }

@@ -6,14 +6,14 @@
 
 use super::directory::Entry;
 use super::group::RESERVE;
-use super::plan::{Member, Plan, PlanError, id_of};
+use super::plan::{Member, Plan, PlanError};
 use super::record::{self, Record, Standing};
 use super::{Ask, home_of};
 use crate::boot::Lobby;
 use crate::store::{Event, Node, ShardMessage};
 use allotrope_io::{Shard, ShardId};
+use allotrope_proto::edge::heartbeat::{ClosePipelineCommand, CreatePipelineCommand};
 use allotrope_proto::edge::ratis::{RaftPeer, RaftPeerRole};
-use allotrope_proto::heartbeat::{ClosePipelineCommandProto, CreatePipelineCommandProto};
 use allotrope_types::{ContainerId, DatanodeId, PipelineId};
 use std::sync::Arc;
 
@@ -102,7 +102,7 @@ async fn start(
 pub async fn create(
     lobby: &Arc<Lobby>,
     node: &Arc<Node>,
-    command: &CreatePipelineCommandProto,
+    command: &CreatePipelineCommand,
 ) -> Result<(), String> {
     let plan = Plan::of_command(command, node.id).map_err(|e| e.to_string())?;
     let id = plan.id;
@@ -157,12 +157,8 @@ async fn on_disk(lobby: &Arc<Lobby>, record: Record) -> Result<Record, String> {
 }
 
 /// SCM's closePipeline.
-pub async fn close(
-    lobby: &Arc<Lobby>,
-    node: &Node,
-    command: &ClosePipelineCommandProto,
-) -> Result<(), String> {
-    let id = id_of(&command.pipeline_id).map_err(|e| e.to_string())?;
+pub async fn close(lobby: &Arc<Lobby>, node: &Node, command: &ClosePipelineCommand) -> Result<(), String> {
+    let id = command.pipeline;
     if node.pipelines.get(id).is_none() {
         return Ok(());
     }

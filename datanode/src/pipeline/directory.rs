@@ -2,12 +2,11 @@
 //!
 //! Shape   an [`Entry`] has what never changes, and a few numbers that the pipeline's home shard keeps up to date.
 
-use super::plan::{Plan, wire_id};
+use super::plan::Plan;
 use super::record::Standing;
-use allotrope_proto::heartbeat::close_pipeline_info::Reason;
-use allotrope_proto::heartbeat::pipeline_action::Action;
-use allotrope_proto::heartbeat::{
-    ClosePipelineInfo, PipelineAction, PipelineActionsProto, PipelineReport, PipelineReportsProto,
+use allotrope_proto::edge::heartbeat::{
+    ClosePipelineInfo, ClosePipelineReason, PipelineAction, PipelineActions, PipelineReport, PipelineReports,
+    PipelineWish,
 };
 use allotrope_types::PipelineId;
 use std::collections::BTreeMap;
@@ -149,29 +148,29 @@ impl Pipelines {
     }
 
     /// The pipelines that take writes here, as SCM is told.
-    pub fn reports(&self) -> PipelineReportsProto {
+    pub fn reports(&self) -> PipelineReports {
         let open = self.all().into_iter().filter(|entry| entry.is_open());
         let report = |entry: Arc<Entry>| PipelineReport {
-            pipeline_id: wire_id(entry.plan.id),
+            pipeline: entry.plan.id,
             // A leader that has not met its followers cannot lead yet.
             is_leader: entry.leads() && entry.is_ready(),
             bytes_written: None,
         };
-        PipelineReportsProto { pipeline_report: open.map(report).collect() }
+        PipelineReports { pipeline_report: open.map(report).collect() }
     }
 
     /// The pipelines that have ended here and that SCM has not closed, as SCM is told.
-    pub fn actions(&self) -> Option<PipelineActionsProto> {
+    pub fn actions(&self) -> Option<PipelineActions> {
         let ended = self.all().into_iter().filter(|entry| entry.standing() == Standing::Ended);
         let action = |entry: Arc<Entry>| PipelineAction {
-            action: Action::Close.into(),
+            action: PipelineWish::Close,
             close_pipeline: Some(ClosePipelineInfo {
-                pipeline_id: wire_id(entry.plan.id),
-                reason: Some(Reason::PipelineFailed.into()),
+                pipeline: entry.plan.id,
+                reason: Some(ClosePipelineReason::PipelineFailed),
                 detailed_reason: Some(entry.state().1.clone()),
             }),
         };
         let pipeline_actions: Vec<_> = ended.map(action).take(ACTIONS_MAX).collect();
-        (!pipeline_actions.is_empty()).then_some(PipelineActionsProto { pipeline_actions })
+        (!pipeline_actions.is_empty()).then_some(PipelineActions { pipeline_actions })
     }
 }

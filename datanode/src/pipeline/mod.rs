@@ -28,7 +28,7 @@ mod retry;
 pub use directory::{Entry, Pipelines};
 pub use home::Ask;
 pub use plan::{Member, Plan, PlanError};
-pub(crate) use plan::{PORT_ADMIN, PORT_RATIS, id_of};
+pub(crate) use plan::{PORT_ADMIN, PORT_RATIS};
 pub use retry::Call;
 
 use allotrope_types::{ByteCount, DatanodeId, PipelineId};

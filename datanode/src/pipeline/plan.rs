@@ -2,10 +2,10 @@
 //!
 //! Errors  [`PlanError`]: the command makes no sense for this datanode; SCM is told.
 
+use allotrope_proto::edge::hdds::{DatanodeDetails, PortName};
+use allotrope_proto::edge::heartbeat::CreatePipelineCommand;
 use allotrope_proto::edge::ratis::{RaftPeer, RaftPeerRole};
-use allotrope_proto::hdds::{DatanodeDetailsProto, PipelineId as WirePipelineId, ReplicationType};
-use allotrope_proto::heartbeat::CreatePipelineCommandProto;
-use allotrope_types::{DatanodeId, PipelineId};
+use allotrope_types::{DatanodeId, PipelineId, ReplicationConfig, ReplicationType};
 use std::net::SocketAddr;
 
 /// Members a pipeline may have.
@@ -14,8 +14,6 @@ const MEMBERS_MAX: usize = 16;
 pub(crate) const PORT_RATIS: &str = "RATIS";
 /// The port name of 9857.
 pub(crate) const PORT_ADMIN: &str = "RATIS_ADMIN";
-/// The port name of 9856, which this datanode does not have.
-const PORT_SERVER: &str = "RATIS_SERVER";
 
 /// One member, and where it is.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,23 +42,15 @@ pub struct Plan {
 /// Why a command does not make a pipeline.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
-    /// A word of the command is none.
-    #[error("{what} of the pipeline is wrong: {why}")]
-    Word {
-        /// Which.
-        what: &'static str,
-        /// What is wrong with it.
-        why: String,
-    },
     /// Not a pipeline of Ratis.
-    #[error("only RATIS pipelines are hosted, not type {0}")]
-    Type(i32),
+    #[error("only RATIS pipelines are hosted, not type {}", .0.name())]
+    Type(ReplicationType),
     /// Too many, too few, or the same twice.
     #[error("a pipeline has 1 to {MEMBERS_MAX} different members, not {0}")]
     Members(usize),
     /// A member is a datanode of Ozone's.
     #[error(
-        "datanode {0} is not of this kind (it has a port {PORT_SERVER}): no pipeline of three has members of both; where an SCM of \
+        "datanode {0} is not of this kind (it has a port RATIS_SERVER): no pipeline of three has members of both; where an SCM of \
          Ozone's has datanodes of both, use erasure coding"
     )]
     Stranger(DatanodeId),
@@ -69,37 +59,17 @@ pub enum PlanError {
     Foreign(DatanodeId),
 }
 
-/// The pipeline's id in a message.
-pub(crate) fn id_of(wire: &WirePipelineId) -> Result<PipelineId, PlanError> {
-    let wrong = |why: String| PlanError::Word { what: "the id", why };
-    match (&wire.uuid128, &wire.id) {
-        (Some(halves), _) => Ok(PipelineId::from_halves(halves.most_sig_bits, halves.least_sig_bits)),
-        (None, Some(text)) => text.parse().map_err(|e: allotrope_types::Malformed| wrong(e.to_string())),
-        (None, None) => Err(wrong("there is none".into())),
-    }
-}
-
-/// A pipeline's id as a message.
-pub(crate) fn wire_id(id: PipelineId) -> WirePipelineId {
-    let (most_sig_bits, least_sig_bits) = id.to_halves();
-    WirePipelineId {
-        id: Some(id.to_string()),
-        uuid128: Some(allotrope_proto::hdds::Uuid { most_sig_bits, least_sig_bits }),
-    }
-}
-
 impl Plan {
     /// What a command of SCM's asks of the datanode `me`.
-    pub fn of_command(command: &CreatePipelineCommandProto, me: DatanodeId) -> Result<Plan, PlanError> {
-        if command.r#type != i32::from(ReplicationType::Ratis) {
-            return Err(PlanError::Type(command.r#type));
+    pub fn of_command(command: &CreatePipelineCommand, me: DatanodeId) -> Result<Plan, PlanError> {
+        if !matches!(command.replication, ReplicationConfig::Ratis(_)) {
+            return Err(PlanError::Type(command.replication.kind()));
         }
-        let id = id_of(&command.pipeline_id)?;
-        let all = &command.datanode;
+        let (id, all) = (command.pipeline, &command.datanode);
         let mut members = Vec::with_capacity(all.len().min(MEMBERS_MAX));
         for (at, details) in all.iter().take(MEMBERS_MAX + 1).enumerate() {
             let priority = command.priority.get(at).copied().unwrap_or(0);
-            members.push(member(details, u32::try_from(priority).unwrap_or(0))?);
+            members.push(member(details, u32::try_from(priority).unwrap_or(0)));
         }
         let twice = members.iter().enumerate().any(|(at, one)| members[..at].iter().any(|o| o.id == one.id));
         if members.is_empty() || members.len() > MEMBERS_MAX || twice {
@@ -131,54 +101,51 @@ impl Plan {
     }
 }
 
-fn member(details: &DatanodeDetailsProto, priority: u32) -> Result<Member, PlanError> {
-    let wrong = |why: String| PlanError::Word { what: "a member", why };
-    let id = match (&details.id, &details.uuid128, &details.uuid) {
-        (Some(id), _, _) => DatanodeId::from_halves(id.uuid.most_sig_bits, id.uuid.least_sig_bits),
-        (_, Some(halves), _) => DatanodeId::from_halves(halves.most_sig_bits, halves.least_sig_bits),
-        (_, _, Some(text)) => text.parse().map_err(|e: allotrope_types::Malformed| wrong(e.to_string()))?,
-        _ => return Err(wrong("it has no id".into())),
-    };
-    let port = |name: &str| {
-        let found = details.ports.iter().find(|port| port.name == name);
-        found.and_then(|port| u16::try_from(port.value).ok()).filter(|port| *port != 0)
-    };
-    let clients = port(PORT_RATIS);
+fn member(details: &DatanodeDetails, priority: u32) -> Member {
+    let port = |name: PortName| details.port(&name).filter(|port| *port != 0);
+    let (clients, servers) = (port(PortName::Ratis), port(PortName::RatisServer));
     // Where a port is not announced Ozone takes the clients' for it.
     let at =
         |port: Option<u16>| port.or(clients).map_or(String::new(), |p| format!("{}:{p}", details.ip_address));
     let address = details.ip_address.parse().ok().zip(clients).map(|(ip, port)| SocketAddr::new(ip, port));
     let peer = RaftPeer {
-        id,
-        address: at(port(PORT_SERVER)),
+        id: details.id,
+        address: at(servers),
         priority,
         data_stream_address: at(None),
         client_address: at(clients),
-        admin_address: at(port(PORT_ADMIN)),
+        admin_address: at(port(PortName::RatisAdmin)),
         startup_role: RaftPeerRole::Follower,
     };
-    Ok(Member { id, address, peer, ours: port(PORT_SERVER).is_none() })
+    Member { id: details.id, address, peer, ours: servers.is_none() }
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use allotrope_proto::hdds::{Port, ReplicationFactor};
+    use allotrope_proto::edge::hdds::Port;
+    use allotrope_types::ReplicationFactor;
 
-    pub(crate) fn details(n: u8) -> DatanodeDetailsProto {
-        DatanodeDetailsProto {
-            uuid: Some(DatanodeId::from_random_bytes([n; 16]).to_string()),
+    pub(crate) fn details(n: u8) -> DatanodeDetails {
+        DatanodeDetails {
+            id: DatanodeId::from_random_bytes([n; 16]),
             ip_address: "127.0.0.1".into(),
-            ports: vec![Port { name: PORT_RATIS.into(), value: 9000 + u32::from(n) }],
-            ..Default::default()
+            host_name: String::new(),
+            ports: vec![Port { name: PortName::Ratis, number: 9000 + u16::from(n) }],
+            cert_serial_id: None,
+            network_name: None,
+            network_location: None,
+            persisted_op_state: None,
+            persisted_op_state_expiry: None,
+            current_version: None,
+            level: None,
         }
     }
 
-    fn command(members: &[u8], priority: &[i32]) -> CreatePipelineCommandProto {
-        CreatePipelineCommandProto {
-            pipeline_id: wire_id(PipelineId::from_random_bytes([7; 16])),
-            r#type: ReplicationType::Ratis.into(),
-            factor: ReplicationFactor::Three.into(),
+    fn command(members: &[u8], priority: &[i32]) -> CreatePipelineCommand {
+        CreatePipelineCommand {
+            pipeline: PipelineId::from_random_bytes([7; 16]),
+            replication: ReplicationConfig::Ratis(ReplicationFactor::Three),
             datanode: members.iter().map(|n| details(*n)).collect(),
             cmd_id: 1,
             priority: priority.to_vec(),
@@ -202,25 +169,22 @@ pub(crate) mod tests {
 
     #[test]
     fn a_command_that_makes_no_sense_is_refused() {
-        let refused = |command: &CreatePipelineCommandProto| Plan::of_command(command, node(1)).unwrap_err();
+        let refused = |command: &CreatePipelineCommand| Plan::of_command(command, node(1)).unwrap_err();
         assert_eq!(refused(&command(&[2, 3], &[])), PlanError::Foreign(node(1)));
         assert_eq!(refused(&command(&[], &[])), PlanError::Members(0));
         assert_eq!(refused(&command(&[1, 1], &[])), PlanError::Members(2));
         let many: Vec<u8> = (1..=200).collect();
         assert_eq!(refused(&command(&many, &[])), PlanError::Members(200));
-        let mut ec = command(&[1], &[]);
-        ec.r#type = ReplicationType::Ec.into();
-        assert_eq!(refused(&ec), PlanError::Type(4));
-        let mut bad = command(&[1], &[]);
-        bad.datanode[0].uuid = Some("x".into());
-        assert!(matches!(refused(&bad), PlanError::Word { what: "a member", .. }));
+        let mut alone = command(&[1], &[]);
+        alone.replication = ReplicationConfig::StandAlone(ReplicationFactor::One);
+        assert_eq!(refused(&alone), PlanError::Type(ReplicationType::StandAlone));
     }
 
     #[test]
     fn a_member_of_ozones_is_a_stranger_among_others_and_no_matter_alone() {
         let plan = |members: &[u8], java: usize| {
             let mut command = command(members, &[]);
-            command.datanode[java].ports.push(Port { name: PORT_SERVER.into(), value: 9856 });
+            command.datanode[java].ports.push(Port { name: PortName::RatisServer, number: 9856 });
             Plan::of_command(&command, node(1)).unwrap()
         };
         assert_eq!(plan(&[1, 2, 3], 1).stranger(), Some(node(2)));

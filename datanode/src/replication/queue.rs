@@ -7,8 +7,10 @@
 //! Source  docs/replication.md; wire facts: scm.md 3.3, 3.5, 3.7 (points 1 to 3).
 
 use allotrope_io::Moment;
-use allotrope_proto::heartbeat::ScmCommandProto;
-use allotrope_types::ContainerId;
+use allotrope_proto::edge::heartbeat::{
+    CommandKind, ReconstructEcContainersCommand, ReplicateContainerCommand, ReplicationCommandPriority,
+};
+use allotrope_types::{ContainerId, Term};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -38,6 +40,62 @@ pub enum Turned {
     Full,
 }
 
+/// What a command asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Work {
+    /// A copy from here or to here.
+    Replicate(Box<ReplicateContainerCommand>),
+    /// Replicas that are computed from others.
+    Reconstruct(Box<ReconstructEcContainersCommand>),
+}
+
+impl Work {
+    /// Its name on the wire.
+    pub fn kind(&self) -> CommandKind {
+        match self {
+            Work::Replicate(_) => CommandKind::ReplicateContainerCommand,
+            Work::Reconstruct(_) => CommandKind::ReconstructEcContainersCommand,
+        }
+    }
+
+    /// The number SCM gave it.
+    pub fn cmd_id(&self) -> i64 {
+        match self {
+            Work::Replicate(replicate) => replicate.cmd_id,
+            Work::Reconstruct(reconstruct) => reconstruct.cmd_id,
+        }
+    }
+
+    fn container(&self) -> ContainerId {
+        match self {
+            Work::Replicate(replicate) => replicate.container_id,
+            Work::Reconstruct(reconstruct) => reconstruct.container_id,
+        }
+    }
+
+    fn priority(&self) -> Priority {
+        match self {
+            Work::Replicate(one) if one.priority == Some(ReplicationCommandPriority::Low) => Priority::Low,
+            _ => Priority::Normal,
+        }
+    }
+}
+
+/// Whose a command is, and until when it may begin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Validity {
+    /// The term of the leader that gave it.
+    pub term: Option<Term>,
+    /// In milliseconds since 1970, as SCM sends it: 0, and what is before, is none.
+    pub deadline_ms: Option<i64>,
+}
+
+impl Validity {
+    fn deadline_ms(self) -> Option<u64> {
+        self.deadline_ms.and_then(|deadline| u64::try_from(deadline).ok()).filter(|at| *at > 0)
+    }
+}
+
 /// A command, with what its order depends on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Wanted {
@@ -45,8 +103,17 @@ pub struct Wanted {
     pub container: ContainerId,
     /// Which goes first.
     pub priority: Priority,
-    /// As SCM sent it.
-    pub command: ScmCommandProto,
+    /// What is to be done.
+    pub work: Work,
+    /// Whether it still is.
+    pub validity: Validity,
+}
+
+impl Wanted {
+    /// A command as SCM sent it.
+    pub fn new(work: Work, validity: Validity) -> Wanted {
+        Wanted { container: work.container(), priority: work.priority(), work, validity }
+    }
 }
 
 #[derive(Debug)]
@@ -72,9 +139,9 @@ pub struct Queue {
     /// Containers of commands that wait or run.
     known: BTreeSet<ContainerId>,
     /// The types of those that run.
-    running: BTreeMap<ContainerId, i32>,
+    running: BTreeMap<ContainerId, CommandKind>,
     arrived: u64,
-    term: i64,
+    term: Term,
     waiting_max: usize,
     running_max: usize,
 }
@@ -87,7 +154,7 @@ impl Queue {
             known: BTreeSet::new(),
             running: BTreeMap::new(),
             arrived: 0,
-            term: 0,
+            term: Term::default(),
             waiting_max,
             running_max: running_max.max(1),
         }
@@ -114,9 +181,9 @@ impl Queue {
     }
 
     /// How many of each type wait or run, for the heartbeat.
-    pub fn counts(&self) -> BTreeMap<i32, u32> {
+    pub fn counts(&self) -> BTreeMap<CommandKind, u32> {
         let mut counts = BTreeMap::new();
-        let waiting = self.waiting.values().map(|one| one.wanted.command.command_type);
+        let waiting = self.waiting.values().map(|one| one.wanted.work.kind());
         for kind in waiting.chain(self.running.values().copied()) {
             *counts.entry(kind).or_default() += 1;
         }
@@ -125,12 +192,12 @@ impl Queue {
 
     /// Takes a command in, at `now` on the clock that does not jump and `wall_ms` on the one that may.
     pub fn offer(&mut self, wanted: Wanted, now: Moment, wall_ms: u64) -> Result<(), Turned> {
-        let term = wanted.command.term.unwrap_or(self.term);
+        let term = wanted.validity.term.unwrap_or(self.term);
         if term < self.term {
             return Err(Turned::StaleTerm);
         }
         self.term = term;
-        let expires = match deadline_ms(&wanted.command) {
+        let expires = match wanted.validity.deadline_ms() {
             None => None,
             Some(deadline) if deadline <= wall_ms => return Err(Turned::Late),
             Some(deadline) => Some(now + Duration::from_millis(deadline - wall_ms)),
@@ -153,13 +220,13 @@ impl Queue {
         }
         let (_, Waiting { wanted, expires }) = self.waiting.pop_first()?;
         let late = expires.is_some_and(|end| now >= end)
-            || deadline_ms(&wanted.command).is_some_and(|deadline| deadline <= wall_ms);
-        let stale = wanted.command.term.is_some_and(|term| term < self.term);
+            || wanted.validity.deadline_ms().is_some_and(|deadline| deadline <= wall_ms);
+        let stale = wanted.validity.term.is_some_and(|term| term < self.term);
         if late || stale {
             self.known.remove(&wanted.container);
             return Some(Next::Dropped(wanted, if stale { Turned::StaleTerm } else { Turned::Late }));
         }
-        self.running.insert(wanted.container, wanted.command.command_type);
+        self.running.insert(wanted.container, wanted.work.kind());
         Some(Next::Run(wanted))
     }
 
@@ -170,10 +237,6 @@ impl Queue {
     }
 }
 
-fn deadline_ms(command: &ScmCommandProto) -> Option<u64> {
-    command.deadline_ms_since_epoch.and_then(|deadline| u64::try_from(deadline).ok()).filter(|at| *at > 0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,13 +244,20 @@ mod tests {
 
     const WALL: u64 = 1_800_000_000_000;
 
-    fn wanted(container: u64, priority: Priority, deadline_in: Option<i64>, term: i64) -> Wanted {
-        let command = ScmCommandProto {
-            term: Some(term),
-            deadline_ms_since_epoch: deadline_in.map(|by| WALL as i64 + by),
-            ..Default::default()
+    fn wanted(container: u64, priority: Priority, deadline_in: Option<i64>, term: u64) -> Wanted {
+        let replicate = ReplicateContainerCommand {
+            container_id: ContainerId::new(container),
+            sources: Vec::new(),
+            cmd_id: 1,
+            target: None,
+            priority: (priority == Priority::Low).then_some(ReplicationCommandPriority::Low),
+            replica: None,
         };
-        Wanted { container: ContainerId::new(container), priority, command }
+        let deadline_ms = deadline_in.map(|by| WALL as i64 + by);
+        let validity = Validity { term: Some(Term::new(term)), deadline_ms };
+        let wanted = Wanted::new(Work::Replicate(Box::new(replicate)), validity);
+        assert_eq!((wanted.container, wanted.priority), (ContainerId::new(container), priority));
+        wanted
     }
 
     fn ids(queue: &mut Queue, now: Moment, wall: u64) -> Vec<(u64, Option<Turned>)> {
@@ -228,7 +298,8 @@ mod tests {
         assert_eq!(queue.offer(wanted(4, Priority::Normal, None, 1), at, WALL), Err(Turned::Full));
         assert_eq!(ids(&mut queue, at, WALL).len(), 2);
         assert_eq!(queue.len(), (1, 2));
-        assert_eq!(queue.counts(), BTreeMap::from([(0, 3)]), "SCM is told of what waits and of what runs");
+        let counts = BTreeMap::from([(CommandKind::ReplicateContainerCommand, 3)]);
+        assert_eq!(queue.counts(), counts, "SCM is told of what waits and of what runs");
         queue.set_running_max(3);
         assert_eq!(ids(&mut queue, at, WALL), [(3, None)]);
         queue.set_running_max(1);

@@ -4,7 +4,7 @@
 //!         beside its next heartbeat; of a container that has come it hears at once.
 //! Errors  logged with the container and told to SCM, which asks again, perhaps elsewhere.
 
-use super::queue::{Next, Priority, Queue, Turned, Wanted};
+use super::queue::{Next, Queue, Turned, Validity, Wanted, Work};
 use super::rebuild::{Rebuild, Replica};
 use super::serve::{Ask, Peer};
 use super::{Compression, CopyLimits, ReplicationConfig, import};
@@ -12,15 +12,11 @@ use crate::commands::CommandError;
 use crate::store::{Event, Node};
 use allotrope_io::Clock;
 use allotrope_proto::edge::hdds::{DatanodeDetails, PortName};
-use allotrope_proto::hdds::DatanodeDetailsProto;
-use allotrope_proto::heartbeat::command_status::Status;
-use allotrope_proto::heartbeat::scm_command_proto::Type;
-use allotrope_proto::heartbeat::{
-    CommandStatus, ReconstructEcContainersCommandProto, ReplicateContainerCommandProto,
-    ReplicationCommandPriority, ScmCommandProto,
+use allotrope_proto::edge::heartbeat::{
+    CommandKind, CommandOutcome, CommandStatus, ReconstructEcContainersCommand, ReplicateContainerCommand,
 };
 use allotrope_types::DatanodeResult::MalformedRequest;
-use allotrope_types::{ContainerId, EcCodec, EcConfig, ReplicaIndex};
+use allotrope_types::ReplicaIndex;
 use futures_util::future::select;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::collections::BTreeMap;
@@ -98,26 +94,21 @@ impl Supervisor {
     }
 
     /// How many commands of each type wait or run.
-    pub fn counts(&self) -> BTreeMap<i32, u32> {
+    pub fn counts(&self) -> BTreeMap<CommandKind, u32> {
         self.queue().counts()
     }
 
     /// Takes a command of SCM's in; [`work`] carries it out. Returns at once.
-    pub fn offer(node: &Arc<Node>, command: ScmCommandProto, clock: &Clock) {
-        let wanted = match wanted(&command) {
-            Ok(wanted) => wanted,
-            Err(e) => {
-                tracing::warn!(command = command.command_type, error = %e, "a command makes no sense");
-                return tell(node, &command, Err(e.why));
-            }
-        };
+    pub fn offer(node: &Arc<Node>, work: Work, validity: Validity, clock: &Clock) {
+        let (kind, cmd_id) = (work.kind(), work.cmd_id());
+        let wanted = Wanted::new(work, validity);
         let container = wanted.container;
         let taken = node.supervisor.queue().offer(wanted, clock.now(), clock.wall_ms());
         match taken {
             Ok(()) => node.supervisor.rung.notify_one(),
             Err(why) => {
                 tracing::info!(%container, %why, "a command of SCM's is not taken");
-                tell(node, &command, Err(why.to_string()));
+                tell(node, kind, cmd_id, Err(why.to_string()));
             }
         }
     }
@@ -145,105 +136,71 @@ async fn run(node: &Arc<Node>, wanted: Wanted) {
     if let Err(e) = &done {
         tracing::warn!(%container, error = %e, "a command of SCM's has failed");
     }
-    tell(node, &wanted.command, done.map_err(|e| e.to_string()));
+    tell(node, wanted.work.kind(), wanted.work.cmd_id(), done.map_err(|e| e.to_string()));
     node.supervisor.queue().done(container);
 }
 
 fn dropped(node: &Arc<Node>, wanted: &Wanted, why: Turned) {
     tracing::info!(container = %wanted.container, %why, "a command of SCM's is dropped");
-    tell(node, &wanted.command, Err(why.to_string()));
+    tell(node, wanted.work.kind(), wanted.work.cmd_id(), Err(why.to_string()));
 }
 
 /// Tells SCM how a command has ended.
-fn tell(node: &Node, command: &ScmCommandProto, done: Result<(), String>) {
-    let replicate = command.replicate_container_command_proto.as_ref().map(|one| one.cmd_id);
-    let rebuild = command.reconstruct_ec_containers_command_proto.as_ref().map(|one| one.cmd_id);
-    let Some(cmd_id) = replicate.or(rebuild) else { return };
-    let status = if done.is_ok() { Status::Executed } else { Status::Failed };
-    let event = Event::CommandEnded(CommandStatus {
-        cmd_id,
-        status: status.into(),
-        r#type: command.command_type,
-        msg: done.err(),
-        block_deletion_ack: None,
-    });
+fn tell(node: &Node, kind: CommandKind, cmd_id: i64, done: Result<(), String>) {
+    let status = if done.is_ok() { CommandOutcome::Executed } else { CommandOutcome::Failed };
+    let ended = CommandStatus { cmd_id, status, r#type: kind, msg: done.err(), block_deletion_ack: None };
     // SCM's own deadline tells it as well.
-    drop(node.events.try_send(event));
+    drop(node.events.try_send(Event::CommandEnded(ended)));
 }
 
 fn malformed(why: impl std::fmt::Display) -> CommandError {
     CommandError::new(MalformedRequest, why.to_string())
 }
 
-fn wanted(command: &ScmCommandProto) -> Result<Wanted, CommandError> {
-    let (id, priority) = match Type::try_from(command.command_type) {
-        Ok(Type::ReplicateContainerCommand) => {
-            let replicate = replicate(command)?;
-            let low = replicate.priority == Some(ReplicationCommandPriority::Low.into());
-            (replicate.container_id, if low { Priority::Low } else { Priority::Normal })
-        }
-        Ok(Type::ReconstructEcContainersCommand) => (reconstruct(command)?.container_id, Priority::Normal),
-        _ => return Err(malformed("the command is no copy")),
-    };
-    let container = ContainerId::try_from(id).map_err(malformed)?;
-    Ok(Wanted { container, priority, command: command.clone() })
-}
-
-fn replicate(command: &ScmCommandProto) -> Result<&ReplicateContainerCommandProto, CommandError> {
-    let payload = command.replicate_container_command_proto.as_ref();
-    payload.ok_or_else(|| malformed("a replicateContainerCommand comes without its payload"))
-}
-
-fn reconstruct(command: &ScmCommandProto) -> Result<&ReconstructEcContainersCommandProto, CommandError> {
-    let payload = command.reconstruct_ec_containers_command_proto.as_ref();
-    payload.ok_or_else(|| malformed("a reconstructECContainersCommand comes without its payload"))
-}
-
 /// What shall be rebuilt: the missing indexes are those of the targets, in their order.
-fn rebuild(
-    container: ContainerId,
-    wire: &ReconstructEcContainersCommandProto,
-) -> Result<Rebuild, CommandError> {
-    let ec = wire.ec_replication_config.clone();
-    let codec: EcCodec = ec.codec.parse().map_err(malformed)?;
-    let config = EcConfig::new(codec, ec.data, ec.parity, ec.ec_chunk_size).map_err(malformed)?;
-    let replica = |index: i32, details: &DatanodeDetailsProto| {
-        let index = ReplicaIndex::from_wire(index).map_err(malformed)?;
-        let index = index.ok_or_else(|| malformed("replica index 0 names no replica"))?;
-        let ports = DatanodeDetails::try_from(details.clone()).map_err(malformed)?;
+fn rebuild(order: &ReconstructEcContainersCommand) -> Result<Rebuild, CommandError> {
+    let replica = |index: ReplicaIndex, details: &DatanodeDetails| {
         let peer = peer(details, &PortName::Standalone, 9859)?;
-        let calls = ports.port(&PortName::Replication).map(|port| SocketAddr::new(peer.address.ip(), port));
+        let port = details.port(&PortName::Replication);
+        let calls = port.map(|port| SocketAddr::new(peer.address.ip(), port));
         Ok::<_, CommandError>(Replica { index, peer, calls })
     };
-    if wire.targets.len() != wire.missing_container_indexes.len() {
-        let (targets, missing) = (wire.targets.len(), wire.missing_container_indexes.len());
+    if order.targets.len() != order.missing.len() {
+        let (targets, missing) = (order.targets.len(), order.missing.len());
         return Err(malformed(format!("{targets} targets are named for {missing} missing replicas")));
     }
-    let sources = wire.sources.iter().map(|one| replica(one.replica_index, &one.datanode_details));
-    let missing = wire.missing_container_indexes.iter().map(|index| i32::from(*index));
-    let targets = missing.zip(&wire.targets).map(|(index, details)| replica(index, details));
+    let sources = order.sources.iter().map(|one| {
+        let index = one.replica.ok_or_else(|| malformed("replica index 0 names no replica"))?;
+        replica(index, &one.datanode_details)
+    });
+    let targets = order.missing.iter().zip(&order.targets).map(|(index, details)| replica(*index, details));
     Ok(Rebuild {
-        container,
-        config,
+        container: order.container_id,
+        config: order.ec_replication_config,
         sources: sources.collect::<Result<_, _>>()?,
         targets: targets.collect::<Result<_, _>>()?,
     })
 }
 
 async fn carry_out(node: &Arc<Node>, wanted: &Wanted) -> Result<(), CommandError> {
-    let (container, compression) = (wanted.container, node.supervisor.compression);
-    if wanted.command.reconstruct_ec_containers_command_proto.is_some() {
-        let rebuild = Box::new(rebuild(container, reconstruct(&wanted.command)?)?);
-        return import::ask(node, container, |reply| Ask::Rebuild { rebuild, reply }).await?;
+    match &wanted.work {
+        Work::Replicate(order) => replicate(node, order).await,
+        Work::Reconstruct(order) => {
+            let rebuild = Box::new(rebuild(order)?);
+            import::ask(node, wanted.container, |reply| Ask::Rebuild { rebuild, reply }).await?
+        }
     }
-    let replicate = replicate(&wanted.command)?;
-    if let Some(target) = &replicate.target {
+}
+
+async fn replicate(node: &Arc<Node>, order: &ReplicateContainerCommand) -> Result<(), CommandError> {
+    let (container, compression) = (order.container_id, node.supervisor.compression);
+    if let Some(target) = &order.target {
         let target = peer(target, &PortName::Replication, PORT_DEFAULT)?;
         let push = |reply| Ask::Push { container, target, compression, reply };
         return import::ask(node, container, push).await?;
     }
     let source = |one| peer(one, &PortName::Replication, PORT_DEFAULT);
-    let sources: Vec<Peer> = replicate.sources.iter().map(source).collect::<Result<_, _>>()?;
+    let sources: Vec<Peer> = order.sources.iter().map(source).collect::<Result<_, _>>()?;
     if sources.is_empty() {
         return Err(malformed("the command names neither a target nor a source"));
     }
@@ -251,8 +208,7 @@ async fn carry_out(node: &Arc<Node>, wanted: &Wanted) -> Result<(), CommandError
 }
 
 /// Another datanode's port of that name.
-fn peer(wire: &DatanodeDetailsProto, port: &PortName, default: u16) -> Result<Peer, CommandError> {
-    let details = DatanodeDetails::try_from(wire.clone()).map_err(malformed)?;
+fn peer(details: &DatanodeDetails, port: &PortName, default: u16) -> Result<Peer, CommandError> {
     let port = details.port(port).unwrap_or(default);
     let ip = details.ip_address.parse().map_err(|_| {
         malformed(format!("datanode {} has the address {:?}", details.id, details.ip_address))

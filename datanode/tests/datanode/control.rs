@@ -9,10 +9,12 @@ use allotrope_datanode::control::{
     link::{LinkError, ScmLink},
 };
 use allotrope_io::{Act, Clock, Moment, ShardId, SimFault, SimRng};
-use allotrope_proto::hdds::KeyValue;
+use allotrope_proto::edge::heartbeat::apart::ScmDatanodeResponseApart;
+use allotrope_proto::edge::heartbeat::{ScmCommand, ScmOrder};
+use allotrope_proto::hdds::{KeyValue, PipelineId, Uuid};
 use allotrope_proto::heartbeat::scm_command_proto::Type as Kind;
 use allotrope_proto::heartbeat::*;
-use allotrope_types::{ContainerId, DatanodeResult, LocalId};
+use allotrope_types::{ContainerId, DatanodeResult, LocalId, Term};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -134,7 +136,7 @@ impl ScmLink for Link {
         self.name.into()
     }
 
-    async fn submit(&self, request: ScmDatanodeRequest) -> Result<ScmDatanodeResponse, LinkError> {
+    async fn submit(&self, request: ScmDatanodeRequest) -> Result<ScmDatanodeResponseApart, LinkError> {
         let (down, faulty) = {
             let scm = self.scm();
             (scm.down, scm.faulty)
@@ -174,9 +176,9 @@ impl ScmLink for Link {
             }
             3 => {
                 self.scm().take_in(&request, now);
-                Ok(self.scm().take_in(&request, now))
+                Ok(self.scm().take_in(&request, now).into())
             }
-            _ => Ok(self.scm().take_in(&request, now)),
+            _ => Ok(self.scm().take_in(&request, now).into()),
         }
     }
 }
@@ -244,11 +246,13 @@ fn command(kind: Kind, term: Option<i64>) -> ScmCommandProto {
 }
 
 fn close(container: i64, cmd_id: i64, term: i64) -> ScmCommandProto {
+    // A pipeline that nobody here is in, as of a container that is closed long after its pipeline.
+    let uuid128 = Some(Uuid { most_sig_bits: container, least_sig_bits: 1 });
     let close = CloseContainerCommandProto {
         container_id: container,
+        pipeline_id: PipelineId { id: None, uuid128 },
         cmd_id,
         force: Some(true),
-        ..Default::default()
     };
     ScmCommandProto {
         close_container_command_proto: Some(close),
@@ -412,43 +416,45 @@ fn a_command_that_waited_past_its_deadline_is_refused_even_if_the_wall_clock_wen
     let at = |s: u64| start + Duration::from_secs(s);
     let deadline = |ms, cmd_id| ScmCommandProto { deadline_ms_since_epoch: Some(ms), ..close(1, cmd_id, 1) };
     let mut queue = Queue::new(1);
-    queue.push(deadline(100_000, 1), at(0), 40_000).unwrap();
+    let read = |command: ScmCommandProto| ScmCommand::try_from(command).unwrap();
+    queue.push(read(deadline(100_000, 1)), at(0), 40_000).unwrap();
     queue.known_to(0, true);
     // Two minutes later by the clock that does not jump, an hour earlier by the one that does.
     assert_eq!(queue.next(at(120), 36_000), None);
     assert_eq!(queue.turned(Turned::Late), 1);
     // Far ahead by the wall: dropped, SCM asks again.
-    queue.push(deadline(100_000, 2), at(120), 40_000).unwrap();
+    queue.push(read(deadline(100_000, 2)), at(120), 40_000).unwrap();
     assert_eq!(queue.next(at(121), 5_000_000), None);
-    assert_eq!(queue.push(deadline(100_000, 3), at(121), 100_000), Err(Turned::Late));
+    assert_eq!(queue.push(read(deadline(100_000, 3)), at(121), 100_000), Err(Turned::Late));
     // Once heard of, a newer term turns away what waits of an older one; a repeated number runs once.
-    queue.push(delete(1, 4, 1), at(121), 0).unwrap();
-    assert_eq!(queue.push(delete(1, 4, 1), at(121), 0), Err(Turned::Repeated));
-    queue.heard_term(2);
+    queue.push(read(delete(1, 4, 1)), at(121), 0).unwrap();
+    assert_eq!(queue.push(read(delete(1, 4, 1)), at(121), 0), Err(Turned::Repeated));
+    queue.heard_term(Some(Term::new(2)));
     assert_eq!(queue.next(at(121), 0), None);
     assert_eq!((queue.turned(Turned::StaleTerm), queue.turned(Turned::Repeated)), (1, 1));
     // Two about one container run one after the other, others beside them.
     for (container, cmd_id) in [(1, 5), (1, 6), (2, 7)] {
-        queue.push(close(container, cmd_id, 2), at(122), 0).unwrap();
+        queue.push(read(close(container, cmd_id, 2)), at(122), 0).unwrap();
     }
     let (first, _) = queue.next(at(122), 0).unwrap();
     let (second, other) = queue.next(at(122), 0).unwrap();
-    assert_eq!(other.close_container_command_proto.unwrap().container_id, 2);
+    let ScmOrder::CloseContainerCommand(other) = other.call else { panic!("{other:?}") };
+    assert_eq!(other.container_id, ContainerId::new(2));
     assert_eq!(queue.next(at(122), 0), None);
-    assert_eq!(queue.counts()[&(Kind::CloseContainerCommand as i32)], 3);
+    assert_eq!(queue.counts()[&Kind::CloseContainerCommand], 3);
     queue.done(first);
     assert!(queue.next(at(122), 0).is_some());
     queue.done(second);
     // A closing's number is its container's: once it has ended it may come again.
-    queue.push(close(3, 3, 2), at(122), 0).unwrap();
-    assert_eq!(queue.push(close(3, 3, 2), at(122), 0), Err(Turned::Repeated));
+    queue.push(read(close(3, 3, 2)), at(122), 0).unwrap();
+    assert_eq!(queue.push(read(close(3, 3, 2)), at(122), 0), Err(Turned::Repeated));
     let third = std::iter::from_fn(|| queue.next(at(122), 0)).map(|(key, _)| key).last().unwrap();
     queue.done(third);
-    queue.push(close(3, 3, 2), at(122), 0).unwrap();
+    queue.push(read(close(3, 3, 2)), at(122), 0).unwrap();
     assert!(queue.next(at(122), 0).is_some());
     queue.done(third);
     for n in 0..6000 {
-        let pushed = queue.push(close(n, 100 + n, 2), at(122), 0);
+        let pushed = queue.push(read(close(n, 100 + n, 2)), at(122), 0);
         assert_eq!(pushed.is_ok(), n < 5000, "{n}");
     }
     assert_eq!(queue.turned(Turned::Full), 1000);
@@ -492,6 +498,61 @@ fn commands_nobody_knows_or_about_what_is_not_here_are_answered_and_change_nothi
     assert_eq!(of(31).status(), command_status::Status::Failed);
     assert!(!of(35).block_deletion_ack.as_ref().unwrap().results[0].success);
     assert!(scm.beats > 3, "heartbeats go on");
+}
+
+#[test]
+fn a_malformed_command_is_refused_by_name_and_those_beside_it_are_carried_out() {
+    let talk = talk(13, 1, |_| {});
+    talk.scm(0).term = Some(1);
+    talk.fill(1, 2);
+    talk.run(60);
+    let state = SetNodeOperationalStateCommandProto {
+        cmd_id: 41,
+        node_operational_state: 77,
+        state_expiry_epoch_seconds: 0,
+    };
+    let state = ScmCommandProto {
+        set_node_operational_state_command_proto: Some(state),
+        ..command(Kind::SetNodeOperationalStateCommand, Some(1))
+    };
+    let mut nowhere = close(1, 42, 1);
+    nowhere.close_container_command_proto.as_mut().unwrap().pipeline_id = PipelineId::default();
+    talk.scm(0).commands = vec![
+        delete(-1, 40, 1),
+        state,
+        nowhere,
+        command(Kind::DeleteContainerCommand, Some(1)),
+        delete_blocks(9, 1, &[1, -1], 43, 1),
+        ScmCommandProto { term: Some(-2), ..delete(1, 44, 1) },
+        close(1, 1, 1),
+        delete_blocks(9, 1, &[1], 45, 1),
+    ];
+    talk.run(120);
+    assert_eq!(talk.truth(), BTreeMap::from([(1, 4)]), "it is closed, and neither deleted nor left open");
+    assert_eq!(talk.world.lobby().identity().operational_state, "IN_SERVICE");
+    let scm = talk.scm(0);
+    let of =
+        |cmd_id| scm.statuses.iter().find(|one| one.cmd_id == cmd_id).unwrap_or_else(|| panic!("{cmd_id}"));
+    let wrong = "DeleteContainerCommandProto.containerID holds a wrong value: ";
+    for (cmd_id, kind, wrong) in [
+        (40, Kind::DeleteContainerCommand, wrong),
+        (
+            41,
+            Kind::SetNodeOperationalStateCommand,
+            "SetNodeOperationalStateCommandProto.nodeOperationalState is 77, which names nothing",
+        ),
+        (42, Kind::CloseContainerCommand, "PipelineID lacks its field id"),
+        (43, Kind::DeleteBlocksCommand, "DeletedBlocksTransaction.localID holds a wrong value: "),
+        (44, Kind::DeleteContainerCommand, "SCMCommandProto.term holds a wrong value: "),
+    ] {
+        let told = of(cmd_id);
+        assert_eq!((told.status(), told.r#type()), (command_status::Status::Failed, kind), "{told:?}");
+        assert!(told.msg().starts_with(wrong), "{told:?}");
+        assert_eq!(scm.statuses.iter().filter(|one| one.cmd_id == cmd_id).count(), 1, "{cmd_id}");
+    }
+    assert!(of(45).block_deletion_ack.as_ref().unwrap().results[0].success);
+    assert_eq!(scm.statuses.len(), 6, "one that has no number is told of by nobody");
+    assert!(scm.queued.values().all(|count| *count == 0));
 }
 
 #[test]

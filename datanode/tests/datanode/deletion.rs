@@ -7,6 +7,7 @@ use allotrope_datanode::metadata::Family;
 use allotrope_datanode::store::ShardMessage;
 use allotrope_io::{Act, SimFault};
 use allotrope_proto::container::ContainerChecksumInfo;
+use allotrope_proto::edge::heartbeat;
 use allotrope_proto::heartbeat::DeletedBlocksTransaction;
 use allotrope_types::{ContainerId, DatanodeResult, LocalId, ReplicaState};
 use prost::Message;
@@ -33,11 +34,15 @@ fn transaction(id: i64, container: i64, blocks: &[i64]) -> DeletedBlocksTransact
     }
 }
 
+fn read(wire: DeletedBlocksTransaction) -> Result<Transaction, String> {
+    heartbeat::DeletedBlocksTransaction::try_from(wire).map_err(|e| e.to_string())?.try_into()
+}
+
 /// Hands transactions in as the control thread does. The numbers of those that are remembered.
 fn mark(world: &World, transactions: &[DeletedBlocksTransaction]) -> BTreeSet<i64> {
     let mut marked = BTreeSet::new();
     for one in transactions {
-        let one = Transaction::try_from(one.clone()).unwrap();
+        let one = read(one.clone()).unwrap();
         let (node, home) = (world.node(), world.node().home_of(one.container));
         let asked = world.sim().run(async move {
             node.mesh.ask(home, |reply| ShardMessage::DeleteBlocks { transactions: vec![one], reply }).await
@@ -123,9 +128,9 @@ fn a_transaction_that_cannot_be_remembered_is_not_acknowledged() {
     let world = world(3, 20_000);
     fill(&world, 1, 1..=1);
     assert!(mark(&world, &[transaction(1, 99, &[1])]).is_empty(), "the container is not here");
-    assert!(Transaction::try_from(transaction(-1, 1, &[1])).is_err());
-    assert!(Transaction::try_from(transaction(1, -1, &[1])).is_err());
-    assert!(Transaction::try_from(transaction(1, 1, &[-1])).is_err());
+    assert!(read(transaction(-1, 1, &[1])).is_err());
+    assert!(read(transaction(1, -1, &[1])).is_err());
+    assert!(read(transaction(1, 1, &[-1])).is_err());
     // Blocks that are not there and repeated ones are acknowledged: they are gone.
     for _ in 0..3 {
         assert_eq!(

@@ -2,7 +2,6 @@
 
 use crate::replication::processes::{check, details, ended, fill, leftovers, replicate};
 use crate::wire::{Client, Scm, Told, running};
-use allotrope_datanode::control::link::ScmLink;
 use allotrope_proto::hadoop_rpc::{HadoopServer, HadoopServerConfig};
 use allotrope_proto::hdds::DatanodeDetailsProto;
 use allotrope_proto::heartbeat::command_status::Status;
@@ -24,7 +23,7 @@ const CLOSED: i32 = 4;
 
 impl Service<DatanodeHeartbeat> for Scm {
     async fn call(&self, _: CallContext, request: ScmDatanodeRequest) -> Result<ScmDatanodeResponse, Fault> {
-        self.submit(request).await.map_err(|e| Fault::io(e.to_string()))
+        Ok(self.answer(request))
     }
 }
 

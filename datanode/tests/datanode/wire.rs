@@ -8,7 +8,8 @@ use allotrope_io::{Back, Shard, ShardId, Shards, ShardsConfig};
 use allotrope_proto::Rope;
 use allotrope_proto::bulk::{Bulky, GrpcMessages, SplitLimits, grpc_message, split, weave};
 use allotrope_proto::container::*;
-use allotrope_proto::hdds::{DatanodeDetailsProto, KeyValue as Pair};
+use allotrope_proto::edge::heartbeat::apart::ScmDatanodeResponseApart;
+use allotrope_proto::hdds::{DatanodeDetailsProto, KeyValue as Pair, PipelineId, Uuid};
 use allotrope_proto::heartbeat::{
     CloseContainerCommandProto, CommandStatus, ContainerReplicaProto, PipelineAction, PipelineReport,
     ScmCommandProto, ScmDatanodeRequest, ScmDatanodeResponse, ScmHeartbeatResponseProto,
@@ -56,7 +57,14 @@ impl ScmLink for Scm {
         "test".into()
     }
 
-    async fn submit(&self, request: ScmDatanodeRequest) -> Result<ScmDatanodeResponse, LinkError> {
+    async fn submit(&self, request: ScmDatanodeRequest) -> Result<ScmDatanodeResponseApart, LinkError> {
+        Ok(self.answer(request).into())
+    }
+}
+
+impl Scm {
+    /// What this SCM answers.
+    pub(crate) fn answer(&self, request: ScmDatanodeRequest) -> ScmDatanodeResponse {
         let mut told = self.0.lock().unwrap();
         let mut response = ScmDatanodeResponse {
             cmd_type: request.cmd_type,
@@ -90,7 +98,7 @@ impl ScmLink for Scm {
                 term: Some(1),
             });
         }
-        Ok(response)
+        response
     }
 }
 
@@ -305,7 +313,10 @@ fn what_was_put_is_there_after_a_clean_restart_and_scm_hears_of_it() {
         scm.told(|told| told.reported.iter().any(|one| one.container_id == 2 && one.state == 4))
     });
     assert_eq!(scm.told(|told| told.registered), 1);
-    let close = CloseContainerCommandProto { container_id: 3, force: Some(true), ..Default::default() };
+    // SCM names a pipeline of every container, also where nobody here is in it.
+    let uuid128 = Some(Uuid { most_sig_bits: 3, least_sig_bits: 3 });
+    let pipeline_id = PipelineId { id: None, uuid128 };
+    let close = CloseContainerCommandProto { container_id: 3, pipeline_id, cmd_id: 3, force: Some(true) };
     scm.told(|told| {
         told.commands.push(ScmCommandProto {
             command_type: scm_command_proto::Type::CloseContainerCommand.into(),

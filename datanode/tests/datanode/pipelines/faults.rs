@@ -9,6 +9,8 @@ use allotrope_datanode::pipeline::record::{self, Standing};
 use allotrope_datanode::pipeline::{self, Call};
 use allotrope_io::{Act, SimFault};
 use allotrope_proto::container::BlockData;
+use allotrope_proto::edge::hdds::{Port, PortName};
+use allotrope_proto::edge::heartbeat::ClosePipelineCommand;
 use allotrope_proto::edge::ratis::RaftClientId;
 use allotrope_types::{ContainerId, DatanodeResult, ReplicaState};
 use std::collections::BTreeMap;
@@ -306,10 +308,7 @@ fn a_pipeline_that_was_here_is_not_made_again() {
     trio.boot();
     trio.create(PIPELINE, LEADER);
     let command = trio.command(PIPELINE, LEADER);
-    let close = allotrope_proto::heartbeat::ClosePipelineCommandProto {
-        pipeline_id: command.pipeline_id.clone(),
-        cmd_id: 2,
-    };
+    let close = ClosePipelineCommand { pipeline: command.pipeline, cmd_id: 2 };
     for restart in [false, true] {
         if restart {
             trio.crash();
@@ -330,12 +329,9 @@ fn a_pipeline_with_a_member_of_another_kind_is_refused_and_scm_asked_to_close_it
     let mut trio = Trio::seeded(6);
     trio.boot();
     let mut command = trio.command(PIPELINE, LEADER);
-    let port = allotrope_proto::hdds::Port { name: "RATIS_SERVER".into(), value: 9856 };
+    let port = Port { name: PortName::RatisServer, number: 9856 };
     command.datanode[2].ports.push(port);
-    let close = allotrope_proto::heartbeat::ClosePipelineCommandProto {
-        pipeline_id: command.pipeline_id.clone(),
-        cmd_id: 2,
-    };
+    let close = ClosePipelineCommand { pipeline: command.pipeline, cmd_id: 2 };
     let member = trio.members[0].clone();
     trio.run(move |_| async move {
         let pipelines = &member.node.pipelines;
@@ -345,8 +341,9 @@ fn a_pipeline_with_a_member_of_another_kind_is_refused_and_scm_asked_to_close_it
             assert!(pipelines.reports().pipeline_report.is_empty());
             let asked = pipelines.actions().expect("SCM is asked to close it").pipeline_actions;
             let told = asked[0].close_pipeline.as_ref().unwrap();
-            assert_eq!(told.pipeline_id.uuid128, command.pipeline_id.uuid128);
-            assert!(told.detailed_reason().contains("use erasure coding"), "{told:?}");
+            assert_eq!(told.pipeline, command.pipeline);
+            let why = told.detailed_reason.as_deref().unwrap();
+            assert!(why.contains("use erasure coding"), "{told:?}");
         }
         pipeline::boot::close(&member.lobby, &member.node, &close).await.unwrap();
         assert!(pipelines.actions().is_none() && pipelines.get(PIPELINE).is_none());

@@ -12,6 +12,7 @@ use allotrope_datanode::store::{Event, Node, ReplicaFacts, ShardMessage};
 use allotrope_datanode::volume::open::OpenMetadata;
 use allotrope_io::{Clock, Shard, ShardId, Sim, SimConfig, SimDisk, SimRng};
 use allotrope_proto::container::ContainerCommandResponseProto;
+use allotrope_proto::edge::heartbeat::CreatePipelineCommand;
 use allotrope_proto::edge::ratis::RaftClientId;
 use allotrope_proto::hdds::{
     DatanodeDetailsProto, PipelineId as WireId, Port, ReplicationFactor, ReplicationType, Uuid,
@@ -131,7 +132,7 @@ impl Trio {
     }
 
     /// What SCM says to make a pipeline that `leader` leads.
-    pub(super) fn command(&self, id: PipelineId, leader: usize) -> CreatePipelineCommandProto {
+    pub(super) fn command(&self, id: PipelineId, leader: usize) -> CreatePipelineCommand {
         let details = |(n, member): (usize, &Arc<Member>)| DatanodeDetailsProto {
             uuid: Some(member.node.id.to_string()),
             ip_address: address(n).ip().to_string(),
@@ -139,14 +140,15 @@ impl Trio {
             ..Default::default()
         };
         let (most_sig_bits, least_sig_bits) = id.to_halves();
-        CreatePipelineCommandProto {
+        let command = CreatePipelineCommandProto {
             pipeline_id: WireId { id: None, uuid128: Some(Uuid { most_sig_bits, least_sig_bits }) },
             r#type: ReplicationType::Ratis.into(),
             factor: ReplicationFactor::Three.into(),
             datanode: self.members.iter().enumerate().map(details).collect(),
             cmd_id: 1,
             priority: (0..3).map(|n| i32::from(n == leader)).collect(),
-        }
+        };
+        command.try_into().unwrap()
     }
 
     /// Makes a pipeline on these members, in this order.
