@@ -13,7 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use allotrope_consensus::{Direction, Role, TableError, View};
-use allotrope_proto::heartbeat::{DeletedBlocksTransaction, scm_command_proto::Type};
+use allotrope_proto::edge::heartbeat::CommandKind;
+use allotrope_proto::heartbeat::DeletedBlocksTransaction;
 use allotrope_proto::net::Drain;
 use allotrope_types::{ContainerId, DatanodeId};
 use tokio::sync::mpsc;
@@ -239,8 +240,8 @@ fn send_deletions(scm: &Scm) -> Vec<Change> {
                         .nodes
                         .get(node)
                         .filter(|n| n.serves())
-                        .map(|n| n.queued.get(&(Type::DeleteBlocksCommand as i32)).copied().unwrap_or(0));
-                    let waiting = cluster.commands.waiting(node, Type::DeleteBlocksCommand);
+                        .map(|n| n.queued.get(&CommandKind::DeleteBlocksCommand).copied().unwrap_or(0));
+                    let waiting = cluster.commands.waiting(node, CommandKind::DeleteBlocksCommand);
                     let takes = queued.is_some_and(|queued| queued < DELETE_COMMANDS_QUEUED_MAX);
                     if takes && waiting < DELETE_COMMANDS_WAITING_MAX {
                         orders.entry(node).or_default().push(row.clone());

@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use allotrope_proto::heartbeat::{PipelineActionsProto, PipelineReportsProto};
+use allotrope_proto::edge::heartbeat::{PipelineAction, PipelineReport};
 use allotrope_types::{DatanodeId, PipelineId, ReplicationConfig, ReplicationFactor};
 
 use super::{Cluster, Now};
@@ -89,14 +89,13 @@ impl Cluster {
     pub(super) fn ratis_reported(
         &mut self,
         node: DatanodeId,
-        reports: Option<&PipelineReportsProto>,
-        actions: Option<&PipelineActionsProto>,
+        reports: &[PipelineReport],
+        actions: &[PipelineAction],
         now: Now,
     ) -> Vec<Change> {
         let mut changes = Vec::new();
-        let ended = actions.iter().flat_map(|actions| &actions.pipeline_actions);
-        for info in ended.filter_map(|action| action.close_pipeline.as_ref()) {
-            let Ok(id) = wire::pipeline_id_of(&info.pipeline_id) else { continue };
+        for info in actions.iter().filter_map(|action| action.close_pipeline.as_ref()) {
+            let id = info.pipeline;
             let state = self.blocks.pipeline(id).map(|pipeline| pipeline.state);
             if matches!(state, Some(state) if state != PipelineState::Closed) {
                 let why = info.detailed_reason.as_deref().unwrap_or_default();
@@ -109,8 +108,8 @@ impl Cluster {
             // There it need not be told again.
             self.commands.close_pipeline(node, id, now.monotonic_ms);
         }
-        for report in reports.iter().flat_map(|reports| &reports.pipeline_report) {
-            let Ok(id) = wire::pipeline_id_of(&report.pipeline_id) else { continue };
+        for report in reports {
+            let id = report.pipeline;
             let Some(pipeline) = self.blocks.pipeline(id).filter(|p| is_ratis(p) && p.has(node)) else {
                 continue;
             };
@@ -287,7 +286,6 @@ mod tests {
     use crate::Config;
     use crate::node::{Layout, Usage, Volume};
     use allotrope_proto::hdds::{DatanodeDetailsProto, Port};
-    use allotrope_proto::heartbeat::PipelineReport;
 
     const NOW: Now = Now { monotonic_ms: 1_000_000, unix_ms: 1_700_000_000_000 };
 
@@ -315,9 +313,8 @@ mod tests {
     }
 
     fn reported(cluster: &mut Cluster, id: PipelineId, n: u8, is_leader: bool) -> Vec<Change> {
-        let report = PipelineReport { pipeline_id: wire::pipeline_id(id), is_leader, bytes_written: None };
-        let reports = PipelineReportsProto { pipeline_report: vec![report] };
-        cluster.ratis_reported(node(n), Some(&reports), None, NOW)
+        let report = PipelineReport { pipeline: id, is_leader, bytes_written: None };
+        cluster.ratis_reported(node(n), &[report], &[], NOW)
     }
 
     #[test]

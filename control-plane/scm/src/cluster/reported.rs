@@ -6,35 +6,31 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use allotrope_proto::heartbeat::{
-    ContainerActionsProto, ContainerReplicaProto, ContainerReportsProto, IncrementalContainerReportProto,
-    NodeReportProto, PipelineActionsProto, PipelineReportsProto,
-};
+use allotrope_proto::edge::heartbeat::{CommandKind, ContainerAction, PipelineAction, PipelineReport};
 use allotrope_types::{ContainerEvent, ContainerId, ContainerState, DatanodeId};
 
 use super::{Cluster, Now};
-use crate::container::report::{self, Applied};
+use crate::container::report::{self, Applied, Entries};
 use crate::node::Usage;
 use crate::replicated::command::{Change, Step};
-use crate::wire;
 
-/// The parts of a registration or heartbeat that say something of the node's contents.
+/// The parts of a registration or heartbeat that say something of the node's contents, as far as they can be true.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     /// Its disks.
-    pub node: Option<NodeReportProto>,
+    pub node: Option<Usage>,
     /// All containers it holds.
-    pub full: Option<ContainerReportsProto>,
+    pub full: Option<Entries>,
     /// Containers that have changed, in order.
-    pub incremental: Vec<IncrementalContainerReportProto>,
+    pub incremental: Vec<Entries>,
     /// What it wants done about containers.
-    pub actions: Option<ContainerActionsProto>,
+    pub actions: Vec<ContainerAction>,
     /// The Raft groups it is in.
-    pub pipelines: Option<PipelineReportsProto>,
+    pub pipelines: Vec<PipelineReport>,
     /// The Raft groups that have ended there.
-    pub pipeline_actions: Option<PipelineActionsProto>,
-    /// Commands it has queued, by type.
-    pub queued: Option<BTreeMap<i32, u32>>,
+    pub pipeline_actions: Vec<PipelineAction>,
+    /// Commands it has queued, by kind.
+    pub queued: Option<BTreeMap<CommandKind, u32>>,
 }
 
 /// What came of a report.
@@ -48,18 +44,18 @@ pub struct Heard {
 
 impl Cluster {
     /// Takes in what `node` reports. `leads` says whether this SCM decides: a follower only remembers.
-    pub fn report(&mut self, node: DatanodeId, report: &Report, leads: bool, now: Now) -> Heard {
-        if let Some(disks) = &report.node {
+    pub fn report(&mut self, node: DatanodeId, report: Report, leads: bool, now: Now) -> Heard {
+        if let Some(usage) = report.node {
             // A count of all nodes would make each heartbeat cost as much as there are nodes.
             let before = self.part_of_serving(node);
-            self.nodes.reported_usage(node, Usage::of(disks));
+            self.nodes.reported_usage(node, usage);
             let after = self.part_of_serving(node);
             let (volumes, nodes) = self.serving;
             self.serving =
                 ((volumes + after.0).saturating_sub(before.0), (nodes + after.1).saturating_sub(before.1));
         }
-        if let Some(queued) = &report.queued {
-            self.nodes.reported_queue(node, queued.clone());
+        if let Some(queued) = report.queued {
+            self.nodes.reported_queue(node, queued);
         }
         let mut applied = Applied::default();
         let mut take = |more: Applied| {
@@ -69,11 +65,10 @@ impl Cluster {
         let blocks = &self.blocks;
         let config = |id: ContainerId| blocks.container(id).map(|container| container.config);
         if let Some(full) = &report.full {
-            take(report::full(&mut self.replicas, node, &full.reports, config));
+            take(report::full(&mut self.replicas, node, full, config));
         }
         for change in &report.incremental {
-            let entries: &[ContainerReplicaProto] = &change.report;
-            take(report::incremental(&mut self.replicas, node, entries, config));
+            take(report::incremental(&mut self.replicas, node, change, config));
         }
         for container in &applied.touched {
             self.blocks.take_figures(*container, self.replicas.of(*container));
@@ -89,24 +84,19 @@ impl Cluster {
         }
         let mut changes = Vec::new();
         if leads && !self.safe_mode.is_on() {
-            changes.extend(self.asked_to_close(report.actions.as_ref()));
+            changes.extend(self.asked_to_close(&report.actions));
             for container in &applied.touched {
                 changes.extend(self.advance(*container, now));
             }
-            let (reports, actions) = (report.pipelines.as_ref(), report.pipeline_actions.as_ref());
-            changes.extend(self.ratis_reported(node, reports, actions, now));
-            self.unknown_pipelines(node, reports, now);
+            changes.extend(self.ratis_reported(node, &report.pipelines, &report.pipeline_actions, now));
+            self.unknown_pipelines(node, &report.pipelines, now);
         }
         Heard { changes, dropped: applied.dropped }
     }
 
     /// The containers that a datanode wants closed: they are full, or something is wrong with them there.
-    fn asked_to_close(&self, actions: Option<&ContainerActionsProto>) -> Vec<Change> {
-        let asked: BTreeSet<ContainerId> = actions
-            .iter()
-            .flat_map(|actions| &actions.container_actions)
-            .filter_map(|action| ContainerId::try_from(action.container_id).ok())
-            .collect();
+    fn asked_to_close(&self, actions: &[ContainerAction]) -> Vec<Change> {
+        let asked: BTreeSet<ContainerId> = actions.iter().map(|action| action.container_id).collect();
         let open = asked.into_iter().filter_map(|id| self.blocks.container(id));
         open.filter(|container| container.state == ContainerState::Open)
             .map(|c| {
@@ -117,12 +107,10 @@ impl Cluster {
     }
 
     /// Raft groups that SCM does not know are to be forgotten.
-    fn unknown_pipelines(&mut self, node: DatanodeId, pipelines: Option<&PipelineReportsProto>, now: Now) {
-        for report in pipelines.into_iter().flat_map(|p| &p.pipeline_report) {
-            if let Ok(id) = wire::pipeline_id_of(&report.pipeline_id)
-                && self.blocks.pipeline(id).is_none()
-            {
-                self.commands.close_pipeline(node, id, now.monotonic_ms);
+    fn unknown_pipelines(&mut self, node: DatanodeId, pipelines: &[PipelineReport], now: Now) {
+        for report in pipelines {
+            if self.blocks.pipeline(report.pipeline).is_none() {
+                self.commands.close_pipeline(node, report.pipeline, now.monotonic_ms);
             }
         }
     }
@@ -134,7 +122,6 @@ mod tests {
     use crate::Config;
     use crate::node::{Layout, Volume};
     use allotrope_proto::hdds::DatanodeDetailsProto;
-    use allotrope_proto::heartbeat::StorageReportProto;
 
     #[test]
     fn a_heartbeat_changes_the_counts_of_who_serves_by_its_nodes_part() {
@@ -152,11 +139,11 @@ mod tests {
         cluster.count_serving();
         assert_eq!(cluster.serving(), (6, 3));
         for (n, good, failed) in [(2, 5, 0), (3, 1, 2), (2, 0, 1), (9, 4, 0)] {
-            let disk = |failed| StorageReportProto { failed: Some(failed), ..StorageReportProto::default() };
+            let disk = |failed| Volume { failed, ..Volume::default() };
             let disks = std::iter::repeat_n(disk(false), good).chain(std::iter::repeat_n(disk(true), failed));
-            let disks = NodeReportProto { storage_report: disks.collect(), ..Default::default() };
-            let report = Report { node: Some(disks), ..Report::default() };
-            cluster.report(node(n), &report, true, now);
+            let usage = Usage { volumes: disks.collect(), metadata_volumes: 0 };
+            let report = Report { node: Some(usage), ..Report::default() };
+            cluster.report(node(n), report, true, now);
             let told = cluster.serving();
             cluster.count_serving();
             assert_eq!(told, cluster.serving(), "after node {n}");

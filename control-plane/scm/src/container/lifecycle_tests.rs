@@ -301,17 +301,18 @@ proptest! {
             origin_node_id: Some(node(n).to_string()),
             ..Default::default()
         };
+        let entries = |n: u8, at: usize| report::Entries::read(node(n), vec![report(n, at)]);
         let config = |_| Some("RATIS/THREE".parse().unwrap());
         let ends = |order: &[(u8, usize)]| {
             let mut replicas = Replicas::default();
             let mut open = container("RATIS/THREE", Open);
             for (n, at) in order {
-                report::incremental(&mut replicas, node(*n), &[report(*n, *at)], config);
+                report::incremental(&mut replicas, node(*n), &entries(*n, *at), config);
                 settle(&mut open, &replicas);
             }
             for (n, at) in last.iter().enumerate() {
                 let n = u8::try_from(n).unwrap();
-                report::full(&mut replicas, node(n), &[report(n, *at)], config);
+                report::full(&mut replicas, node(n), &entries(n, *at), config);
                 settle(&mut open, &replicas);
             }
             open.state

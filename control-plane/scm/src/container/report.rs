@@ -3,16 +3,16 @@
 //! Shape   a full report says all that a node holds: what it lacks is gone. An incremental one says what has changed.
 //!         Both return the containers that may have to go on in their lives; reports of one node are applied whole, one
 //!         after the other, under SCM's lock.
-//! Errors  an entry that cannot be true (a negative id, an EC index outside its scheme) is dropped and counted; the rest
-//!         of the report stands.
+//! Errors  an entry that cannot be true (a negative id, an EC index outside its scheme) is dropped by name and counted; the
+//!         rest of the report stands.
+//! Cost    reports of hundreds of thousands of replicas: an entry is moved out of its message, before SCM's lock is taken.
 //! Source  wire facts: scm.md 1.6.
 
 use std::collections::BTreeSet;
 
+use allotrope_proto::edge::heartbeat::ContainerReplica;
 use allotrope_proto::heartbeat::ContainerReplicaProto;
-use allotrope_types::{
-    Bcsid, ByteCount, ContainerId, DatanodeId, ReplicaIndex, ReplicaState, ReplicationConfig,
-};
+use allotrope_types::{ByteCount, ContainerId, DatanodeId, ReplicaIndex, ReplicaState, ReplicationConfig};
 
 use super::{Replica, Replicas};
 use crate::wire::NotOurs;
@@ -26,32 +26,60 @@ pub struct Applied {
     pub dropped: usize,
 }
 
-/// Reads one entry. `config` is the container's, if SCM knows the container.
+/// The entries of one report.
+#[derive(Clone, Debug, Default)]
+pub struct Entries {
+    replicas: Vec<ContainerReplica>,
+    /// Containers of entries that are malformed, where that much can be read: the node does hold something.
+    damaged: Vec<ContainerId>,
+    dropped: usize,
+}
+
+impl Entries {
+    /// Reads what `node` sent.
+    pub fn read(node: DatanodeId, entries: Vec<ContainerReplicaProto>) -> Entries {
+        let mut read = Entries { replicas: Vec::with_capacity(entries.len()), ..Entries::default() };
+        for entry in entries {
+            let container = entry.container_id;
+            match ContainerReplica::try_from(entry) {
+                Ok(replica) => read.replicas.push(replica),
+                Err(why) => {
+                    let error = &why as &dyn std::error::Error;
+                    tracing::warn!(%node, container, error, "an entry of a container report is dropped");
+                    read.damaged.extend(ContainerId::try_from(container));
+                    read.dropped += 1;
+                }
+            }
+        }
+        read
+    }
+}
+
+/// Looks whether an entry can be true. `config` is the container's, if SCM knows the container.
 pub fn read(
-    entry: &ContainerReplicaProto,
+    entry: &ContainerReplica,
     node: DatanodeId,
     config: impl FnOnce(ContainerId) -> Option<ReplicationConfig>,
 ) -> Result<(ContainerId, Replica), NotOurs> {
-    let container = ContainerId::try_from(entry.container_id).map_err(|e| NotOurs::new("containerID", e))?;
+    let (container, state, index) = (entry.container_id, entry.state, entry.replica.0);
     // The wire's enum stops at DELETED: RECOVERING is no datanode's to report.
-    let state = ReplicaState::from_number(entry.state)
-        .filter(|state| *state != ReplicaState::Recovering)
-        .ok_or_else(|| NotOurs::new("state", format!("{} is no state of a replica", entry.state)))?;
-    let index =
-        ReplicaIndex::from_wire(entry.replica_index()).map_err(|e| NotOurs::new("replicaIndex", e))?;
+    if state == ReplicaState::Recovering {
+        let why = format!("{} is no state of a replica", state.number());
+        return Err(NotOurs::new("ContainerReplicaProto.state", why));
+    }
     match (config(container), index) {
         (Some(ReplicationConfig::Ec(ec)), Some(index)) if ec.has(index) => {}
         (Some(ReplicationConfig::Ec(ec)), index) => {
             let index = index.map_or(0, ReplicaIndex::number);
             return Err(NotOurs::new(
-                "replicaIndex",
+                "ContainerReplicaProto.replicaIndex",
                 format!("{index} is outside {ec} of container {container}"),
             ));
         }
         (Some(config), Some(index)) => {
             let index = index.number();
             return Err(NotOurs::new(
-                "replicaIndex",
+                "ContainerReplicaProto.replicaIndex",
                 format!("{index} is given for {config} container {container}"),
             ));
         }
@@ -59,19 +87,18 @@ pub fn read(
     }
     let origin = match entry.origin_node_id.as_deref() {
         None | Some("") => node,
-        Some(text) => text.parse().map_err(|e| NotOurs::new("originNodeId", e))?,
+        Some(text) => text.parse().map_err(|e| NotOurs::new("ContainerReplicaProto.originNodeId", e))?,
     };
-    let count = |what, number: i64| u64::try_from(number).map_err(|_| NotOurs::new(what, "it is negative"));
-    let bcsid = i64::try_from(entry.block_commit_sequence_id())
-        .map_err(|_| NotOurs::new("blockCommitSequenceId", "it is beyond 63 bits"))?;
+    let keys = u64::try_from(entry.key_count.unwrap_or(0))
+        .map_err(|_| NotOurs::new("ContainerReplicaProto.keyCount", "it is negative"))?;
     let replica = Replica {
         node,
         state,
         index,
-        empty: entry.is_empty(),
-        bcsid: Bcsid::new(bcsid.unsigned_abs()),
-        used: ByteCount::new(count("used", entry.used())?),
-        keys: count("keyCount", entry.key_count())?,
+        empty: entry.is_empty.unwrap_or(false),
+        bcsid: entry.block_commit_sequence_id.unwrap_or_default(),
+        used: entry.used.unwrap_or(ByteCount::ZERO),
+        keys,
         origin,
         checksum: entry.data_checksum,
     };
@@ -82,15 +109,14 @@ pub fn read(
 pub fn full(
     replicas: &mut Replicas,
     node: DatanodeId,
-    entries: &[ContainerReplicaProto],
+    entries: &Entries,
     config: impl Fn(ContainerId) -> Option<ReplicationConfig>,
 ) -> Applied {
     let mut gone: BTreeSet<ContainerId> = replicas.on(node).collect();
     let mut applied = incremental(replicas, node, entries, config);
-    for entry in entries {
-        if let Ok(id) = ContainerId::try_from(entry.container_id) {
-            gone.remove(&id); // also where the entry was dropped: the node does hold something
-        }
+    // Also where the entry was dropped: the node does hold something.
+    for id in entries.replicas.iter().map(|entry| &entry.container_id).chain(&entries.damaged) {
+        gone.remove(id);
     }
     for container in gone {
         replicas.remove(container, node);
@@ -103,11 +129,11 @@ pub fn full(
 pub fn incremental(
     replicas: &mut Replicas,
     node: DatanodeId,
-    entries: &[ContainerReplicaProto],
+    entries: &Entries,
     config: impl Fn(ContainerId) -> Option<ReplicationConfig>,
 ) -> Applied {
-    let mut applied = Applied::default();
-    for entry in entries {
+    let mut applied = Applied { dropped: entries.dropped, ..Applied::default() };
+    for entry in &entries.replicas {
         match read(entry, node, &config) {
             Ok((container, replica)) => {
                 if replica.state == ReplicaState::Deleted {
@@ -118,7 +144,7 @@ pub fn incremental(
                 applied.touched.insert(container);
             }
             Err(why) => {
-                tracing::warn!(%node, container = entry.container_id, %why, "an entry of a container report is dropped");
+                tracing::warn!(%node, container = %entry.container_id, %why, "an entry of a container report is dropped");
                 applied.dropped += 1;
             }
         }
@@ -139,6 +165,15 @@ mod tests {
         DatanodeId::from_bytes([n; 16])
     }
 
+    fn entries(entries: &[ContainerReplicaProto]) -> Entries {
+        Entries::read(node(1), entries.to_vec())
+    }
+
+    /// Whether an entry is taken for a container of that config.
+    fn is_taken(entry: &ContainerReplicaProto, config: fn(ContainerId) -> Option<ReplicationConfig>) -> bool {
+        ContainerReplica::try_from(entry.clone()).is_ok_and(|entry| read(&entry, node(1), config).is_ok())
+    }
+
     fn entry(container_id: i64) -> ContainerReplicaProto {
         ContainerReplicaProto { container_id, state: ReplicaState::Open.number(), ..Default::default() }
     }
@@ -147,13 +182,13 @@ mod tests {
     fn entries_that_cannot_be_true_are_dropped_and_the_rest_stands() {
         let with_index =
             |replica_index| ContainerReplicaProto { replica_index: Some(replica_index), ..entry(1) };
-        assert!(read(&entry(i64::MIN), node(1), PLAIN).is_err(), "container 2^63");
-        assert!(read(&with_index(14), node(1), EC).is_ok());
-        assert!(read(&with_index(17), node(1), EC).is_err(), "an index of 17 in 10+4");
-        assert!(read(&with_index(0), node(1), EC).is_err(), "no index in an EC container");
-        assert!(read(&with_index(1), node(1), PLAIN).is_err(), "an index without EC");
-        assert!(read(&with_index(33), node(1), UNKNOWN).is_err());
-        assert!(read(&with_index(-1), node(1), UNKNOWN).is_err());
+        assert!(!is_taken(&entry(i64::MIN), PLAIN), "container 2^63");
+        assert!(is_taken(&with_index(14), EC));
+        assert!(!is_taken(&with_index(17), EC), "an index of 17 in 10+4");
+        assert!(!is_taken(&with_index(0), EC), "no index in an EC container");
+        assert!(!is_taken(&with_index(1), PLAIN), "an index without EC");
+        assert!(!is_taken(&with_index(33), UNKNOWN));
+        assert!(!is_taken(&with_index(-1), UNKNOWN));
         let bad = [
             ContainerReplicaProto { state: 8, ..entry(1) },
             ContainerReplicaProto { used: Some(-1), ..entry(1) },
@@ -162,21 +197,20 @@ mod tests {
             ContainerReplicaProto { block_commit_sequence_id: Some(u64::MAX), ..entry(1) },
         ];
         for bad in &bad {
-            assert!(read(bad, node(1), PLAIN).is_err(), "{bad:?}");
+            assert!(!is_taken(bad, PLAIN), "{bad:?}");
         }
         let mut replicas = Replicas::default();
-        let mut entries = bad.to_vec();
-        entries.push(entry(7));
-        let applied = incremental(&mut replicas, node(1), &entries, PLAIN);
+        let all: Vec<_> = bad.iter().cloned().chain([entry(7)]).collect();
+        let applied = incremental(&mut replicas, node(1), &entries(&all), PLAIN);
         assert_eq!((applied.dropped, applied.touched.len(), replicas.len()), (bad.len(), 1, 1));
     }
 
     #[test]
     fn what_a_full_report_lacks_is_gone() {
         let mut replicas = Replicas::default();
-        full(&mut replicas, node(1), &[entry(1), entry(2), entry(3)], PLAIN);
-        full(&mut replicas, node(2), &[entry(2)], PLAIN);
-        let applied = full(&mut replicas, node(1), &[entry(3)], PLAIN);
+        full(&mut replicas, node(1), &entries(&[entry(1), entry(2), entry(3)]), PLAIN);
+        full(&mut replicas, node(2), &entries(&[entry(2)]), PLAIN);
+        let applied = full(&mut replicas, node(1), &entries(&[entry(3)]), PLAIN);
         assert_eq!(applied.touched.iter().map(|id| id.as_u64()).collect::<Vec<_>>(), [1, 2, 3]);
         assert_eq!(replicas.on(node(1)).map(ContainerId::as_u64).collect::<Vec<_>>(), [3]);
         assert_eq!(replicas.of(ContainerId::new(2)).len(), 1, "the other node's replica stays");
@@ -185,9 +219,9 @@ mod tests {
     #[test]
     fn a_damaged_entry_of_a_full_report_does_not_make_its_replica_vanish() {
         let mut replicas = Replicas::default();
-        full(&mut replicas, node(1), &[entry(1)], PLAIN);
+        full(&mut replicas, node(1), &entries(&[entry(1)]), PLAIN);
         let damaged = ContainerReplicaProto { used: Some(-7), ..entry(1) };
-        full(&mut replicas, node(1), &[damaged], PLAIN);
+        full(&mut replicas, node(1), &entries(&[damaged]), PLAIN);
         assert_eq!(replicas.of(ContainerId::new(1)).len(), 1);
     }
 
@@ -201,10 +235,10 @@ mod tests {
             let mut replicas = Replicas::default();
             for (id, state) in before {
                 let change = ContainerReplicaProto { state, ..entry(id) };
-                incremental(&mut replicas, node(1), &[change], UNKNOWN);
+                incremental(&mut replicas, node(1), &entries(&[change]), UNKNOWN);
             }
-            let entries: Vec<_> = now.iter().map(|id| entry(*id)).collect();
-            full(&mut replicas, node(1), &entries, UNKNOWN);
+            let named: Vec<_> = now.iter().map(|id| entry(*id)).collect();
+            full(&mut replicas, node(1), &entries(&named), UNKNOWN);
             let held: BTreeSet<i64> = replicas.on(node(1)).map(|id| id.to_wire()).collect();
             prop_assert_eq!(held, now);
         }

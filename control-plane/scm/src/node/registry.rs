@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use allotrope_proto::edge::heartbeat::{CommandKind, LayoutVersion};
 use allotrope_proto::hdds;
-use allotrope_proto::heartbeat::LayoutVersionProto;
 use allotrope_types::{ByteCount, ContainerId, DatanodeId};
 
 use super::{Health, Thresholds, Usage, WatchClock};
@@ -74,7 +74,7 @@ pub struct Layout {
 
 impl Layout {
     /// What a report says; a report without it counts as version 0.
-    pub fn of(report: Option<&LayoutVersionProto>) -> Layout {
+    pub fn of(report: Option<LayoutVersion>) -> Layout {
         report.map_or_else(Layout::default, |l| Layout {
             metadata: l.metadata_layout_version,
             software: l.software_layout_version,
@@ -106,7 +106,7 @@ pub struct Node {
     /// When it was last heard, by the wall's clock, for people.
     pub heard_unix_ms: u64,
     /// Commands of each type it has queued, as it last said.
-    pub queued: BTreeMap<i32, u32>,
+    pub queued: BTreeMap<CommandKind, u32>,
     /// Containers promised to it and not yet reported, with when the promise ends (monotonic ms).
     promised: BTreeMap<ContainerId, u64>,
 }
@@ -338,7 +338,7 @@ impl Nodes {
     }
 
     /// Notes how many commands a node has queued; types it does not name count as none.
-    pub fn reported_queue(&mut self, id: DatanodeId, queued: BTreeMap<i32, u32>) {
+    pub fn reported_queue(&mut self, id: DatanodeId, queued: BTreeMap<CommandKind, u32>) {
         if let Some(node) = self.nodes.get_mut(&id) {
             node.queued = queued;
         }

@@ -4,7 +4,7 @@
 //! Source  wire facts: scm.md 1.6. What SCM may use of a volume is `remaining - committed - freeSpaceToSpare`; a container
 //!         lies on one volume, so a node's slots are counted volume by volume.
 
-use allotrope_proto::heartbeat::{NodeReportProto, StorageReportProto};
+use allotrope_proto::edge::heartbeat::{NodeReport, StorageReport};
 use allotrope_types::ByteCount;
 
 /// One disk of a node, as reported.
@@ -33,18 +33,20 @@ pub struct Volume {
 }
 
 impl Volume {
-    fn of(report: &StorageReportProto) -> Volume {
+    /// A figure that a node does not say is 0.
+    fn of(report: StorageReport) -> Volume {
+        let bytes = |figure: Option<ByteCount>| figure.map_or(0, ByteCount::as_u64);
         Volume {
-            location: report.storage_location.clone(),
-            failed: report.failed(),
-            capacity: report.capacity(),
-            used: report.scm_used(),
-            remaining: report.remaining(),
-            committed: report.committed(),
-            to_spare: report.free_space_to_spare(),
-            reserved: report.reserved(),
-            fs_capacity: report.fs_capacity(),
-            fs_available: report.fs_available(),
+            location: report.storage_location,
+            failed: report.failed.unwrap_or(false),
+            capacity: bytes(report.capacity),
+            used: bytes(report.scm_used),
+            remaining: bytes(report.remaining),
+            committed: bytes(report.committed),
+            to_spare: bytes(report.free_space_to_spare),
+            reserved: bytes(report.reserved),
+            fs_capacity: bytes(report.fs_capacity),
+            fs_available: bytes(report.fs_available),
         }
     }
 
@@ -69,10 +71,11 @@ pub struct Usage {
 
 impl Usage {
     /// What a node report says.
-    pub fn of(report: &NodeReportProto) -> Usage {
+    pub fn of(report: NodeReport) -> Usage {
+        let well = report.metadata_storage_report.iter().filter(|disk| disk.failed != Some(true));
         Usage {
-            volumes: report.storage_report.iter().map(Volume::of).collect(),
-            metadata_volumes: report.metadata_storage_report.iter().filter(|r| !r.failed()).count(),
+            metadata_volumes: well.count(),
+            volumes: report.storage_report.into_iter().map(Volume::of).collect(),
         }
     }
 

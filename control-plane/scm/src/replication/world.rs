@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
 use allotrope_proto::hdds;
-use allotrope_proto::heartbeat::{ContainerReplicaProto, ContainerReportsProto, ScmCommandProto};
+use allotrope_proto::heartbeat::{ContainerReplicaProto, ScmCommandProto};
 use allotrope_types::{
     Bcsid, ByteCount, ContainerId, ContainerState, DatanodeId, ReplicaIndex, ReplicaState, ReplicationConfig,
 };
@@ -14,6 +14,7 @@ use allotrope_types::{
 use crate::Config;
 use crate::cluster::{Cluster, Duty, Now, Report};
 use crate::container::Container;
+use crate::container::report::Entries;
 use crate::node::{Layout, OperationalState, Thresholds, Usage, Volume};
 use crate::replicated::command::{Change, event_of};
 use crate::wire;
@@ -247,9 +248,9 @@ impl World {
             origin_node_id: Some(machine.id.to_string()),
             ..Default::default()
         });
-        let full = Some(ContainerReportsProto { reports: reports.collect() });
         let id = machine.id;
-        let heard = self.cluster.report(id, &Report { full, ..Report::default() }, true, self.now);
+        let full = Some(Entries::read(id, reports.collect()));
+        let heard = self.cluster.report(id, Report { full, ..Report::default() }, true, self.now);
         self.apply(heard.changes);
     }
 

@@ -2,23 +2,28 @@
 //!
 //! Law     a heartbeat of a node that SCM does not know changes nothing and is answered with the command to register.
 //!         Followers take reports in too; only a leader gives commands and a term.
+//! Errors  a call that is malformed as a whole is refused; a part of a report that is, by name, and the rest is believed
+//!         ([`reports`](super::reports)).
 //! Source  wire facts: scm.md 1.2 to 1.7.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use allotrope_proto::edge::hdds::DatanodeDetails;
+use allotrope_proto::edge::heartbeat::{CommandKind, CommandOutcome, CommandStatus, NodeReport};
 use allotrope_proto::hdds::KeyValue;
 use allotrope_proto::heartbeat::{
-    self as hb, CommandStatusReportsProto, ScmDatanodeRequest, ScmDatanodeResponse, ScmHeartbeatRequestProto,
-    ScmHeartbeatResponseProto, ScmRegisterRequestProto, ScmRegisteredResponseProto, ScmVersionResponseProto,
-    Status, Type, scm_registered_response_proto::ErrorCode,
+    ScmDatanodeRequest, ScmDatanodeResponse, ScmHeartbeatRequestProto, ScmHeartbeatResponseProto,
+    ScmRegisterRequestProto, ScmRegisteredResponseProto, ScmVersionResponseProto, Status, Type,
+    scm_registered_response_proto::ErrorCode,
 };
 use allotrope_proto::rpc::{CallContext, Fault, Service, catalog::DatanodeHeartbeat};
-use allotrope_types::{ContainerId, DatanodeId};
+use allotrope_types::DatanodeId;
 
-use super::lacks;
+use super::reports::{Contents, Reader};
+use super::{lacks, malformed};
 use crate::audit::{self, Act};
 use crate::cluster::{Cluster, Now, Report, reregister};
+use crate::container::report::Entries;
 use crate::node::{Health, Layout, OperationalState, Usage, racks};
 use crate::scm::Scm;
 use crate::wire;
@@ -49,7 +54,7 @@ impl Service<DatanodeHeartbeat> for DatanodeService {
             Ok(Type::SendHeartbeat) => {
                 let heartbeat =
                     request.send_heartbeat_request.ok_or_else(|| lacks("sendHeartbeatRequest"))?;
-                response.send_heartbeat_response = Some(self.heartbeat(&heartbeat)?);
+                response.send_heartbeat_response = Some(self.heartbeat(heartbeat)?);
             }
             Err(_) => return Err(Fault::io(format!("{} is no request of a datanode", request.cmd_type))),
         }
@@ -92,12 +97,16 @@ impl DatanodeService {
         let scm = &self.0;
         let revision = request.extended_datanode_details.revision;
         let details = request.extended_datanode_details.datanode_details;
-        let id = wire::datanode_id(&details).map_err(|why| Fault::io(why.to_string()))?;
-        let layout = Layout::of(request.data_node_layout_version.as_ref());
-        let usage = Usage::of(&request.node_report);
+        // Kept as it came: others are told of it by the same message.
+        let id = DatanodeDetails::try_from(details.clone()).map_err(malformed)?.id;
+        let mut reader = Reader::of(id);
+        let layout = Layout::of(reader.part(request.data_node_layout_version));
+        // Without its disks nobody knows what a node has room for.
+        let disks = NodeReport::try_from(request.node_report).map_err(malformed)?;
+        let usage = Usage::of(disks);
         let report = Report {
-            full: Some(request.container_report),
-            pipelines: Some(request.pipeline_reports),
+            full: Some(Entries::read(id, request.container_report.reports)),
+            pipelines: reader.each(request.pipeline_reports.pipeline_report),
             ..Report::default()
         };
         let params = [("datanode", id.to_string()), ("host", details.host_name.clone())];
@@ -124,7 +133,7 @@ impl DatanodeService {
             cluster.count_serving();
             cluster.node_has_restarted(id);
             cluster.node_is_back(id);
-            let heard = cluster.report(id, &report, leads, now);
+            let heard = cluster.report(id, report, leads, now);
             cluster.glance_at_safe_mode();
             if let Some(node) = cluster.nodes.get(id) {
                 answer.hostname = Some(node.details.host_name.clone());
@@ -135,32 +144,36 @@ impl DatanodeService {
             heard
         };
         scm.metrics.registrations.add(1);
-        scm.metrics.report_entries_dropped.add(heard.dropped as u64);
+        scm.metrics.report_entries_dropped.add((heard.dropped + reader.dropped) as u64);
         scm.propose_later(heard.changes);
         audit::write(Act::Write, context, "REGISTER", &params, None);
         Ok(answer)
     }
 
-    fn heartbeat(&self, request: &ScmHeartbeatRequestProto) -> Result<ScmHeartbeatResponseProto, Fault> {
+    fn heartbeat(&self, request: ScmHeartbeatRequestProto) -> Result<ScmHeartbeatResponseProto, Fault> {
         let scm = &self.0;
-        let details = &request.datanode_details;
-        let id = wire::datanode_id(details).map_err(|why| Fault::io(why.to_string()))?;
+        let details = request.datanode_details;
+        let id = wire::datanode_id(&details).map_err(|why| Fault::io(why.to_string()))?;
         let mut answer = ScmHeartbeatResponseProto {
-            datanode_uuid: details.uuid.clone().unwrap_or_else(|| id.to_string()),
+            datanode_uuid: details.uuid.unwrap_or_else(|| id.to_string()),
             ..Default::default()
         };
         let term = scm.term();
         let now = scm.now();
-        let layout = Layout::of(request.data_node_layout_version.as_ref());
-        let report = Report {
-            node: request.node_report.clone(),
-            full: request.container_report.clone(),
-            incremental: request.incremental_container_report.clone(),
-            actions: request.container_actions.clone(),
-            pipelines: request.pipeline_reports.clone(),
-            pipeline_actions: request.pipeline_actions.clone(),
-            queued: request.command_queue_report.as_ref().map(queued),
-        };
+        let mut reader = Reader::of(id);
+        let layout = Layout::of(reader.part(request.data_node_layout_version));
+        let kept = reader.kept(details.persisted_op_state);
+        let kept = kept.map(|kept| (kept, details.persisted_op_state_expiry.unwrap_or(0)));
+        let statuses = reader.statuses(request.command_status_reports);
+        let report = reader.report(Contents {
+            node: request.node_report,
+            full: request.container_report,
+            incremental: request.incremental_container_report,
+            actions: request.container_actions,
+            pipelines: request.pipeline_reports,
+            pipeline_actions: request.pipeline_actions,
+            queued: request.command_queue_report,
+        });
         scm.metrics.heartbeats.add(1);
         let heard = {
             let mut cluster = scm.cluster();
@@ -173,8 +186,10 @@ impl DatanodeService {
                 cluster.count_serving();
                 cluster.node_is_back(id);
             }
-            let heard = cluster.report(id, &report, term.is_some(), now);
-            operational(&mut cluster, id, details, term.is_some(), now);
+            let heard = cluster.report(id, report, term.is_some(), now);
+            if let Some(kept) = kept {
+                operational(&mut cluster, id, kept, term.is_some(), now);
+            }
             if term.is_some() {
                 answer.commands = cluster.commands.take(id);
             }
@@ -184,9 +199,9 @@ impl DatanodeService {
             }
             heard
         };
-        self.acknowledge(id, &request.command_status_reports);
-        self.failed(id, &request.command_status_reports, now);
-        scm.metrics.report_entries_dropped.add(heard.dropped as u64);
+        self.acknowledge(id, &statuses);
+        self.failed(id, &statuses, now);
+        scm.metrics.report_entries_dropped.add((heard.dropped + reader.dropped) as u64);
         scm.metrics.commands_sent.add(answer.commands.len() as u64);
         scm.propose_later(heard.changes);
         stamp(&mut answer, term);
@@ -194,37 +209,36 @@ impl DatanodeService {
     }
 
     /// Takes in which deletions a node has carried out.
-    fn acknowledge(&self, id: DatanodeId, reports: &[CommandStatusReportsProto]) {
-        let statuses = reports.iter().flat_map(|report| &report.cmd_status);
-        let acks: Vec<_> = statuses
-            .filter_map(|status| status.block_deletion_ack.as_ref())
-            .flat_map(|ack| &ack.results)
-            .collect();
+    fn acknowledge(&self, id: DatanodeId, statuses: &[CommandStatus]) {
+        let acks = statuses.iter().filter_map(|status| status.block_deletion_ack.as_ref());
+        let acks: Vec<_> = acks.flat_map(|ack| &ack.results).collect();
         if acks.is_empty() {
             return;
         }
         let mut deletions = self.0.deletions();
         for ack in acks {
-            if let (Ok(transaction), Ok(container)) =
-                (u64::try_from(ack.tx_id), ContainerId::try_from(ack.container_id))
-            {
-                deletions.acknowledged(transaction, container, id, ack.success);
+            match u64::try_from(ack.tx_id) {
+                Ok(transaction) => deletions.acknowledged(transaction, ack.container_id, id, ack.success),
+                Err(_) => tracing::warn!(
+                    node = %id,
+                    container = %ack.container_id,
+                    transaction = ack.tx_id,
+                    "a datanode acknowledges a deletion that cannot be: its number is negative"
+                ),
             }
         }
     }
 
     /// Takes in which copies and reconstructions a node could not make.
-    fn failed(&self, id: DatanodeId, reports: &[CommandStatusReportsProto], now: Now) {
-        use hb::scm_command_proto::Type::{ReconstructEcContainersCommand, ReplicateContainerCommand};
-        let ours = [ReconstructEcContainersCommand as i32, ReplicateContainerCommand as i32];
-        let failed = |s: &&hb::CommandStatus| {
-            s.status == hb::command_status::Status::Failed as i32 && ours.contains(&s.r#type)
-        };
-        for status in reports.iter().flat_map(|report| &report.cmd_status).filter(failed) {
+    fn failed(&self, id: DatanodeId, statuses: &[CommandStatus], now: Now) {
+        let ours = [CommandKind::ReconstructEcContainersCommand, CommandKind::ReplicateContainerCommand];
+        let failed = |s: &&CommandStatus| s.status == CommandOutcome::Failed && ours.contains(&s.r#type);
+        for status in statuses.iter().filter(failed) {
             let container = self.0.cluster().manager.failed(status.cmd_id, now.monotonic_ms);
             if let Some(container) = container {
                 self.0.metrics.repairs_failed.add(1);
-                tracing::info!(node = %id, %container, why = status.msg(), "a replica could not be made");
+                let why = status.msg.as_deref().unwrap_or_default();
+                tracing::info!(node = %id, %container, why, "a replica could not be made");
             }
         }
     }
@@ -239,22 +253,15 @@ fn stamp(answer: &mut ScmHeartbeatResponseProto, term: Option<allotrope_types::T
     answer.term = term;
 }
 
-/// How many commands of each type a node has queued: two arrays that run along.
-fn queued(report: &hb::CommandQueueReportProto) -> BTreeMap<i32, u32> {
-    report.command.iter().copied().zip(report.count.iter().copied()).collect()
-}
-
 /// A node keeps its operational state: the leader tells it where it differs, a follower believes it where the log says
 /// nothing.
 fn operational(
     cluster: &mut Cluster,
     id: DatanodeId,
-    details: &allotrope_proto::hdds::DatanodeDetailsProto,
+    (kept, until_s): (OperationalState, i64),
     leads: bool,
     now: Now,
 ) {
-    let kept = details.persisted_op_state.and_then(OperationalState::from_wire).unwrap_or_default();
-    let until_s = details.persisted_op_state_expiry.unwrap_or(0);
     cluster.nodes.keeps(id, kept, until_s);
     let Some(node) = cluster.nodes.get(id) else { return };
     let (wanted, wanted_until_s) = (node.operational, node.operational_until_s);

@@ -7,7 +7,9 @@ pub(crate) mod admin;
 pub(crate) mod block;
 pub(crate) mod datanode;
 pub(crate) mod location;
+mod reports;
 
+use allotrope_proto::WireError;
 use allotrope_proto::rpc::Fault;
 
 use crate::cluster::Duty;
@@ -23,6 +25,12 @@ pub(crate) fn duty_change(duty: Duty) -> Change {
 /// A request whose `cmdType` names a sub-message that is not there.
 pub(crate) fn lacks(payload: &str) -> Fault {
     Fault::io(format!("the request lacks {payload}, which its cmdType announces"))
+}
+
+/// A request that is not what it should be; message and field are named.
+pub(crate) fn malformed(why: WireError) -> Fault {
+    let cause = std::error::Error::source(&why).map_or(String::new(), |cause| format!(": {cause}"));
+    Fault::io(format!("{why}{cause}"))
 }
 
 /// What a client is told about a change that was not made.
