@@ -42,10 +42,6 @@ impl Channel {
         Channel { address, connect_deadline, message_len_max, live: Mutex::new(None) }
     }
 
-    pub(crate) fn address(&self) -> &Address {
-        &self.address
-    }
-
     /// Sends `message` to the method at `path` and waits for the one answer.
     ///
     /// Cancel safety: dropped early, the stream is reset; the peer may have carried out the call or not.

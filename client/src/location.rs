@@ -1,16 +1,23 @@
 //! Where a block lies, as OM says it.
 //!
-//! Shape   a [`BlockLocation`] is one block or block group of a key and its replicas. OM's own message is kept beside
-//!         what we read of it, because a commit gives it back.
-//! Errors  words that say what is wrong with OM's message.
+//! Shape   a [`BlockLocation`] is one block or block group of a key and its replicas. What OM said is kept beside what we
+//!         read of it, because a commit gives it back.
+//! Errors  [`WireError`] names what is wrong with OM's message.
 
-use allotrope_proto::{hdds, om};
+use allotrope_proto::WireError;
+use allotrope_proto::edge::hdds::{DatanodeDetails, Member as PipelineMember, Pipeline, PortName};
+use allotrope_proto::edge::om_key::KeyLocation;
 use allotrope_types::{
-    Bcsid, BlockId, ContainerId, DatanodeId, DatanodeIdOnWire, LocalId, PipelineId, ReplicaIndex,
+    Bcsid, BlockId, BlockOffset, ByteCount, DatanodeId, PipelineId, ReplicaIndex, ReplicationConfig,
 };
 
 use crate::channel::Address;
 use crate::datanode::RatisPipeline;
+
+/// Where datanodes serve blocks unless they say otherwise.
+const BLOCKS_PORT: u16 = 9859;
+/// Where they take writes of Ratis pipelines unless they say otherwise.
+const RATIS_PORT: u16 = 9858;
 
 /// A datanode that holds or takes a replica.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,116 +43,91 @@ pub struct BlockLocation {
     pub len: u64,
     /// The replicas, the nearest first where OM sorted them.
     pub members: Vec<Member>,
-    raw: om::KeyLocation,
+    told: KeyLocation,
 }
 
 impl BlockLocation {
-    /// Reads OM's message.
-    pub(crate) fn read(raw: om::KeyLocation, use_hostname: bool) -> Result<BlockLocation, String> {
-        let id = &raw.block_id.container_block_id;
-        let container = ContainerId::try_from(id.container_id).map_err(|e| e.to_string())?;
-        let local = LocalId::try_from(id.local_id).map_err(|e| e.to_string())?;
-        let bcsid = Bcsid::new(raw.block_id.block_commit_sequence_id.unwrap_or(0));
-        let members = raw.pipeline.as_ref().map_or(Ok(vec![]), |pipeline| members(pipeline, use_hostname))?;
-        let (offset, len) = (raw.offset, raw.length);
+    /// Reads what OM said.
+    pub(crate) fn read(told: KeyLocation, use_hostname: bool) -> Result<BlockLocation, WireError> {
+        let (block, offset, len) = (told.block, told.offset.as_u64(), told.length.as_u64());
         if offset.checked_add(len).is_none_or(|end| end > i64::MAX as u64) {
-            return Err(format!("block {container}/{local} cannot be {len} bytes from byte {offset} on"));
+            let why = format!("is {len} from byte {offset} on, beyond 63 bits");
+            return Err(WireError::Invalid { message: "KeyLocation", field: "length", why });
         }
-        Ok(BlockLocation { block: BlockId::new(container, local).at(bcsid), offset, len, members, raw })
+        let members = told.pipeline.as_ref().map_or(vec![], |pipeline| members(pipeline, use_hostname));
+        Ok(BlockLocation { block, offset, len, members, told })
     }
 
-    /// The message that commits the first `len` bytes of this block, at `bcsid`.
-    pub(crate) fn committed(&self, len: u64, bcsid: Bcsid) -> om::KeyLocation {
-        let mut raw = self.raw.clone();
-        raw.length = len;
-        raw.offset = 0;
-        raw.block_id.block_commit_sequence_id = Some(bcsid.as_u64());
-        raw.token = None;
-        raw
+    /// What commits the first `len` bytes of this block, at `bcsid`.
+    pub(crate) fn committed(&self, len: u64, bcsid: Bcsid) -> KeyLocation {
+        KeyLocation {
+            block: self.block.at(bcsid),
+            offset: BlockOffset::ZERO,
+            length: ByteCount::new(len),
+            token: None,
+            ..self.told.clone()
+        }
     }
 
     /// The Ratis pipeline that writes this block, its leader first; `None` for blocks that are written otherwise.
     pub(crate) fn ratis_pipeline(&self) -> Option<RatisPipeline> {
-        let pipeline = self.raw.pipeline.as_ref()?;
-        if pipeline.r#type != Some(hdds::ReplicationType::Ratis as i32) {
+        let pipeline = self.told.pipeline.as_ref()?;
+        if !matches!(pipeline.replication, ReplicationConfig::Ratis(_)) {
             return None;
         }
-        let id = match (&pipeline.id.uuid128, &pipeline.id.id) {
-            (Some(uuid), _) => PipelineId::from_halves(uuid.most_sig_bits, uuid.least_sig_bits),
-            (None, Some(text)) => text.parse().ok()?,
-            (None, None) => return None,
-        };
-        let leader = pipeline.leader_id128.or(pipeline.suggested_leader_id);
-        let leader = leader.map(|id| DatanodeId::from_halves(id.most_sig_bits, id.least_sig_bits));
+        let leader = pipeline.leader.or(pipeline.suggested_leader);
         let mut members = self.members.clone();
         members.sort_by_key(|member| Some(member.datanode) != leader);
-        Some(RatisPipeline { id, members })
+        Some(RatisPipeline { id: pipeline.id, members })
     }
 
-    pub(crate) fn pipeline_id(&self) -> Option<&hdds::PipelineId> {
-        self.raw.pipeline.as_ref().map(|pipeline| &pipeline.id)
+    pub(crate) fn pipeline_id(&self) -> Option<PipelineId> {
+        self.told.pipeline.as_ref().map(|pipeline| pipeline.id)
     }
 
-    /// The part of a multipart upload that it was written as.
+    /// The part of a multipart upload that it was written as. The message says -1 where there is none, and OM also 0: parts
+    /// count from 1.
     pub(crate) fn part_number(&self) -> Option<u32> {
-        self.raw.part_number.and_then(|number| u32::try_from(number).ok()).filter(|&number| number > 0)
-    }
-
-    pub(crate) fn create_version(&self) -> Option<u64> {
-        self.raw.create_version
+        self.told.part_number.and_then(|number| u32::try_from(number).ok()).filter(|&number| number > 0)
     }
 }
 
-fn members(pipeline: &hdds::Pipeline, use_hostname: bool) -> Result<Vec<Member>, String> {
-    let indexes = &pipeline.member_replica_indexes;
-    if !indexes.is_empty() && indexes.len() != pipeline.members.len() {
-        return Err(format!(
-            "{} datanodes come with {} replica indexes",
-            pipeline.members.len(),
-            indexes.len()
-        ));
-    }
-    let mut members = Vec::with_capacity(pipeline.members.len());
-    for (at, node) in pipeline.members.iter().enumerate() {
-        let index = indexes.get(at).copied().unwrap_or(0);
-        let index = i32::try_from(index).map_err(|_| format!("replica index {index} is none"))?;
-        members.push(member(node, index, use_hostname)?);
-    }
+/// The members of a pipeline, the nearest first where OM sorted them.
+fn members(pipeline: &Pipeline, use_hostname: bool) -> Vec<Member> {
+    let members: Vec<Member> =
+        pipeline.members.iter().map(|member| member_of(member, use_hostname)).collect();
     // The order is used only if it names every member once.
     let mut seen = pipeline.member_orders.clone();
     seen.sort_unstable();
-    if seen.iter().copied().eq((0..members.len()).map(|at| at as u32)) {
-        members = pipeline.member_orders.iter().map(|&at| members[at as usize].clone()).collect();
+    if !seen.iter().copied().eq((0..members.len()).map(|at| at as u32)) {
+        return members;
     }
-    Ok(members)
+    pipeline.member_orders.iter().map(|&at| members[at as usize].clone()).collect()
 }
 
-fn member(node: &hdds::DatanodeDetailsProto, index: i32, use_hostname: bool) -> Result<Member, String> {
-    let halves = |uuid: &hdds::Uuid| (uuid.most_sig_bits, uuid.least_sig_bits);
-    let id = DatanodeIdOnWire {
-        uuid: node.uuid.clone(),
-        uuid128: node.uuid128.as_ref().map(halves),
-        id: node.id.as_ref().map(|id| halves(&id.uuid)),
-    };
-    let datanode = id.read().map_err(|e| e.to_string())?;
-    let port = |name: &str, usual| {
-        let port = node.ports.iter().find(|port| port.name == name).map_or(0, |port| port.value);
-        match u16::try_from(port) {
-            // Ozone's clients take 0 for "the usual one".
-            Ok(0) => Ok(usual),
-            Ok(port) => Ok(port),
-            Err(_) => Err(format!("datanode {datanode} has the port {port}")),
-        }
-    };
-    let (blocks, ratis) = (port("STANDALONE", 9859)?, port("RATIS", 9858)?);
+fn member_of(member: &PipelineMember, use_hostname: bool) -> Member {
+    let node = &member.datanode;
     let host = if use_hostname || node.ip_address.is_empty() { &node.host_name } else { &node.ip_address };
-    let replica = ReplicaIndex::from_wire(index).map_err(|e| e.to_string())?;
-    Ok(Member { datanode, address: Address::new(host, blocks), ratis: Address::new(host, ratis), replica })
+    let at = |name, usual| Address::new(host, port(node, &name, usual));
+    Member {
+        datanode: node.id,
+        address: at(PortName::Standalone, BLOCKS_PORT),
+        ratis: at(PortName::Ratis, RATIS_PORT),
+        replica: member.replica,
+    }
+}
+
+/// The port that `node` announces for `name`. Ozone's clients take 0, and none, for the usual one.
+fn port(node: &DatanodeDetails, name: &PortName, usual: u16) -> u16 {
+    node.port(name).filter(|&port| port != 0).unwrap_or(usual)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use allotrope_proto::{hdds, om};
+
+    const PIPELINE: &str = "00000000-0000-4000-8000-0000000000aa";
 
     fn node(number: i64, port: Option<u32>) -> hdds::DatanodeDetailsProto {
         hdds::DatanodeDetailsProto {
@@ -157,22 +139,30 @@ mod tests {
         }
     }
 
-    fn location(pipeline: hdds::Pipeline) -> Result<BlockLocation, String> {
+    fn pipeline(members: Vec<hdds::DatanodeDetailsProto>) -> hdds::Pipeline {
+        let id = hdds::PipelineId { id: Some(PIPELINE.into()), uuid128: None };
+        hdds::Pipeline { members, id, ..Default::default() }
+    }
+
+    fn message(pipeline: hdds::Pipeline) -> om::KeyLocation {
         let id = hdds::ContainerBlockId { container_id: 7, local_id: 9 };
         let block_id = hdds::BlockId { container_block_id: id, block_commit_sequence_id: Some(3) };
-        let raw = om::KeyLocation { block_id, length: 10, pipeline: Some(pipeline), ..Default::default() };
-        BlockLocation::read(raw, false)
+        om::KeyLocation { block_id, length: 10, pipeline: Some(pipeline), ..Default::default() }
+    }
+
+    /// A message of OM's, through the edge.
+    fn read(message: om::KeyLocation) -> Result<BlockLocation, WireError> {
+        KeyLocation::try_from(message).and_then(|told| BlockLocation::read(told, false))
     }
 
     #[test]
     fn replicas_stand_in_the_order_of_distance_with_their_indexes() {
         let pipeline = hdds::Pipeline {
-            members: vec![node(1, Some(11)), node(2, Some(12)), node(3, None)],
             member_replica_indexes: vec![1, 2, 3],
             member_orders: vec![2, 0, 1],
-            ..Default::default()
+            ..pipeline(vec![node(1, Some(11)), node(2, Some(12)), node(3, None)])
         };
-        let read = location(pipeline).unwrap();
+        let read = read(message(pipeline)).unwrap();
         let seen: Vec<(u16, u8)> =
             read.members.iter().map(|m| (m.address.port(), m.replica.unwrap().number())).collect();
         assert_eq!(seen, [(9859, 3), (11, 1), (12, 2)]);
@@ -181,32 +171,68 @@ mod tests {
 
     #[test]
     fn an_order_that_is_none_is_ignored() {
-        for member_orders in [vec![0], vec![0, 0], vec![0, 2], vec![1, 0, 2]] {
-            let members = vec![node(1, Some(11)), node(2, Some(12))];
-            let read = location(hdds::Pipeline { members, member_orders, ..Default::default() }).unwrap();
+        for member_orders in [vec![0], vec![0, 0], vec![1, 0, 1]] {
+            let pipeline =
+                hdds::Pipeline { member_orders, ..pipeline(vec![node(1, Some(11)), node(2, Some(12))]) };
+            let read = read(message(pipeline)).unwrap();
             assert_eq!(read.members[0].address.port(), 11);
             assert_eq!(read.members[0].replica, None);
         }
     }
 
     #[test]
-    fn damaged_locations_are_refused() {
-        let members = || vec![node(1, Some(11))];
-        let refused = |pipeline| location(pipeline).unwrap_err();
-        let two =
-            hdds::Pipeline { members: members(), member_replica_indexes: vec![1, 2], ..Default::default() };
-        assert!(refused(two).contains("replica indexes"));
-        let index = hdds::Pipeline {
-            members: members(),
-            member_replica_indexes: vec![u32::MAX],
-            ..Default::default()
+    fn a_commit_gives_back_what_was_told_with_what_was_written() {
+        let told = om::KeyLocation {
+            offset: 5,
+            create_version: Some(2),
+            part_number: Some(4),
+            ..message(pipeline(vec![node(1, Some(11))]))
         };
-        assert!(refused(index).contains("replica index"));
-        let port = hdds::Pipeline { members: vec![node(1, Some(70_000))], ..Default::default() };
-        assert!(refused(port).contains("70000"));
-        let nameless = hdds::DatanodeDetailsProto::default();
-        assert!(
-            refused(hdds::Pipeline { members: vec![nameless], ..Default::default() }).contains("datanode id")
-        );
+        let read = read(told.clone()).unwrap();
+        let given = om::KeyLocation::from(read.committed(8, Bcsid::new(6)));
+        assert_eq!((given.offset, given.length), (0, 8));
+        assert_eq!(given.block_id.container_block_id, told.block_id.container_block_id);
+        assert_eq!(given.block_id.block_commit_sequence_id, Some(6));
+        assert_eq!((given.create_version, given.part_number, given.token), (Some(2), Some(4), None));
+        let pipeline = given.pipeline.unwrap();
+        assert_eq!((pipeline.id.id.as_deref(), pipeline.members.len()), (Some(PIPELINE), 1));
+    }
+
+    #[test]
+    fn a_part_is_numbered_from_one() {
+        for (number, part) in [(None, None), (Some(-1), None), (Some(0), None), (Some(3), Some(3))] {
+            let told = om::KeyLocation { part_number: number, ..message(pipeline(vec![])) };
+            assert_eq!(read(told).unwrap().part_number(), part);
+        }
+    }
+
+    #[test]
+    fn a_damaged_location_is_refused_by_message_and_field() {
+        let members = || vec![node(1, Some(11))];
+        let of = |pipeline| read(message(pipeline)).unwrap_err().to_string();
+        let two = hdds::Pipeline { member_replica_indexes: vec![1, 2], ..pipeline(members()) };
+        assert_eq!(of(two), "Pipeline.memberReplicaIndexes has 2 entries for 1 members");
+        let index = hdds::Pipeline { member_replica_indexes: vec![u32::MAX], ..pipeline(members()) };
+        assert_eq!(of(index), "Pipeline.memberReplicaIndexes holds no replica index");
+        let order = hdds::Pipeline { member_orders: vec![1], ..pipeline(members()) };
+        assert_eq!(of(order), "Pipeline.memberOrders names member 1 of 1");
+        assert_eq!(of(pipeline(vec![node(1, Some(70_000))])), "Port.value is 70000, beyond 65535");
+        let nameless = of(pipeline(vec![hdds::DatanodeDetailsProto::default()]));
+        assert!(nameless.starts_with("DatanodeDetailsProto.uuid "), "{nameless}");
+        let kind = hdds::Pipeline { r#type: Some(99), ..pipeline(members()) };
+        assert_eq!(of(kind), "Pipeline.type is 99, which names nothing");
+    }
+
+    #[test]
+    fn a_length_that_no_block_has_is_refused_by_message_and_field() {
+        let of = |offset, length| {
+            let told = om::KeyLocation { offset, length, ..message(pipeline(vec![])) };
+            read(told).unwrap_err().to_string()
+        };
+        let beyond = format!("KeyLocation.length is {}, beyond 63 bits", u64::MAX);
+        assert_eq!(of(0, u64::MAX), beyond);
+        let whole = i64::MAX as u64;
+        let together = format!("KeyLocation.length is {whole} from byte 1 on, beyond 63 bits");
+        assert_eq!(of(1, whole), together);
     }
 }

@@ -1,11 +1,25 @@
 //! Calls to OM.
 //!
-//! Shape   [`Om::submit`] carries one request to whichever OM leads and judges the answer; the files beside this hold
-//!         the calls, one file a noun, and the values they return.
-//! Errors  [`Error::Refused`] with OM's status, [`Error::OmSilent`] when the retries are spent, [`Error::OmAnswer`].
+//! Shape   a call is one value of the edge, an [`OmCall`]. [`Om::submit`] puts it into the envelope, carries it to whichever OM
+//!         leads, judges the answer and gives back what it holds; the files beside this hold the calls, one file a noun, and
+//!         the values they return.
+//! Errors  [`Error::Refused`] with OM's status, [`Error::OmSilent`] when the retries are spent, [`Error::OmAnswer`] for an
+//!         answer that names its message and field that lacks something or holds what cannot be.
 //! Source  `/hadoop.ozone.OzoneManagerService/submitRequest`.
 
+/// Asks OM and takes the answer to that very call: `ask!(om, &act, InfoVolume(call))?`.
+macro_rules! ask {
+    ($om:expr, $act:expr, $kind:ident($call:expr)) => {
+        match $om.submit($act, ::allotrope_proto::edge::om::OmCall::$kind($call)).await {
+            Ok(::allotrope_proto::edge::om::OmAnswer::$kind(answer)) => Ok(answer),
+            Ok(_) => unreachable!("an answer to another command was refused"),
+            Err(error) => Err(error),
+        }
+    };
+}
+
 mod acl;
+mod answer;
 mod bucket;
 mod delete_all;
 mod key;
@@ -17,6 +31,7 @@ mod upload;
 mod volume;
 
 pub use acl::{Acl, AclError, AclTarget};
+pub(crate) use answer::{part, unusable};
 pub use bucket::{Bucket, BucketOptions};
 pub use key::{DELETE_MARKER, Deletion, Key, PutOptions, VERSION_ID};
 pub(crate) use key::{Exclusions, Session};
@@ -31,9 +46,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use allotrope_proto::om::{OmRequest, OmResponse, Type, UserInfo};
-use allotrope_proto::{Rope, decode};
-use allotrope_types::{Advice, OmStatus};
+use allotrope_proto::edge::om::{OmAnswer, OmCall, OmRequest, OmResponse, UserInfo};
+use allotrope_proto::{Rope, WireError, decode, om as wire};
+use allotrope_types::OmStatus;
 use bytes::Bytes;
 use prost::Message;
 use tokio::time::Instant;
@@ -62,6 +77,9 @@ pub(crate) struct Om {
     chance: Arc<Mutex<fastrand::Rng>>,
 }
 
+/// An error, and whether an earlier attempt may have been carried out.
+pub(crate) type Watched = (Box<Error>, bool);
+
 impl Om {
     pub(crate) fn new(config: &Config) -> Om {
         let mut chance = fastrand::Rng::with_seed(config.seed);
@@ -89,15 +107,25 @@ impl Om {
         &self.user
     }
 
-    /// An empty request of kind `kind`.
-    pub(crate) fn request(&self, kind: Type) -> OmRequest {
+    /// The envelope of a call.
+    fn request(&self, call: OmCall) -> OmRequest {
         OmRequest {
-            cmd_type: kind as i32,
+            call,
             trace_id: Some(String::new()),
             client_id: self.client_id.clone(),
+            user_info: Some(UserInfo {
+                user_name: Some(self.user.clone()),
+                remote_address: None,
+                host_name: None,
+            }),
             version: Some(CLIENT_VERSION),
-            user_info: Some(Box::new(UserInfo { user_name: Some(self.user.clone()), ..Default::default() })),
-            ..Default::default()
+            layout_version: None,
+            read_consistency_hint: None,
+            s3_authentication: None,
+            update_get_delegation_token_request: None,
+            updated_renew_delegation_token_request: None,
+            update_get_s3_secret_request: None,
+            set_snapshot_property_requests: Vec::new(),
         }
     }
 
@@ -116,44 +144,44 @@ impl Om {
         self.chance.lock().expect("nothing panics while it holds the lock").f64()
     }
 
-    /// Carries `request` to OM; `act` names it in errors, to be read after "cannot".
-    pub(crate) async fn submit(&self, act: &str, request: &OmRequest) -> Result<OmResponse, Error> {
-        self.submit_watching(act, request).await.map_err(|(error, _)| *error)
+    /// Carries `call` to OM and gives back what OM says to it; `act` names it in errors, to be read after "cannot".
+    pub(crate) async fn submit(&self, act: &str, call: OmCall) -> Result<OmAnswer, Error> {
+        let response = self.carry(act, call, None).await.map_err(|(error, _)| *error)?;
+        response.answered().map_err(|why| unusable(act, &why))
+    }
+
+    /// As [`Om::submit`], for a call of which no more is to be known than that it was done.
+    pub(crate) async fn order(&self, act: &str, call: OmCall) -> Result<(), Error> {
+        self.carry(act, call, None).await.map(drop).map_err(|(error, _)| *error)
     }
 
     /// As [`Om::submit`], and takes an answer of status `also` for one, too: its payload says the rest.
     pub(crate) async fn submit_accepting(
         &self,
         act: &str,
-        request: &OmRequest,
+        call: OmCall,
         also: OmStatus,
-    ) -> Result<OmResponse, Error> {
-        self.submit_judging(act, request, Some(also)).await.map_err(|(error, _)| *error)
+    ) -> Result<OmAnswer, Error> {
+        let response = self.carry(act, call, Some(also)).await.map_err(|(error, _)| *error)?;
+        response.answered().map_err(|why| unusable(act, &why))
     }
 
-    /// As [`Om::submit`]; an error comes with whether an earlier attempt may have been carried out.
-    pub(crate) async fn submit_watching(
-        &self,
-        act: &str,
-        request: &OmRequest,
-    ) -> Result<OmResponse, (Box<Error>, bool)> {
-        self.submit_judging(act, request, None).await
+    /// As [`Om::submit`]; an error comes with whether an earlier attempt may have been carried out, and an answer that says no
+    /// more than that it was done is one.
+    pub(crate) async fn submit_watching(&self, act: &str, call: OmCall) -> Result<Option<OmAnswer>, Watched> {
+        self.carry(act, call, None).await.map(|response| response.answer)
     }
 
-    async fn submit_judging(
-        &self,
-        act: &str,
-        request: &OmRequest,
-        also: Option<OmStatus>,
-    ) -> Result<OmResponse, (Box<Error>, bool)> {
-        let message = Bytes::from(request.encode_to_vec());
+    async fn carry(&self, act: &str, call: OmCall, also: Option<OmStatus>) -> Result<OmResponse, Watched> {
+        let asked = call.kind();
+        let message = Bytes::from(wire::OmRequest::from(self.request(call)).encode_to_vec());
         let began = Instant::now();
         let mut unclear = false;
         for attempt in 1.. {
             let (_, at) = self.channel();
             let outcome = self.attempt(at, message.clone()).await;
             let failure = match &outcome {
-                Ok(response) if status_of(response).is_some_and(is_busy) => Failure::Busy,
+                Ok(Ok(response)) if is_busy(response.status) => Failure::Busy,
                 Ok(_) => Failure::Final,
                 Err(error) => error.failure(),
             };
@@ -167,7 +195,8 @@ impl Om {
                 }
                 Next::GiveUp => {
                     let judged = match outcome {
-                        Ok(response) => Om::judged(act, request, response, also),
+                        Ok(Ok(response)) => answer::judged(act, asked, response, also),
+                        Ok(Err(why)) => Err(unusable(act, &why)),
                         Err(source) => {
                             let (act, source) = (act.to_owned(), Box::new(source));
                             Err(Error::OmSilent { act, attempts: attempt, source })
@@ -180,47 +209,14 @@ impl Om {
         unreachable!("attempts are counted up until the policy gives up")
     }
 
-    async fn attempt(&self, at: usize, message: Bytes) -> Result<OmResponse, CallError> {
-        let channel = &self.channels[at];
-        let answer = channel.call(SUBMIT, Rope::from(message), self.deadline).await?;
-        let peer = || channel.address().clone();
-        decode(answer.join()).map_err(|source| CallError::Garbled { peer: peer(), source })
+    /// One attempt: what came back, or what is wrong with it; and why nothing came back.
+    async fn attempt(&self, at: usize, message: Bytes) -> Result<Result<OmResponse, WireError>, CallError> {
+        let answer = self.channels[at].call(SUBMIT, Rope::from(message), self.deadline).await?;
+        Ok(decode::<wire::OmResponse>(answer.join()).and_then(OmResponse::try_from))
     }
-
-    fn judged(
-        act: &str,
-        request: &OmRequest,
-        response: OmResponse,
-        also: Option<OmStatus>,
-    ) -> Result<OmResponse, Error> {
-        let unusable = |why| Error::OmAnswer { act: act.to_owned(), why };
-        match status_of(&response) {
-            Some(status) if status.advice() == Advice::Proceed || Some(status) == also => {
-                let (asked, answered) = (request.cmd_type, response.cmd_type);
-                match asked == answered {
-                    true => Ok(response),
-                    false => Err(unusable(format!("it answers command {answered} instead of {asked}"))),
-                }
-            }
-            Some(status) => {
-                let message = response.message.unwrap_or_default();
-                Err(Error::Refused { act: act.to_owned(), status, message })
-            }
-            None => Err(unusable(format!("its status {} names nothing", response.status))),
-        }
-    }
-}
-
-fn status_of(response: &OmResponse) -> Option<OmStatus> {
-    OmStatus::from_number(response.status)
 }
 
 /// Statuses that pass by themselves, without having changed anything.
 fn is_busy(status: OmStatus) -> bool {
     matches!(status, OmStatus::ScmInSafeMode | OmStatus::NotSupportedOperationWhenPrepared)
-}
-
-/// A part of the answer that must be there.
-pub(crate) fn part<T>(act: &str, part: Option<T>, name: &str) -> Result<T, Error> {
-    part.ok_or_else(|| Error::OmAnswer { act: act.to_owned(), why: format!("it lacks {name}") })
 }

@@ -3,18 +3,16 @@
 //! Text    `type:name:rights[scope]`, for example `user:alice:rw` or `group:staff:l[DEFAULT]`: the type is user, group, world,
 //!         anonymous or client_ip; a right is one letter of `LETTERS`, in their order when it is printed; the scope is ACCESS
 //!         unless it says DEFAULT.
-//! Wire    the rights are a set of bits, the first byte's lowest first.
 
 use std::fmt;
 use std::str::FromStr;
 
-use allotrope_proto::om::ozone_acl_info::{OzoneAclScope, OzoneAclType as Kind};
-use allotrope_proto::om::ozone_obj::{ObjectType, StoreType};
-use allotrope_proto::om::{
-    AddAclRequest, GetAclRequest, OzoneAclInfo, OzoneObj, RemoveAclRequest, SetAclRequest, Type,
+use allotrope_proto::edge::om::OmCall;
+use allotrope_proto::edge::om::acl::{ChangeAcl, SetAcl};
+use allotrope_proto::edge::om_bucket::{
+    self as edge, AclRights, ObjectType, OzoneAclScope, OzoneAclType as Kind, OzoneObj, StoreType,
 };
 
-use super::part;
 use crate::client::Client;
 use crate::error::Error;
 use crate::path::{BucketPath, KeyPath};
@@ -65,11 +63,19 @@ pub struct AclError {
     pub why: String,
 }
 
-/// Ozone's words for the rights, by their bit.
-const RIGHTS: [&str; 10] =
-    ["READ", "WRITE", "CREATE", "LIST", "DELETE", "READ_ACL", "WRITE_ACL", "ALL", "NONE", "ASSUME_ROLE"];
-/// The rights' letters, by their bit.
-const LETTERS: [char; 10] = ['r', 'w', 'c', 'l', 'd', 'x', 'y', 'a', 'n', 'm'];
+/// The rights with Ozone's words and letters for them, in the order in which they are printed.
+const RIGHTS: [(AclRights, &str, char); 10] = [
+    (AclRights::READ, "READ", 'r'),
+    (AclRights::WRITE, "WRITE", 'w'),
+    (AclRights::CREATE, "CREATE", 'c'),
+    (AclRights::LIST, "LIST", 'l'),
+    (AclRights::DELETE, "DELETE", 'd'),
+    (AclRights::READ_ACL, "READ_ACL", 'x'),
+    (AclRights::WRITE_ACL, "WRITE_ACL", 'y'),
+    (AclRights::ALL, "ALL", 'a'),
+    (AclRights::NONE, "NONE", 'n'),
+    (AclRights::ASSUME_ROLE, "ASSUME_ROLE", 'm'),
+];
 const KINDS: [(&str, Kind); 5] = [
     ("USER", Kind::User),
     ("GROUP", Kind::Group),
@@ -80,32 +86,27 @@ const KINDS: [(&str, Kind); 5] = [
 const ACCESS: &str = "ACCESS";
 const DEFAULT: &str = "DEFAULT";
 
-impl From<OzoneAclInfo> for Acl {
-    fn from(wire: OzoneAclInfo) -> Acl {
-        let kind = KINDS.iter().find(|(_, kind)| *kind as i32 == wire.r#type);
-        let has = |bit: usize| wire.rights.get(bit / 8).is_some_and(|byte| byte >> (bit % 8) & 1 == 1);
-        Acl {
-            kind: kind.map_or("UNKNOWN", |(name, _)| name),
-            name: wire.name.clone(),
-            scope: if wire.acl_scope == OzoneAclScope::Access as i32 { ACCESS } else { DEFAULT },
-            rights: RIGHTS.iter().enumerate().filter(|(bit, _)| has(*bit)).map(|(_, word)| *word).collect(),
-        }
+impl From<edge::Acl> for Acl {
+    fn from(acl: edge::Acl) -> Acl {
+        let kind = KINDS.iter().find(|(_, kind)| *kind == acl.r#type);
+        let &(kind, _) = kind.expect("the table has every kind that the edge knows");
+        let scope = match acl.acl_scope {
+            OzoneAclScope::Access => ACCESS,
+            OzoneAclScope::Default => DEFAULT,
+        };
+        let rights = RIGHTS.iter().filter(|(right, ..)| acl.rights.names(*right));
+        Acl { kind, name: acl.name, scope, rights: rights.map(|(_, word, _)| *word).collect() }
     }
 }
 
-impl From<&Acl> for OzoneAclInfo {
-    fn from(acl: &Acl) -> OzoneAclInfo {
-        let bits = RIGHTS.iter().enumerate().filter(|(_, word)| acl.rights.contains(word));
-        let bits = bits.fold(0u16, |bits, (bit, _)| bits | 1 << bit);
-        let [low, high] = bits.to_le_bytes();
-        let rights = if high == 0 { vec![low] } else { vec![low, high] };
-        let kind = KINDS.iter().find(|(name, _)| *name == acl.kind).map_or(Kind::User, |(_, kind)| *kind);
-        let scope = if acl.scope == DEFAULT { OzoneAclScope::Default } else { OzoneAclScope::Access };
-        OzoneAclInfo {
-            r#type: kind as i32,
+impl From<&Acl> for edge::Acl {
+    fn from(acl: &Acl) -> edge::Acl {
+        let rights = RIGHTS.iter().filter(|(_, word, _)| acl.rights.contains(word));
+        edge::Acl {
+            r#type: KINDS.iter().find(|(name, _)| *name == acl.kind).map_or(Kind::User, |(_, kind)| *kind),
             name: acl.name.clone(),
-            rights: rights.into(),
-            acl_scope: scope as i32,
+            rights: rights.fold(AclRights::default(), |all, (right, ..)| all.and(*right)),
+            acl_scope: if acl.scope == DEFAULT { OzoneAclScope::Default } else { OzoneAclScope::Access },
         }
     }
 }
@@ -142,24 +143,24 @@ impl FromStr for Acl {
         if rights.is_empty() {
             return Err(refused("gives no right".to_owned()));
         }
-        if let Some(unknown) = rights.chars().find(|letter| !LETTERS.contains(letter)) {
+        let is_known = |letter: &char| RIGHTS.iter().any(|(.., known)| known == letter);
+        if let Some(unknown) = rights.chars().find(|letter| !is_known(letter)) {
             return Err(refused(format!("has the right {unknown:?}, which is none of {}", letters())));
         }
-        let has = |bit: usize| rights.contains(LETTERS[bit]);
-        let rights = RIGHTS.iter().enumerate().filter(|(bit, _)| has(*bit)).map(|(_, word)| *word).collect();
-        Ok(Acl { kind, name, scope, rights })
+        let named = RIGHTS.iter().filter(|(.., letter)| rights.contains(*letter));
+        Ok(Acl { kind, name, scope, rights: named.map(|(_, word, _)| *word).collect() })
     }
 }
 
 fn letters() -> String {
-    LETTERS.map(String::from).join(" ")
+    RIGHTS.map(|(.., letter)| letter.to_string()).join(" ")
 }
 
 impl fmt::Display for Acl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = if self.kind == "CLIENT_IP" { "ip" } else { self.kind };
         write!(f, "{}:{}:", kind.to_ascii_lowercase(), self.name)?;
-        for (letter, _) in LETTERS.iter().zip(RIGHTS).filter(|(_, word)| self.rights.contains(word)) {
+        for (.., letter) in RIGHTS.iter().filter(|(_, word, _)| self.rights.contains(word)) {
             write!(f, "{letter}")?;
         }
         if self.scope == DEFAULT { f.write_str("[DEFAULT]") } else { Ok(()) }
@@ -178,14 +179,14 @@ impl fmt::Display for AclTarget {
 }
 
 impl AclTarget {
-    fn wire(&self) -> OzoneObj {
-        let (kind, path) = match self {
+    fn object(&self) -> OzoneObj {
+        let (res_type, path) = match self {
             AclTarget::Volume(name) => (ObjectType::Volume, format!("/{name}")),
             AclTarget::Bucket(path) => (ObjectType::Bucket, path.to_string()),
             AclTarget::Key(path) => (ObjectType::Key, path.to_string()),
             AclTarget::Prefix(path) => (ObjectType::Prefix, path.to_string()),
         };
-        OzoneObj { res_type: kind as i32, store_type: StoreType::Ozone as i32, path }
+        OzoneObj { res_type, store_type: StoreType::Ozone, path }
     }
 }
 
@@ -195,12 +196,8 @@ impl Client {
     /// # Errors
     /// [`Error::Refused`] with `VOLUME_NOT_FOUND` and its kin, `INVALID_PATH_IN_ACL_REQUEST` for a prefix without its slash.
     pub async fn acls(&self, target: &AclTarget) -> Result<Vec<Acl>, Error> {
-        let act = format!("look up the rights of {target}");
-        let mut request = self.om().request(Type::GetAcl);
-        request.get_acl_request = Some(Box::new(GetAclRequest { obj: target.wire() }));
-        let response = self.om().submit(&act, &request).await?;
-        let list = part(&act, response.get_acl_response, "the list")?;
-        Ok(list.acls.into_iter().map(Acl::from).collect())
+        let acls = ask!(self.om(), &format!("look up the rights of {target}"), GetAcl(target.object()))?;
+        Ok(acls.into_iter().map(Acl::from).collect())
     }
 
     /// Adds the rights of `acl` to the list of `target`; false if it had them all.
@@ -208,12 +205,8 @@ impl Client {
     /// # Errors
     /// As [`Client::acls`].
     pub async fn add_acl(&self, target: &AclTarget, acl: &Acl) -> Result<bool, Error> {
-        let act = format!("add rights to {target}");
-        let mut request = self.om().request(Type::AddAcl);
-        request.add_acl_request =
-            Some(Box::new(AddAclRequest { obj: target.wire(), acl: acl.into(), modification_time: None }));
-        let response = self.om().submit(&act, &request).await?;
-        Ok(part(&act, response.add_acl_response, "what was done")?.response)
+        let call = ChangeAcl { obj: target.object(), acl: acl.into(), modification_time: None };
+        Ok(ask!(self.om(), &format!("add rights to {target}"), AddAcl(call))?.response)
     }
 
     /// Takes the rights of `acl` from the list of `target`; false if it had none of them.
@@ -221,12 +214,8 @@ impl Client {
     /// # Errors
     /// As [`Client::acls`], and `PREFIX_NOT_FOUND` for a prefix without a list.
     pub async fn remove_acl(&self, target: &AclTarget, acl: &Acl) -> Result<bool, Error> {
-        let act = format!("remove rights from {target}");
-        let mut request = self.om().request(Type::RemoveAcl);
-        request.remove_acl_request =
-            Some(Box::new(RemoveAclRequest { obj: target.wire(), acl: acl.into(), modification_time: None }));
-        let response = self.om().submit(&act, &request).await?;
-        Ok(part(&act, response.remove_acl_response, "what was done")?.response)
+        let call = ChangeAcl { obj: target.object(), acl: acl.into(), modification_time: None };
+        Ok(ask!(self.om(), &format!("remove rights from {target}"), RemoveAcl(call))?.response)
     }
 
     /// Makes `acls` the list of `target`.
@@ -234,11 +223,9 @@ impl Client {
     /// # Errors
     /// As [`Client::acls`].
     pub async fn set_acls(&self, target: &AclTarget, acls: &[Acl]) -> Result<(), Error> {
-        let acl = acls.iter().map(OzoneAclInfo::from).collect();
-        let mut request = self.om().request(Type::SetAcl);
-        request.set_acl_request =
-            Some(Box::new(SetAclRequest { obj: target.wire(), acl, modification_time: None }));
-        self.om().submit(&format!("set the rights of {target}"), &request).await.map(drop)
+        let acl = acls.iter().map(edge::Acl::from).collect();
+        let call = SetAcl { obj: target.object(), acl, modification_time: None };
+        self.om().order(&format!("set the rights of {target}"), OmCall::SetAcl(call)).await
     }
 }
 
@@ -247,19 +234,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rights_are_read_bit_by_bit() {
-        let wire = |rights: &'static [u8]| OzoneAclInfo {
-            r#type: 1,
+    fn rights_are_read_one_by_one() {
+        let told = |rights| edge::Acl {
+            r#type: Kind::User,
             name: "alice".into(),
-            rights: bytes::Bytes::from_static(rights),
-            acl_scope: 0,
+            rights,
+            acl_scope: OzoneAclScope::Access,
         };
-        assert_eq!(Acl::from(wire(&[0b1000_0000])).rights, ["ALL"]);
-        assert_eq!(Acl::from(wire(&[0b0000_1001, 1])).rights, ["READ", "LIST", "NONE"]);
-        assert_eq!(Acl::from(wire(&[])).rights, [""; 0]);
-        for rights in [&[0b1000_0000][..], &[0b0000_1001, 1], &[0xff, 3]] {
-            let wire = wire(rights);
-            assert_eq!(OzoneAclInfo::from(&Acl::from(wire.clone())), wire);
+        let words = |rights| Acl::from(told(rights)).rights;
+        assert_eq!(words(AclRights::ALL), ["ALL"]);
+        assert_eq!(
+            words(AclRights::READ.and(AclRights::LIST).and(AclRights::NONE)),
+            ["READ", "LIST", "NONE"]
+        );
+        assert_eq!(words(AclRights::default()), [""; 0]);
+        let all = RIGHTS.iter().fold(AclRights::default(), |all, (right, ..)| all.and(*right));
+        assert_eq!(words(all), RIGHTS.map(|(_, word, _)| word));
+        for rights in [AclRights::ALL, AclRights::READ.and(AclRights::NONE), all] {
+            let told = told(rights);
+            assert_eq!(edge::Acl::from(&Acl::from(told.clone())), told);
+        }
+    }
+
+    #[test]
+    fn every_kind_and_scope_of_the_edge_has_its_words() {
+        for number in 0..100 {
+            let Ok(kind) = Kind::try_from(number) else { continue };
+            for acl_scope in [OzoneAclScope::Access, OzoneAclScope::Default] {
+                let told = edge::Acl { r#type: kind, name: "x".into(), rights: AclRights::READ, acl_scope };
+                assert_eq!(edge::Acl::from(&Acl::from(told.clone())), told);
+            }
         }
     }
 
@@ -277,7 +281,7 @@ mod tests {
             let acl: Acl = text.parse().unwrap();
             assert_eq!(acl.to_string(), printed);
             assert_eq!(printed.parse::<Acl>().unwrap(), acl);
-            assert_eq!(Acl::from(OzoneAclInfo::from(&acl)), acl);
+            assert_eq!(Acl::from(edge::Acl::from(&acl)), acl);
         }
     }
 

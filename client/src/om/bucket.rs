@@ -2,17 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use allotrope_proto::om::{
-    BucketArgs, BucketInfo, CreateBucketRequest, DeleteBucketRequest, InfoBucketRequest, ListBucketsRequest,
-    OzoneAclInfo, SetBucketPropertyRequest, Type,
-};
-use allotrope_types::{BucketLayout, ReplicationConfig};
+use allotrope_proto::edge::hdds::StorageTypeProto;
+use allotrope_proto::edge::om::OmCall;
+use allotrope_proto::edge::om::bucket::{ListBuckets, NamedBucket, SetBucketProperty};
+use allotrope_proto::edge::om_bucket::{self as edge, BucketArgs, BucketInfo};
+use allotrope_types::{BucketLayout, ByteCount, ReplicationConfig};
 
+use super::quota::{limit, shown};
 use super::{Acl, Om, QuotaChange, part};
 use crate::client::Client;
 use crate::error::Error;
 use crate::path::BucketPath;
-use crate::wire::{ReplicationFields, default_replication, pairs};
+use crate::wire::pairs;
 
 /// A bucket as OM shows it.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,33 +65,29 @@ pub struct BucketOptions {
     pub quota_namespace: Option<u64>,
 }
 
-impl Bucket {
-    fn read(act: &str, info: BucketInfo) -> Result<Bucket, Error> {
-        let unusable = |why| Error::OmAnswer { act: act.to_owned(), why };
-        let layout = info.bucket_layout.unwrap_or(BucketLayout::Legacy.number());
-        let layout = BucketLayout::from_number(layout)
-            .ok_or_else(|| unusable(format!("bucket layout {layout} is unknown")))?;
-        let replication = info.default_replication_config.map(|config| {
-            ReplicationFields { kind: config.r#type, factor: config.factor, ec: config.ec_replication_config }
-                .read()
-        });
-        Ok(Bucket {
+impl From<BucketInfo> for Bucket {
+    fn from(info: BucketInfo) -> Bucket {
+        let bytes = |count: Option<ByteCount>| count.map_or(0, ByteCount::as_u64);
+        Bucket {
             path: BucketPath::new(info.volume_name, info.bucket_name),
-            layout,
-            replication: replication.transpose().map_err(unusable)?,
+            // As for Java, a bucket from before there were layouts.
+            layout: info.bucket_layout.unwrap_or(BucketLayout::Legacy),
+            replication: info.default_replication_config,
+            // Rows older than the field have none.
             owner: info.owner.unwrap_or_default(),
             source: info.source_volume.zip(info.source_bucket).map(|(v, b)| BucketPath::new(v, b)),
             versioning: info.is_version_enabled,
-            quota_bytes: info.quota_in_bytes.unwrap_or(-1),
-            quota_namespace: info.quota_in_namespace.unwrap_or(-1),
-            used_bytes: info.used_bytes.unwrap_or(0),
+            quota_bytes: shown(info.quota_in_bytes),
+            quota_namespace: shown(info.quota_in_namespace),
+            // As for Java, what is not counted is 0, and so is a time that was not noted.
+            used_bytes: bytes(info.used_bytes),
             used_namespace: info.used_namespace.unwrap_or(0),
-            pending_bytes: info.snapshot_used_bytes.unwrap_or(0),
+            pending_bytes: bytes(info.snapshot_used_bytes),
             pending_namespace: info.snapshot_used_namespace.unwrap_or(0),
             created_ms: info.creation_time.unwrap_or(0),
             modified_ms: info.modification_time.unwrap_or(0),
             metadata: pairs(info.metadata),
-        })
+        }
     }
 }
 
@@ -105,7 +102,7 @@ impl Client {
         let everyone =
             Acl { kind: "WORLD", name: "WORLD".to_owned(), scope: "ACCESS", rights: vec!["READ", "WRITE"] };
         let info = BucketInfo {
-            acls: vec![OzoneAclInfo::from(&everyone)],
+            acls: vec![edge::Acl::from(&everyone)],
             source_volume: Some(source.volume.clone()),
             source_bucket: Some(source.bucket.clone()),
             ..self.om().new_bucket(link)
@@ -148,25 +145,27 @@ impl Client {
         path: &BucketPath,
         replication: ReplicationConfig,
     ) -> Result<(), Error> {
-        let config = default_replication(replication);
-        let args = BucketArgs { default_replication_config: Some(config), ..bucket_args(path) };
+        let args = BucketArgs { default_replication_config: Some(replication), ..bucket_args(path) };
         self.om().set_bucket(&format!("set the replication of bucket {path}"), args).await.map(drop)
     }
 }
 
 /// A bucket of which nothing is to change.
 pub(super) fn bucket_args(path: &BucketPath) -> BucketArgs {
-    BucketArgs { volume_name: path.volume.clone(), bucket_name: path.bucket.clone(), ..Default::default() }
+    BucketArgs::named(&path.volume, &path.bucket)
+}
+
+fn named(path: &BucketPath) -> NamedBucket {
+    NamedBucket { volume_name: path.volume.clone(), bucket_name: path.bucket.clone() }
 }
 
 impl Om {
     pub(crate) async fn create_bucket(&self, path: &BucketPath, options: BucketOptions) -> Result<(), Error> {
-        let limit = |quota: Option<u64>| Some(quota.map_or(-1, u64::cast_signed));
         let mut info = BucketInfo {
             quota_in_bytes: limit(options.quota_bytes),
             quota_in_namespace: limit(options.quota_namespace),
-            bucket_layout: options.layout.map(|layout| layout.number()),
-            default_replication_config: options.replication.map(default_replication),
+            bucket_layout: options.layout,
+            default_replication_config: options.replication,
             ..self.new_bucket(path)
         };
         if options.owner.is_some() {
@@ -180,50 +179,48 @@ impl Om {
         BucketInfo {
             volume_name: path.volume.clone(),
             bucket_name: path.bucket.clone(),
+            acls: vec![],
             is_version_enabled: false,
-            storage_type: allotrope_proto::hdds::StorageTypeProto::Disk as i32,
-            quota_in_bytes: Some(-1),
-            quota_in_namespace: Some(-1),
+            storage_type: StorageTypeProto::Disk,
+            creation_time: None,
+            metadata: vec![],
+            beinfo: None,
+            object_id: None,
+            update_id: None,
+            modification_time: None,
+            source_volume: None,
+            source_bucket: None,
+            used_bytes: None,
+            quota_in_bytes: limit(None),
+            quota_in_namespace: limit(None),
+            used_namespace: None,
+            bucket_layout: None,
             owner: Some(self.user().to_owned()),
-            ..Default::default()
+            default_replication_config: None,
+            snapshot_used_bytes: None,
+            snapshot_used_namespace: None,
+            tags: vec![],
         }
     }
 
     async fn submit_new_bucket(&self, act: &str, info: BucketInfo) -> Result<(), Error> {
-        let mut request = self.request(Type::CreateBucket);
-        request.create_bucket_request = Some(Box::new(CreateBucketRequest { bucket_info: info }));
-        self.submit(act, &request).await.map(drop)
+        self.order(act, OmCall::CreateBucket(info)).await
     }
 
-    /// Whether OM says that something changed.
+    /// Whether OM says that something changed. Java's OM says it of owners alone: all else that it does is a change.
     pub(super) async fn set_bucket(&self, act: &str, args: BucketArgs) -> Result<bool, Error> {
-        let mut request = self.request(Type::SetBucketProperty);
-        request.set_bucket_property_request =
-            Some(Box::new(SetBucketPropertyRequest { bucket_args: Some(args), ..Default::default() }));
-        let response = self.submit(act, &request).await?;
-        let changed = response.set_bucket_property_response.and_then(|response| response.response);
-        Ok(changed.unwrap_or(true))
+        let call = SetBucketProperty { bucket_args: Some(args), modification_time: None };
+        Ok(ask!(self, act, SetBucketProperty(call))?.response.unwrap_or(true))
     }
 
     pub(crate) async fn bucket(&self, path: &BucketPath) -> Result<Bucket, Error> {
         let act = format!("look up bucket {path}");
-        let mut request = self.request(Type::InfoBucket);
-        request.info_bucket_request = Some(Box::new(InfoBucketRequest {
-            volume_name: path.volume.clone(),
-            bucket_name: path.bucket.clone(),
-        }));
-        let response = self.submit(&act, &request).await?;
-        let info = response.info_bucket_response.and_then(|response| response.bucket_info);
-        Bucket::read(&act, part(&act, info, "the bucket")?)
+        let info = ask!(self, &act, InfoBucket(named(path)))?;
+        part(&act, info, "InfoBucketResponse", "bucketInfo").map(Bucket::from)
     }
 
     pub(crate) async fn delete_bucket(&self, path: &BucketPath) -> Result<(), Error> {
-        let mut request = self.request(Type::DeleteBucket);
-        request.delete_bucket_request = Some(Box::new(DeleteBucketRequest {
-            volume_name: path.volume.clone(),
-            bucket_name: path.bucket.clone(),
-        }));
-        self.submit(&format!("delete bucket {path}"), &request).await.map(drop)
+        self.order(&format!("delete bucket {path}"), OmCall::DeleteBucket(named(path))).await
     }
 
     /// One page: buckets of `volume` behind `after` whose names begin with `prefix`.
@@ -234,17 +231,14 @@ impl Om {
         after: &str,
         count_max: i32,
     ) -> Result<Vec<Bucket>, Error> {
-        let act = format!("list buckets of volume {volume}");
-        let mut request = self.request(Type::ListBuckets);
-        request.list_buckets_request = Some(Box::new(ListBucketsRequest {
+        let call = ListBuckets {
             volume_name: volume.to_owned(),
             start_key: Some(after.to_owned()),
             prefix: Some(prefix.to_owned()),
             count: Some(count_max),
-            ..Default::default()
-        }));
-        let response = self.submit(&act, &request).await?;
-        let list = part(&act, response.list_buckets_response, "the list")?;
-        list.bucket_info.into_iter().map(|info| Bucket::read(&act, info)).collect()
+            has_snapshot: None,
+        };
+        let page = ask!(self, &format!("list buckets of volume {volume}"), ListBuckets(call))?;
+        Ok(page.into_iter().map(Bucket::from).collect())
     }
 }

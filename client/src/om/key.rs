@@ -2,18 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use allotrope_proto::hdds::{ExcludeListProto, PipelineId};
-use allotrope_proto::om::{
-    AllocateBlockRequest, CommitKeyRequest, CreateKeyRequest, DeleteKeyRequest, GetKeyInfoRequest, KeyArgs,
-    KeyInfo, KeyLocation, RenameKeyRequest, Type,
-};
-use allotrope_types::{ContainerId, DatanodeId, OmStatus, ReplicationConfig};
+use allotrope_proto::WireError;
+use allotrope_proto::edge::hdds::{ExcludeList, KeyValue};
+use allotrope_proto::edge::om::key::{AllocateBlock, CommitKey, CreateKey, GetKeyInfo, RenameKey};
+use allotrope_proto::edge::om::{OmAnswer, OmCall};
+use allotrope_proto::edge::om_key::{KeyArgs, KeyInfo, KeyLocation, KeyLocationList};
+use allotrope_types::{ByteCount, ContainerId, DatanodeId, LocalId, OmStatus, PipelineId, ReplicationConfig};
 
-use super::{Om, PartOfUpload, part};
+use super::{Om, PartOfUpload, part, unusable};
 use crate::error::Error;
 use crate::location::BlockLocation;
-use crate::path::KeyPath;
-use crate::wire::{ReplicationFields, pairs, replication_of_key};
+use crate::path::{BucketPath, KeyPath};
+use crate::wire::{pairs, wire_pairs};
 
 /// Under this name a version's id stands in a key's metadata.
 pub const VERSION_ID: &str = "ozone-s3-internal-version-id";
@@ -95,10 +95,10 @@ pub(crate) struct Exclusions {
 }
 
 impl Exclusions {
-    fn wire(&self) -> ExcludeListProto {
-        ExcludeListProto {
+    fn list(&self) -> ExcludeList {
+        ExcludeList {
             datanodes: self.datanodes.iter().map(|id| id.to_string()).collect(),
-            container_ids: self.containers.iter().map(|id| id.to_wire()).collect(),
+            container_ids: self.containers.iter().copied().collect(),
             pipeline_ids: self.pipelines.clone(),
         }
     }
@@ -107,33 +107,17 @@ impl Exclusions {
     pub(crate) fn cover(&self, location: &BlockLocation) -> bool {
         self.containers.contains(&location.block.container)
             || location.members.iter().any(|member| self.datanodes.contains(&member.datanode))
-            || location.pipeline_id().is_some_and(|id| self.pipelines.contains(id))
+            || location.pipeline_id().is_some_and(|id| self.pipelines.contains(&id))
     }
 }
 
 pub(super) fn args(key: &KeyPath) -> KeyArgs {
-    KeyArgs {
-        volume_name: key.bucket.volume.clone(),
-        bucket_name: key.bucket.bucket.clone(),
-        key_name: key.key.clone(),
-        ..Default::default()
-    }
+    KeyArgs::named(&key.bucket.volume, &key.bucket.bucket, &key.key)
 }
 
-pub(super) fn replicated(mut args: KeyArgs, replication: ReplicationConfig) -> KeyArgs {
-    let fields = ReplicationFields::of(replication);
-    args.r#type = Some(fields.kind);
-    args.factor = fields.factor;
-    args.ec_replication_config = fields.ec;
-    args
-}
-
-pub(super) fn wire_pairs(map: &BTreeMap<String, String>) -> Vec<allotrope_proto::hdds::KeyValue> {
-    let pair = |(key, value): (&String, &String)| allotrope_proto::hdds::KeyValue {
-        key: key.clone(),
-        value: Some(value.clone()),
-    };
-    map.iter().map(pair).collect()
+/// The blocks of the newest version, which stands last.
+fn latest(lists: Vec<KeyLocationList>) -> Vec<KeyLocation> {
+    lists.into_iter().next_back().map_or(vec![], |list| list.key_locations)
 }
 
 impl Om {
@@ -143,18 +127,18 @@ impl Om {
         options: PutOptions,
         use_hostname: bool,
     ) -> Result<Session, Error> {
-        let mut key_args = args(key);
-        if let Some(replication) = options.replication {
-            key_args = replicated(key_args, replication);
-        }
-        key_args.data_size = options.len.filter(|&len| len > 0);
-        key_args.is_multipart_key = Some(false);
-        key_args.sort_datanodes = Some(false);
-        key_args.owner_name = Some(self.user().to_owned());
-        key_args.metadata = wire_pairs(&options.metadata);
-        key_args.tags = wire_pairs(&options.tags);
-        key_args.expected_data_generation = options.generation;
-        key_args.expected_e_tag = options.etag;
+        let key_args = KeyArgs {
+            replication: options.replication,
+            data_size: options.len.filter(|&len| len > 0).map(ByteCount::new),
+            is_multipart_key: Some(false),
+            sort_datanodes: Some(false),
+            owner_name: Some(self.user().to_owned()),
+            metadata: wire_pairs(&options.metadata),
+            tags: wire_pairs(&options.tags),
+            expected_data_generation: options.generation,
+            expected_e_tag: options.etag,
+            ..args(key)
+        };
         self.create(key, key_args, options.metadata, None, use_hostname).await
     }
 
@@ -168,23 +152,18 @@ impl Om {
         use_hostname: bool,
     ) -> Result<Session, Error> {
         let act = format!("create key {key}");
-        let mut request = self.request(Type::CreateKey);
-        request.create_key_request = Some(Box::new(CreateKeyRequest { key_args, ..Default::default() }));
-        let response = self.submit(&act, &request).await?;
-        let created = part(&act, response.create_key_response, "the session")?;
-        let id = part(&act, created.id, "the session's id")?;
-        let info = part(&act, created.key_info, "the key")?;
-        let unusable = |why| Error::OmAnswer { act: act.clone(), why };
-        let replication = replication_of_key(&info).map_err(unusable)?;
+        let call = CreateKey { key_args, client_id: None, derived_key_piggy_backing: None };
+        let created = ask!(self, &act, CreateKey(call))?;
+        let id = part(&act, created.id, "CreateKeyResponse", "ID")?;
+        let info = part(&act, created.key_info, "CreateKeyResponse", "keyInfo")?;
+        // As for Java, a key that names no version is at its first.
         let version = created.open_version.unwrap_or(0);
-        let latest = info.key_location_list.into_iter().next_back().map_or(vec![], |list| list.key_locations);
-        let locations = latest
+        let locations = latest(info.key_location_list)
             .into_iter()
-            .map(|raw| BlockLocation::read(raw, use_hostname).map_err(unusable))
-            .filter(|read| {
-                read.as_ref().map_or(true, |block| block.create_version().is_none_or(|v| v == version))
-            })
+            .filter(|told| told.create_version.is_none_or(|v| v == version))
+            .map(|told| BlockLocation::read(told, use_hostname).map_err(|why| unusable(&act, &why)))
             .collect::<Result<_, _>>()?;
+        let replication = info.replication;
         Ok(Session { key: key.clone(), id, replication, locations, metadata, part: part_of })
     }
 
@@ -195,17 +174,15 @@ impl Om {
         use_hostname: bool,
     ) -> Result<BlockLocation, Error> {
         let act = format!("allocate a block for {}", session.key);
-        let mut request = self.request(Type::AllocateBlock);
-        request.allocate_block_request = Some(Box::new(AllocateBlockRequest {
-            key_args: replicated(args(&session.key), session.replication),
+        let call = AllocateBlock {
+            key_args: KeyArgs { replication: Some(session.replication), ..args(&session.key) },
             client_id: session.id,
-            exclude_list: Some(exclude.wire()),
-            ..Default::default()
-        }));
-        let response = self.submit(&act, &request).await?;
-        let location = response.allocate_block_response.and_then(|response| response.key_location);
-        BlockLocation::read(part(&act, location, "the block")?, use_hostname)
-            .map_err(|why| Error::OmAnswer { act, why })
+            exclude_list: Some(exclude.list()),
+            key_location: None,
+        };
+        let told = ask!(self, &act, AllocateBlock(call))?;
+        let told = part(&act, told, "AllocateBlockResponse", "keyLocation")?;
+        BlockLocation::read(told, use_hostname).map_err(|why| unusable(&act, &why))
     }
 
     /// Makes the key visible with `blocks`, `len` bytes in all, and notes `also` with it.
@@ -217,26 +194,25 @@ impl Om {
         also: &BTreeMap<String, String>,
     ) -> Result<(), Error> {
         let act = format!("commit key {}", session.key);
-        let mut key_args = replicated(args(&session.key), session.replication);
-        key_args.data_size = Some(len);
-        key_args.key_locations = blocks.clone();
-        key_args.metadata = wire_pairs(&session.metadata);
-        key_args.metadata.extend(wire_pairs(also));
+        let ids: Vec<_> = blocks.iter().map(id_of).collect();
+        let mut metadata = wire_pairs(&session.metadata);
+        metadata.extend(wire_pairs(also));
+        let key_args = KeyArgs {
+            replication: Some(session.replication),
+            data_size: Some(ByteCount::new(len)),
+            key_locations: blocks,
+            metadata,
+            ..args(&session.key)
+        };
         if let Some(part) = &session.part {
             return self.commit_part(session, part, key_args).await;
         }
-        let mut request = self.request(Type::CommitKey);
-        request.commit_key_request = Some(Box::new(CommitKeyRequest {
-            key_args,
-            client_id: session.id,
-            hsync: Some(false),
-            recovery: Some(false),
-        }));
-        match self.submit_watching(&act, &request).await {
+        let call = CommitKey { key_args, client_id: session.id, hsync: Some(false), recovery: Some(false) };
+        match self.submit_watching(&act, OmCall::CommitKey(call)).await {
             Ok(_) => Ok(()),
             // The session is gone: an earlier attempt, whose answer was lost, may have closed it by committing.
             Err((error, true)) if error.om_status() == Some(OmStatus::KeyNotFound) => {
-                match self.is_committed(session, &blocks, len).await {
+                match self.is_committed(session, &ids, len).await {
                     true => Ok(()),
                     false => Err(*error),
                 }
@@ -246,25 +222,24 @@ impl Om {
     }
 
     /// Whether the key there is has exactly these blocks, which no other session can have.
-    async fn is_committed(&self, session: &Session, blocks: &[KeyLocation], len: u64) -> bool {
+    async fn is_committed(&self, session: &Session, blocks: &[(ContainerId, LocalId)], len: u64) -> bool {
         let Ok(info) = self.key_info(&session.key, true).await else { return false };
-        let found = info.key_location_list.into_iter().next_back().map_or(vec![], |list| list.key_locations);
-        let ids = |list: &[KeyLocation]| -> Vec<_> {
-            list.iter().map(|block| block.block_id.container_block_id).collect()
-        };
-        info.data_size == len && !blocks.is_empty() && ids(&found) == ids(blocks)
+        let found = latest(info.key_location_list);
+        info.data_size.as_u64() == len
+            && !blocks.is_empty()
+            && found.iter().map(id_of).eq(blocks.iter().copied())
     }
 
     /// The key with where its blocks are; `fresh` asks OM not to answer from what it remembers of containers.
     pub(crate) async fn key(&self, key: &KeyPath, fresh: bool, use_hostname: bool) -> Result<Key, Error> {
         let info = self.key_info(key, fresh).await?;
-        Key::read(info, use_hostname).map_err(|why| unusable(key, why))
+        Key::read(info, use_hostname).map_err(|why| unusable(&looking_up(key), &why))
     }
 
     /// The key without where its blocks are.
     pub(crate) async fn head_key(&self, key: &KeyPath, version: Option<&str>) -> Result<Key, Error> {
         let info = self.look_up(key, KeyArgs { head_op: Some(true), ..versioned(key, version) }).await?;
-        Key::read(info, false).map_err(|why| unusable(key, why))
+        Key::read(info, false).map_err(|why| unusable(&looking_up(key), &why))
     }
 
     /// One version of a key, with where its blocks are.
@@ -276,7 +251,7 @@ impl Om {
     ) -> Result<Key, Error> {
         let key_args = KeyArgs { sort_datanodes: Some(true), ..versioned(key, Some(version)) };
         let info = self.look_up(key, key_args).await?;
-        Key::read(info, use_hostname).map_err(|why| unusable(key, why))
+        Key::read(info, use_hostname).map_err(|why| unusable(&looking_up(key), &why))
     }
 
     async fn key_info(&self, key: &KeyPath, fresh: bool) -> Result<KeyInfo, Error> {
@@ -290,24 +265,17 @@ impl Om {
     }
 
     async fn look_up(&self, key: &KeyPath, key_args: KeyArgs) -> Result<KeyInfo, Error> {
-        let act = format!("look up key {key}");
-        let key_args = KeyArgs { data_size: Some(0), latest_version_location: Some(true), ..key_args };
-        let mut request = self.request(Type::GetKeyInfo);
-        request.get_key_info_request =
-            Some(Box::new(GetKeyInfoRequest { key_args, assume_s3_context: Some(false) }));
-        let response = self.submit(&act, &request).await?;
-        let info = response.get_key_info_response.and_then(|response| response.key_info);
-        part(&act, info, "the key")
+        let act = looking_up(key);
+        let key_args =
+            KeyArgs { data_size: Some(ByteCount::ZERO), latest_version_location: Some(true), ..key_args };
+        let call = GetKeyInfo { key_args, assume_s3_context: Some(false) };
+        let found = ask!(self, &act, GetKeyInfo(call))?;
+        part(&act, found.key_info, "GetKeyInfoResponse", "keyInfo")
     }
 
     pub(crate) async fn rename_key(&self, from: &KeyPath, to: &str) -> Result<(), Error> {
-        let mut request = self.request(Type::RenameKey);
-        request.rename_key_request = Some(Box::new(RenameKeyRequest {
-            key_args: args(from),
-            to_key_name: to.to_owned(),
-            ..Default::default()
-        }));
-        self.submit(&format!("rename key {from} to {to}"), &request).await.map(drop)
+        let call = RenameKey { key_args: args(from), to_key_name: to.to_owned(), update_id: None };
+        self.order(&format!("rename key {from} to {to}"), OmCall::RenameKey(call)).await
     }
 
     /// Deletes a key; with `etag` only if it has that one.
@@ -324,20 +292,17 @@ impl Om {
         etag: Option<String>,
         marker: bool,
     ) -> Result<(Deletion, Option<BTreeMap<String, String>>), Error> {
-        let mut request = self.request(Type::DeleteKey);
         let mut key_args = KeyArgs { expected_e_tag: etag, ..versioned(key, version) };
         if marker {
-            key_args.metadata.push(allotrope_proto::hdds::KeyValue {
-                key: DELETE_MARKER.to_owned(),
-                value: Some("true".to_owned()),
-            });
+            let value = Some("true".to_owned());
+            key_args.metadata.push(KeyValue { key: DELETE_MARKER.to_owned(), value });
         }
-        request.delete_key_request = Some(Box::new(DeleteKeyRequest { key_args }));
-        match self.submit_watching(&format!("delete key {key}"), &request).await {
-            Ok(response) => {
-                let info = response.delete_key_response.and_then(|response| response.key_info);
-                Ok((Deletion::Deleted, info.map(|info| pairs(info.metadata))))
+        match self.submit_watching(&format!("delete key {key}"), OmCall::DeleteKey(key_args)).await {
+            Ok(Some(OmAnswer::DeleteKey(deleted))) => {
+                Ok((Deletion::Deleted, deleted.key_info.map(|info| pairs(info.metadata))))
             }
+            // Outside of buckets with versions there is nothing to say.
+            Ok(_) => Ok((Deletion::Deleted, None)),
             Err((error, true)) if error.om_status() == Some(OmStatus::KeyNotFound) => {
                 Ok((Deletion::AlreadyGone, None))
             }
@@ -352,8 +317,13 @@ pub(super) fn versioned(key: &KeyPath, version: Option<&str>) -> KeyArgs {
     KeyArgs { metadata: wire_pairs(&metadata.unwrap_or_default()), ..args(key) }
 }
 
-fn unusable(key: &KeyPath, why: String) -> Error {
-    Error::OmAnswer { act: format!("look up key {key}"), why }
+fn looking_up(key: &KeyPath) -> String {
+    format!("look up key {key}")
+}
+
+/// A block's name, whatever was written to it.
+fn id_of(told: &KeyLocation) -> (ContainerId, LocalId) {
+    (told.block.container, told.block.local)
 }
 
 impl Key {
@@ -370,27 +340,29 @@ impl Key {
         parts
     }
 
-    pub(super) fn read(info: KeyInfo, use_hostname: bool) -> Result<Key, String> {
-        let replication = replication_of_key(&info)?;
-        let latest = info.key_location_list.into_iter().next_back().map_or(vec![], |list| list.key_locations);
-        let locations = latest
+    pub(super) fn read(info: KeyInfo, use_hostname: bool) -> Result<Key, WireError> {
+        let locations = latest(info.key_location_list)
             .into_iter()
-            .map(|raw| BlockLocation::read(raw, use_hostname))
+            .map(|told| BlockLocation::read(told, use_hostname))
             .collect::<Result<Vec<_>, _>>()?;
+        let len = info.data_size.as_u64();
         let located = locations.iter().try_fold(0u64, |sum, block| sum.checked_add(block.len));
-        if located != Some(info.data_size) {
-            return Err(format!("its {} bytes do not fill its blocks' {located:?}", info.data_size));
+        if located != Some(len) {
+            let located = located.map_or("more than 64 bits count".to_owned(), |sum| sum.to_string());
+            let why = format!("is {len}, where its blocks have {located}");
+            return Err(WireError::Invalid { message: "KeyInfo", field: "dataSize", why });
         }
         Ok(Key {
-            path: crate::path::BucketPath::new(info.volume_name, info.bucket_name).key(info.key_name),
-            len: info.data_size,
-            replication,
+            path: BucketPath::new(info.volume_name, info.bucket_name).key(info.key_name),
+            len,
+            replication: info.replication,
             locations,
             created_ms: info.creation_time,
             modified_ms: info.modification_time,
             metadata: pairs(info.metadata),
             tags: pairs(info.tags),
             owner: info.owner_name,
+            // Rows older than the field are files: directories came with it.
             is_file: info.is_file.unwrap_or(true),
             generation: info.update_id,
         })

@@ -3,11 +3,10 @@
 //! Shape   a page is up to 1000 keys; [`KeyListing`] walks the pages. A bucket with directories
 //!         (FILE_SYSTEM_OPTIMIZED) is walked directory by directory, as Ozone's own client does.
 
-use allotrope_proto::hdds;
-use allotrope_proto::om::{
-    BasicKeyInfo, KeyArgs, ListKeysRequest, ListStatusRequest, OzoneFileStatusProtoLight, Type,
-};
-use allotrope_types::{BucketLayout, ReplicationConfig};
+use allotrope_proto::edge::om::file::ListStatus;
+use allotrope_proto::edge::om::key::ListKeys;
+use allotrope_proto::edge::om_key::{BasicKeyInfo, KeyArgs, OzoneFileStatusLight};
+use allotrope_types::{BucketLayout, ByteCount, ReplicationConfig};
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 
@@ -15,7 +14,6 @@ use super::{Om, part};
 use crate::client::Client;
 use crate::error::Error;
 use crate::path::BucketPath;
-use crate::wire::ReplicationFields;
 
 const PAGE: i32 = 1000;
 
@@ -165,16 +163,14 @@ impl Om {
         count_max: i32,
     ) -> Result<(Vec<KeyEntry>, bool), Error> {
         let act = format!("list keys of {bucket}");
-        let mut request = self.request(Type::ListKeysLight);
-        request.list_keys_request = Some(Box::new(ListKeysRequest {
+        let call = ListKeys {
             volume_name: bucket.volume.clone(),
             bucket_name: bucket.bucket.clone(),
             start_key: (!after.is_empty()).then(|| after.to_owned()),
             prefix: Some(prefix.to_owned()),
             count: Some(count_max),
-        }));
-        let response = self.submit(&act, &request).await?;
-        let list = part(&act, response.list_keys_light_response, "the list")?;
+        };
+        let list = ask!(self, &act, ListKeysLight(call))?;
         let keys = list.basic_key_info.into_iter().map(|info| KeyEntry::read(&act, info));
         let keys = keys.collect::<Result<Vec<_>, _>>()?;
         // Servers older than the field fill a page when there is more.
@@ -190,50 +186,43 @@ impl Om {
     ) -> Result<Vec<KeyEntry>, Error> {
         let act = format!("list directory {bucket}/{directory}");
         let key_args = KeyArgs {
-            volume_name: bucket.volume.clone(),
-            bucket_name: bucket.bucket.clone(),
-            key_name: directory.to_owned(),
             head_op: Some(true),
             latest_version_location: Some(true),
-            ..Default::default()
+            ..KeyArgs::named(&bucket.volume, &bucket.bucket, directory)
         };
-        let mut request = self.request(Type::ListStatusLight);
-        request.list_status_request = Some(Box::new(ListStatusRequest {
+        let call = ListStatus {
             key_args,
             recursive: false,
             start_key: start.to_owned(),
             num_entries: PAGE as u64,
             allow_partial_prefix: Some(true),
-        }));
-        let response = self.submit(&act, &request).await?;
-        let list = part(&act, response.list_status_light_response, "the list")?;
-        list.statuses.into_iter().map(|status| KeyEntry::read_status(&act, status)).collect()
+        };
+        let statuses = ask!(self, &act, ListStatusLight(call))?;
+        statuses.into_iter().map(|status| KeyEntry::read_status(&act, status)).collect()
     }
 }
 
 impl KeyEntry {
     fn read(act: &str, info: BasicKeyInfo) -> Result<KeyEntry, Error> {
-        let name = part(act, info.key_name, "a key's name")?;
-        // Directories have no replication of their own; neither has anything whose type says "none".
-        let kind = info.r#type.filter(|&kind| kind != hdds::ReplicationType::None as i32);
-        let fields =
-            kind.map(|kind| ReplicationFields { kind, factor: info.factor, ec: info.ec_replication_config });
-        let replication = fields.map(ReplicationFields::read).transpose();
         Ok(KeyEntry {
-            name,
-            len: info.data_size.unwrap_or(0),
-            replication: replication.map_err(|why| Error::OmAnswer { act: act.to_owned(), why })?,
+            name: part(act, info.key_name, "BasicKeyInfo", "keyName")?,
+            // As for Java, a length and times that are not told are 0.
+            len: info.data_size.map_or(0, ByteCount::as_u64),
+            // Directories have none of their own, and say so or say nothing.
+            replication: info.replication,
             created_ms: info.creation_time.unwrap_or(0),
             modified_ms: info.modification_time.unwrap_or(0),
             owner: info.owner_name,
+            // Servers older than the field list no directories here.
             is_file: info.is_file.unwrap_or(true),
             etag: info.e_tag,
         })
     }
 
-    fn read_status(act: &str, status: OzoneFileStatusProtoLight) -> Result<KeyEntry, Error> {
+    fn read_status(act: &str, status: OzoneFileStatusLight) -> Result<KeyEntry, Error> {
+        // As for Java, what is not said to be a directory is none.
         let is_directory = status.is_directory.unwrap_or(false);
-        let info = part(act, status.basic_key_info, "a key")?;
+        let info = part(act, status.basic_key_info, "OzoneFileStatusProtoLight", "basicKeyInfo")?;
         let mut entry = KeyEntry::read(act, BasicKeyInfo { is_file: Some(!is_directory), ..info })?;
         if is_directory {
             entry.replication = None;

@@ -1,15 +1,15 @@
 //! OM's services of our own, beside Ozone's one: messages that do not name their user, and refusals that are gRPC statuses.
 
-use allotrope_proto::om::{
-    GetS3SecretRequest, GetS3SecretResponse, KeyInfo, ListKeysResponse, ListMultipartUploadsRequest,
-};
-use allotrope_proto::{Checked, Rope, decode};
+use allotrope_proto::edge::om::key::ListedKeys;
+use allotrope_proto::edge::om::multipart::ListUploads;
+use allotrope_proto::edge::om::tenant::{GetS3Secret, S3Secret};
+use allotrope_proto::{Checked, Rope, WireError, decode, om as wire};
 use allotrope_types::OmStatus;
 use bytes::Bytes;
 use prost::Message;
 use tokio::time::Instant;
 
-use super::{Key, Om};
+use super::{Key, Om, unusable};
 use crate::channel::CallError;
 use crate::client::Client;
 use crate::error::Error;
@@ -38,10 +38,10 @@ impl Client {
     /// administrator.
     pub async fn s3_secret_of(&self, access_id: &str) -> Result<String, Error> {
         let act = format!("look up the S3 secret of {access_id}");
-        let request =
-            GetS3SecretRequest { kerberos_id: access_id.to_owned(), create_if_not_exist: Some(false) };
-        let response: GetS3SecretResponse = self.om().ask(&act, SECRET, &request).await?;
-        Ok(response.s3_secret.aws_secret)
+        let call = GetS3Secret { kerberos_id: access_id.to_owned(), create_if_not_exist: Some(false) };
+        let request = wire::GetS3SecretRequest::from(call);
+        let secret: S3Secret = self.om().ask::<wire::GetS3SecretResponse, _>(&act, SECRET, &request).await?;
+        Ok(secret.aws_secret)
     }
 
     /// Versions of objects whose names begin with `prefix`, behind the version `after_version` of the name `after_key` (without
@@ -58,7 +58,7 @@ impl Client {
     ) -> Result<VersionPage, Error> {
         let act = format!("list the versions in {bucket}");
         let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        let request = ListMultipartUploadsRequest {
+        let call = ListUploads {
             volume: bucket.volume.clone(),
             bucket: bucket.bucket.clone(),
             prefix: prefix.to_owned(),
@@ -67,36 +67,35 @@ impl Client {
             max_uploads: Some(count_max.cast_signed()),
             with_pagination: Some(true),
         };
-        let response: ListKeysResponse = self.om().ask(&act, VERSIONS, &request).await?;
-        let read =
-            |info: KeyInfo| Key::read(info, false).map_err(|why| Error::OmAnswer { act: act.clone(), why });
+        let request = wire::ListMultipartUploadsRequest::from(call);
+        let list: ListedKeys = self.om().ask::<wire::ListKeysResponse, _>(&act, VERSIONS, &request).await?;
+        let versions = list.key_info.into_iter().map(|info| Key::read(info, false));
         Ok(VersionPage {
-            versions: response.key_info.into_iter().map(read).collect::<Result<_, _>>()?,
-            more: response.is_truncated.unwrap_or(false),
+            versions: versions.collect::<Result<_, _>>().map_err(|why| unusable(&act, &why))?,
+            // As for Java, an answer that does not say so is the last.
+            more: list.is_truncated.unwrap_or(false),
         })
     }
 }
 
 impl Om {
     /// Carries a question of our own to whichever OM leads. Questions change nothing, so they are asked again freely.
-    async fn ask<A: Checked + Default>(
-        &self,
-        act: &str,
-        path: &'static str,
-        request: &impl Message,
-    ) -> Result<A, Error> {
+    async fn ask<M, A>(&self, act: &str, path: &'static str, request: &impl Message) -> Result<A, Error>
+    where
+        M: Checked,
+        A: TryFrom<M, Error = WireError>,
+    {
         let message = Bytes::from(request.encode_to_vec());
         let began = Instant::now();
         for attempt in 1.. {
             let (channel, at) = self.channel();
             let rope = Rope::from(message.clone());
             let answered = channel.call_as(path, rope, self.deadline, Some(self.user())).await;
-            let decoded = answered.and_then(|answer| {
-                decode(answer.join())
-                    .map_err(|source| CallError::Garbled { peer: channel.address().clone(), source })
-            });
-            let error = match decoded {
-                Ok(answer) => return Ok(answer),
+            let error = match answered {
+                Ok(answer) => {
+                    let read = decode::<M>(answer.join()).and_then(A::try_from);
+                    return read.map_err(|why| unusable(act, &why));
+                }
                 Err(error) => error,
             };
             if let Some((status, message)) = refusal(&error) {

@@ -3,6 +3,8 @@
 //! Wire    both quotas go out together, as Ozone's clients send them, so the one that stays is sent as it was found; -1 is no limit.
 //!         Two changes at the same time, each of one quota, can undo one another.
 
+use allotrope_proto::edge::om_bucket as edge;
+
 /// A quota as it is to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quota {
@@ -40,10 +42,20 @@ impl Quota {
 
 impl QuotaChange {
     /// Both quotas as they are sent, bytes first, where they are `bytes` and `namespace` now.
-    pub(super) fn sent(self, bytes: i64, namespace: i64) -> (u64, u64) {
-        let sent = |change: Option<Quota>, now: i64| change.map_or(now, Quota::number).cast_unsigned();
+    pub(super) fn sent(self, bytes: i64, namespace: i64) -> (edge::Quota, edge::Quota) {
+        let sent = |change: Option<Quota>, now: i64| edge::Quota(change.map_or(now, Quota::number));
         (sent(self.bytes, bytes), sent(self.namespace, namespace))
     }
+}
+
+/// The quota that a new volume or bucket is to have.
+pub(super) fn limit(most: Option<u64>) -> Option<edge::Quota> {
+    Some(most.map_or(edge::Quota::NONE, |most| edge::Quota(most.cast_signed())))
+}
+
+/// A quota as OM shows it. Absent it comes from before there were quotas, and is no limit.
+pub(super) fn shown(quota: Option<edge::Quota>) -> i64 {
+    quota.unwrap_or(edge::Quota::NONE).0
 }
 
 #[cfg(test)]
@@ -52,11 +64,14 @@ mod tests {
 
     #[test]
     fn the_quota_that_is_not_named_is_sent_as_it_is() {
-        let none = u64::MAX; // -1 on the wire
+        let sent = |change: QuotaChange, bytes, namespace| {
+            let (bytes, namespace) = change.sent(bytes, namespace);
+            (bytes.0, namespace.0)
+        };
         let change = |bytes, namespace| QuotaChange { bytes, namespace };
-        assert_eq!(change(Some(Quota::Limit(7)), None).sent(-1, 5), (7, 5));
-        assert_eq!(change(None, Some(Quota::Unlimited)).sent(9, 5), (9, none));
-        assert_eq!(change(None, None).sent(-1, -1), (none, none));
-        assert_eq!(change(Some(Quota::Limit(u64::MAX)), None).sent(1, 1).0, i64::MAX.cast_unsigned());
+        assert_eq!(sent(change(Some(Quota::Limit(7)), None), -1, 5), (7, 5));
+        assert_eq!(sent(change(None, Some(Quota::Unlimited)), 9, 5), (9, -1));
+        assert_eq!(sent(change(None, None), -1, -1), (-1, -1));
+        assert_eq!(sent(change(Some(Quota::Limit(u64::MAX)), None), 1, 1).0, i64::MAX);
     }
 }

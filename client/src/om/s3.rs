@@ -2,20 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use allotrope_proto::om::{
-    BucketArgs, DeleteBucketTaggingRequest, DeleteKeyArgs, DeleteKeysRequest, DeleteObjectTaggingRequest,
-    GetBucketTaggingRequest, GetObjectTaggingRequest, GetS3SecretRequest, GetS3VolumeContextRequest, KeyArgs,
-    PutBucketTaggingRequest, PutObjectTaggingRequest, RevokeS3SecretRequest, SetS3SecretRequest, Type,
-};
+use allotrope_proto::edge::Empty;
+use allotrope_proto::edge::om::bucket::BucketTagging;
+use allotrope_proto::edge::om::key::{DeleteKeys, NamedKeys};
+use allotrope_proto::edge::om::tenant::{GetS3Secret, RevokeS3Secret, SetS3Secret};
+use allotrope_proto::edge::om::{OmAnswer, OmCall};
+use allotrope_proto::edge::om_bucket::BucketArgs;
+use allotrope_proto::edge::om_key::KeyArgs;
 use allotrope_types::OmStatus;
 
 use super::bucket::bucket_args;
-use super::key::{versioned, wire_pairs};
+use super::key::versioned;
 use super::{Key, KeyEntry, Om, part};
 use crate::client::Client;
 use crate::error::Error;
 use crate::path::{BucketPath, KeyPath};
-use crate::wire::pairs;
+use crate::wire::{pairs, wire_pairs};
 
 /// What became of one key of a bulk deletion.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,12 +36,9 @@ impl Client {
     /// # Errors
     /// As any call to OM.
     pub async fn s3_volume(&self) -> Result<String, Error> {
-        let mut request = self.om().request(Type::GetS3VolumeContext);
-        request.get_s3_volume_context_request = Some(Box::new(GetS3VolumeContextRequest::default()));
         let act = "look up the volume of S3's buckets";
-        let response = self.om().submit(act, &request).await?;
-        let context = part(act, response.get_s3_volume_context_response, "the volume")?;
-        Ok(part(act, context.volume_info, "the volume")?.volume)
+        let context = ask!(self.om(), act, GetS3VolumeContext(Empty))?;
+        Ok(part(act, context.volume_info, "GetS3VolumeContextResponse", "volumeInfo")?.volume)
     }
 
     /// The secret of `access_id`. With `create`, a new one, for an id that has none.
@@ -49,13 +48,8 @@ impl Client {
     /// none, `USER_MISMATCH` for somebody else's.
     pub async fn s3_secret(&self, access_id: &str, create: bool) -> Result<String, Error> {
         let act = format!("get the S3 secret of {access_id}");
-        let mut request = self.om().request(Type::GetS3Secret);
-        request.get_s3_secret_request = Some(Box::new(GetS3SecretRequest {
-            kerberos_id: access_id.to_owned(),
-            create_if_not_exist: Some(create),
-        }));
-        let response = self.om().submit(&act, &request).await?;
-        Ok(part(&act, response.get_s3_secret_response, "the secret")?.s3_secret.aws_secret)
+        let call = GetS3Secret { kerberos_id: access_id.to_owned(), create_if_not_exist: Some(create) };
+        Ok(ask!(self.om(), &act, GetS3Secret(call))?.aws_secret)
     }
 
     /// Gives `access_id` the secret `secret`.
@@ -63,12 +57,8 @@ impl Client {
     /// # Errors
     /// [`Error::Refused`] with `ACCESS_ID_NOT_FOUND`, `INVALID_REQUEST` for one that is too short.
     pub async fn set_s3_secret(&self, access_id: &str, secret: &str) -> Result<(), Error> {
-        let mut request = self.om().request(Type::SetS3Secret);
-        request.set_s3_secret_request = Some(Box::new(SetS3SecretRequest {
-            access_id: Some(access_id.to_owned()),
-            secret_key: Some(secret.to_owned()),
-        }));
-        self.om().submit(&format!("set the S3 secret of {access_id}"), &request).await.map(drop)
+        let call = SetS3Secret { access_id: Some(access_id.to_owned()), secret_key: Some(secret.to_owned()) };
+        self.om().order(&format!("set the S3 secret of {access_id}"), OmCall::SetS3Secret(call)).await
     }
 
     /// Takes the secret of `access_id` away.
@@ -76,10 +66,8 @@ impl Client {
     /// # Errors
     /// [`Error::Refused`] with `S3_SECRET_NOT_FOUND`.
     pub async fn revoke_s3_secret(&self, access_id: &str) -> Result<(), Error> {
-        let mut request = self.om().request(Type::RevokeS3Secret);
-        request.revoke_s3_secret_request =
-            Some(Box::new(RevokeS3SecretRequest { kerberos_id: access_id.to_owned() }));
-        self.om().submit(&format!("revoke the S3 secret of {access_id}"), &request).await.map(drop)
+        let call = OmCall::RevokeS3Secret(RevokeS3Secret { kerberos_id: access_id.to_owned() });
+        self.om().order(&format!("revoke the S3 secret of {access_id}"), call).await
     }
 
     /// Looks up a key, or one version of it, without where its blocks are: [`Key::locations`] have no members.
@@ -156,11 +144,7 @@ impl Client {
     /// [`Error::Refused`] with `KEY_NOT_FOUND`.
     pub async fn key_tags(&self, path: &KeyPath, version: Option<&str>) -> Result<Tags, Error> {
         let act = format!("look up the tags of {path}");
-        let mut request = self.om().request(Type::GetObjectTagging);
-        request.get_object_tagging_request =
-            Some(Box::new(GetObjectTaggingRequest { key_args: versioned(path, version) }));
-        let response = self.om().submit(&act, &request).await?;
-        Ok(pairs(part(&act, response.get_object_tagging_response, "the tags")?.tags))
+        ask!(self.om(), &act, GetObjectTagging(versioned(path, version))).map(pairs)
     }
 
     /// Replaces the tags of a key, or of one version of it.
@@ -168,10 +152,8 @@ impl Client {
     /// # Errors
     /// [`Error::Refused`] with `KEY_NOT_FOUND`.
     pub async fn tag_key(&self, path: &KeyPath, version: Option<&str>, tags: &Tags) -> Result<(), Error> {
-        let mut request = self.om().request(Type::PutObjectTagging);
         let key_args = KeyArgs { tags: wire_pairs(tags), ..versioned(path, version) };
-        request.put_object_tagging_request = Some(Box::new(PutObjectTaggingRequest { key_args }));
-        self.om().submit(&format!("tag {path}"), &request).await.map(drop)
+        self.om().order(&format!("tag {path}"), OmCall::PutObjectTagging(key_args)).await
     }
 
     /// Takes all tags of a key, or of one version of it, away.
@@ -179,10 +161,8 @@ impl Client {
     /// # Errors
     /// [`Error::Refused`] with `KEY_NOT_FOUND`.
     pub async fn untag_key(&self, path: &KeyPath, version: Option<&str>) -> Result<(), Error> {
-        let mut request = self.om().request(Type::DeleteObjectTagging);
-        request.delete_object_tagging_request =
-            Some(Box::new(DeleteObjectTaggingRequest { key_args: versioned(path, version) }));
-        self.om().submit(&format!("take the tags of {path} away"), &request).await.map(drop)
+        let call = OmCall::DeleteObjectTagging(versioned(path, version));
+        self.om().order(&format!("take the tags of {path} away"), call).await
     }
 
     /// The tags of a bucket.
@@ -191,11 +171,7 @@ impl Client {
     /// [`Error::Refused`] with `BUCKET_NOT_FOUND`.
     pub async fn bucket_tags(&self, path: &BucketPath) -> Result<Tags, Error> {
         let act = format!("look up the tags of {path}");
-        let mut request = self.om().request(Type::GetBucketTagging);
-        request.get_bucket_tagging_request =
-            Some(Box::new(GetBucketTaggingRequest { bucket_args: bucket_args(path) }));
-        let response = self.om().submit(&act, &request).await?;
-        Ok(pairs(part(&act, response.get_bucket_tagging_response, "the tags")?.tags))
+        ask!(self.om(), &act, GetBucketTagging(bucket_args(path))).map(pairs)
     }
 
     /// Replaces the tags of a bucket.
@@ -203,11 +179,9 @@ impl Client {
     /// # Errors
     /// [`Error::Refused`] with `BUCKET_NOT_FOUND`.
     pub async fn tag_bucket(&self, path: &BucketPath, tags: &Tags) -> Result<(), Error> {
-        let mut request = self.om().request(Type::PutBucketTagging);
         let bucket_args = BucketArgs { tags: wire_pairs(tags), ..bucket_args(path) };
-        request.put_bucket_tagging_request =
-            Some(Box::new(PutBucketTaggingRequest { bucket_args, ..Default::default() }));
-        self.om().submit(&format!("tag {path}"), &request).await.map(drop)
+        let call = OmCall::PutBucketTagging(BucketTagging { bucket_args, modification_time: None });
+        self.om().order(&format!("tag {path}"), call).await
     }
 
     /// Takes all tags of a bucket away.
@@ -215,38 +189,35 @@ impl Client {
     /// # Errors
     /// [`Error::Refused`] with `BUCKET_NOT_FOUND`.
     pub async fn untag_bucket(&self, path: &BucketPath) -> Result<(), Error> {
-        let mut request = self.om().request(Type::DeleteBucketTagging);
-        request.delete_bucket_tagging_request = Some(Box::new(DeleteBucketTaggingRequest {
-            bucket_args: bucket_args(path),
-            ..Default::default()
-        }));
-        self.om().submit(&format!("take the tags of {path} away"), &request).await.map(drop)
+        let tagging = BucketTagging { bucket_args: bucket_args(path), modification_time: None };
+        let call = OmCall::DeleteBucketTagging(tagging);
+        self.om().order(&format!("take the tags of {path} away"), call).await
     }
 }
 
 impl Om {
     async fn delete_keys(&self, bucket: &BucketPath, keys: Vec<String>) -> Result<Vec<KeyDeletion>, Error> {
         let act = format!("delete {} keys of {bucket}", keys.len());
-        let mut request = self.request(Type::DeleteKeys);
-        request.delete_keys_request = Some(Box::new(DeleteKeysRequest {
-            delete_keys: Some(DeleteKeyArgs {
+        let call = DeleteKeys {
+            delete_keys: Some(NamedKeys {
                 volume_name: bucket.volume.clone(),
                 bucket_name: bucket.bucket.clone(),
                 keys: keys.clone(),
-                ..Default::default()
+                update_i_ds: vec![],
             }),
-            ..Default::default()
-        }));
-        let response = self.submit_accepting(&act, &request, OmStatus::PartialDelete).await?;
-        let response = part(&act, response.delete_keys_response, "what was deleted")?;
-        let mut refused: BTreeMap<String, (String, String)> = response
-            .errors
-            .into_iter()
-            .map(|error| {
-                let words = (error.error_code.unwrap_or_default(), error.error_msg.unwrap_or_default());
-                (error.key.unwrap_or_default(), words)
-            })
-            .collect();
+            source_type: None,
+            scan_state: None,
+        };
+        let answer = self.submit_accepting(&act, OmCall::DeleteKeys(call), OmStatus::PartialDelete).await?;
+        let OmAnswer::DeleteKeys(deleted) = answer else {
+            unreachable!("an answer to another command was refused")
+        };
+        let mut refused = BTreeMap::new();
+        for error in deleted.errors {
+            let key = part(&act, error.key, "DeleteKeyError", "key")?;
+            // As for Java, a key that is named here was not deleted, whether or not it is said why.
+            refused.insert(key, (error.error_code.unwrap_or_default(), error.error_msg.unwrap_or_default()));
+        }
         Ok(keys.into_iter().map(|key| KeyDeletion { refused: refused.remove(&key), key }).collect())
     }
 }

@@ -2,18 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use allotrope_proto::om::{
-    KeyArgs, ListMultipartUploadsRequest, MultipartCommitUploadPartRequest, MultipartInfoInitiateRequest,
-    MultipartUploadAbortRequest, MultipartUploadCompleteRequest, MultipartUploadListPartsRequest, Part, Type,
+use allotrope_proto::edge::om::OmCall;
+use allotrope_proto::edge::om::multipart::{
+    BeginUpload, ClaimedPart, CommitPart, CompleteUpload, ListParts, ListUploads, MultipartUpload,
+    UploadedPart,
 };
-use allotrope_types::ReplicationConfig;
+use allotrope_proto::edge::om_key::KeyArgs;
+use allotrope_types::{ByteCount, ReplicationConfig};
 
-use super::key::{args, replicated, wire_pairs};
+use super::key::args;
 use super::{Om, PutOptions, Session, part};
 use crate::client::Client;
 use crate::error::Error;
 use crate::path::{BucketPath, KeyPath};
-use crate::wire::ReplicationFields;
+use crate::wire::wire_pairs;
 use crate::write::KeyWriter;
 
 /// One part of one upload.
@@ -152,19 +154,15 @@ impl Client {
 
 impl Om {
     async fn start_upload(&self, key: &KeyPath, options: PutOptions) -> Result<String, Error> {
-        let act = format!("begin an upload of {key}");
-        let mut key_args = args(key);
-        if let Some(replication) = options.replication {
-            key_args = replicated(key_args, replication);
-        }
-        key_args.owner_name = Some(self.user().to_owned());
-        key_args.metadata = wire_pairs(&options.metadata);
-        key_args.tags = wire_pairs(&options.tags);
-        let mut request = self.request(Type::InitiateMultiPartUpload);
-        request.initiate_multi_part_upload_request =
-            Some(Box::new(MultipartInfoInitiateRequest { key_args, ..Default::default() }));
-        let response = self.submit(&act, &request).await?;
-        let begun = part(&act, response.initiate_multi_part_upload_response, "the upload")?;
+        let key_args = KeyArgs {
+            replication: options.replication,
+            owner_name: Some(self.user().to_owned()),
+            metadata: wire_pairs(&options.metadata),
+            tags: wire_pairs(&options.tags),
+            ..args(key)
+        };
+        let call = BeginUpload { key_args, schema_version: None };
+        let begun = ask!(self, &format!("begin an upload of {key}"), InitiateMultiPartUpload(call))?;
         Ok(begun.multipart_upload_id)
     }
 
@@ -176,7 +174,7 @@ impl Om {
         use_hostname: bool,
     ) -> Result<Session, Error> {
         let key_args = KeyArgs {
-            data_size: len.filter(|&len| len > 0),
+            data_size: len.filter(|&len| len > 0).map(ByteCount::new),
             sort_datanodes: Some(false),
             owner_name: Some(self.user().to_owned()),
             ..part_args(key, &part)
@@ -192,7 +190,6 @@ impl Om {
         key_args: KeyArgs,
     ) -> Result<(), Error> {
         let act = format!("commit part {} of {}", part.number, session.key);
-        let mut request = self.request(Type::CommitMultiPartUpload);
         let marks = part_args(&session.key, part);
         let key_args = KeyArgs {
             is_multipart_key: marks.is_multipart_key,
@@ -200,9 +197,8 @@ impl Om {
             multipart_number: marks.multipart_number,
             ..key_args
         };
-        request.commit_multi_part_upload_request =
-            Some(Box::new(MultipartCommitUploadPartRequest { key_args, client_id: session.id }));
-        self.submit(&act, &request).await.map(drop)
+        let call = CommitPart { key_args, client_id: session.id };
+        self.order(&act, OmCall::CommitMultiPartUpload(call)).await
     }
 
     async fn complete_upload(
@@ -220,25 +216,20 @@ impl Om {
             expected_e_tag: options.etag,
             ..args(key)
         };
-        let part_of = |(number, etag): (u32, String)| Part {
-            part_number: number,
+        let part_of = |(part_number, etag): (u32, String)| ClaimedPart {
+            part_number,
             part_name: etag.clone(),
             e_tag: Some(etag),
         };
-        let parts_list = parts.into_iter().map(part_of).collect();
-        let mut request = self.request(Type::CompleteMultiPartUpload);
-        request.complete_multi_part_upload_request =
-            Some(Box::new(MultipartUploadCompleteRequest { key_args, parts_list }));
-        let response = self.submit(&act, &request).await?;
-        let hash = response.complete_multi_part_upload_response.and_then(|response| response.hash);
-        part(&act, hash, "the key's ETag")
+        let call = CompleteUpload { key_args, parts_list: parts.into_iter().map(part_of).collect() };
+        let done = ask!(self, &act, CompleteMultiPartUpload(call))?;
+        part(&act, done.hash, "MultipartUploadCompleteResponse", "hash")
     }
 
     async fn abort_upload(&self, key: &KeyPath, upload: &str) -> Result<(), Error> {
         let key_args = KeyArgs { multipart_upload_id: Some(upload.to_owned()), ..args(key) };
-        let mut request = self.request(Type::AbortMultiPartUpload);
-        request.abort_multi_part_upload_request = Some(Box::new(MultipartUploadAbortRequest { key_args }));
-        self.submit(&format!("abort the upload of {key}"), &request).await.map(drop)
+        let call = OmCall::AbortMultiPartUpload(key_args);
+        self.order(&format!("abort the upload of {key}"), call).await
     }
 
     async fn list_parts(
@@ -248,29 +239,20 @@ impl Om {
         after: u32,
         count_max: u32,
     ) -> Result<PartPage, Error> {
-        let act = format!("list the parts of {key}");
-        let mut request = self.request(Type::ListMultiPartUploadParts);
-        request.list_multipart_upload_parts_request = Some(Box::new(MultipartUploadListPartsRequest {
+        let call = ListParts {
             volume: key.bucket.volume.clone(),
             bucket: key.bucket.bucket.clone(),
             key: key.key.clone(),
             upload_id: upload.to_owned(),
             part_numbermarker: Some(after),
             max_parts: Some(count_max),
-        }));
-        let response = self.submit(&act, &request).await?;
-        let list = part(&act, response.list_multipart_upload_parts_response, "the list")?;
-        let parts = list.parts_list.into_iter().map(|part| ListedPart {
-            number: part.part_number,
-            name: part.part_name,
-            len: part.size,
-            modified_ms: part.modification_time,
-            etag: part.e_tag,
-        });
+        };
+        let list = ask!(self, &format!("list the parts of {key}"), ListMultiPartUploadParts(call))?;
         Ok(PartPage {
-            parts: parts.collect(),
+            parts: list.parts_list.into_iter().map(ListedPart::read).collect(),
+            // As for Java, an answer that does not say so is the last.
             more: list.is_truncated.unwrap_or(false),
-            replication: read_replication(&act, list.r#type, list.factor, list.ec_replication_config)?,
+            replication: list.replication,
         })
     }
 
@@ -281,10 +263,8 @@ impl Om {
         (after_key, after_id): (&str, &str),
         count_max: u32,
     ) -> Result<UploadPage, Error> {
-        let act = format!("list the uploads of {bucket}");
         let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        let mut request = self.request(Type::ListMultipartUploads);
-        request.list_multipart_uploads_request = Some(Box::new(ListMultipartUploadsRequest {
+        let call = ListUploads {
             volume: bucket.volume.clone(),
             bucket: bucket.bucket.clone(),
             prefix: prefix.to_owned(),
@@ -292,22 +272,36 @@ impl Om {
             upload_id_marker: text(after_id),
             max_uploads: Some(count_max.cast_signed()),
             with_pagination: Some(true),
-        }));
-        let response = self.submit(&act, &request).await?;
-        let list = part(&act, response.list_multipart_uploads_response, "the list")?;
-        let uploads = list.uploads_list.into_iter().map(|upload| {
-            let ec = upload.ec_replication_config;
-            Ok(ListedUpload {
-                key: upload.key_name,
-                id: upload.upload_id,
-                created_ms: upload.creation_time,
-                replication: read_replication(&act, Some(upload.r#type), upload.factor, ec)?,
-            })
-        });
+        };
+        let list = ask!(self, &format!("list the uploads of {bucket}"), ListMultipartUploads(call))?;
         Ok(UploadPage {
-            uploads: uploads.collect::<Result<_, Error>>()?,
+            uploads: list.uploads_list.into_iter().map(ListedUpload::read).collect(),
+            // As for Java, an answer that does not say so is the last.
             more: list.is_truncated.unwrap_or(false),
         })
+    }
+}
+
+impl ListedPart {
+    fn read(part: UploadedPart) -> ListedPart {
+        ListedPart {
+            number: part.part_number,
+            name: part.part_name,
+            len: part.size.as_u64(),
+            modified_ms: part.modification_time,
+            etag: part.e_tag,
+        }
+    }
+}
+
+impl ListedUpload {
+    fn read(upload: MultipartUpload) -> ListedUpload {
+        ListedUpload {
+            key: upload.key_name,
+            id: upload.upload_id,
+            created_ms: upload.creation_time,
+            replication: Some(upload.replication),
+        }
     }
 }
 
@@ -318,14 +312,4 @@ fn part_args(key: &KeyPath, part: &PartOfUpload) -> KeyArgs {
         multipart_number: Some(part.number),
         ..args(key)
     }
-}
-
-fn read_replication(
-    act: &str,
-    kind: Option<i32>,
-    factor: Option<i32>,
-    ec: Option<allotrope_proto::hdds::EcReplicationConfig>,
-) -> Result<Option<ReplicationConfig>, Error> {
-    let read = kind.map(|kind| ReplicationFields { kind, factor, ec }.read());
-    read.transpose().map_err(|why| Error::OmAnswer { act: act.to_owned(), why })
 }

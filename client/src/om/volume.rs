@@ -2,16 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use allotrope_proto::om::list_volume_request::Scope;
-use allotrope_proto::om::{
-    CreateVolumeRequest, DeleteVolumeRequest, InfoVolumeRequest, ListVolumeRequest, SetVolumePropertyRequest,
-    Type, VolumeInfo,
-};
+use allotrope_proto::edge::om::OmCall;
+use allotrope_proto::edge::om::volume::{ListVolumes, NamedVolume, SetVolumeProperty, VolumeScope};
+use allotrope_proto::edge::om_bucket::VolumeInfo;
 
+use super::quota::{limit, shown};
 use super::{Acl, Om, QuotaChange, part};
 use crate::client::Client;
 use crate::error::Error;
-use crate::wire::{pairs, quota};
+use crate::wire::pairs;
 
 /// A volume as OM shows it.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,8 +56,9 @@ impl From<VolumeInfo> for Volume {
             name: info.volume,
             admin: info.admin_name,
             owner: info.owner_name,
-            quota_bytes: quota(info.quota_in_bytes),
-            quota_namespace: info.quota_in_namespace.unwrap_or(-1),
+            quota_bytes: shown(info.quota_in_bytes),
+            quota_namespace: shown(info.quota_in_namespace),
+            // As for Java, what is not counted is 0, and so is a time that was not noted.
             used_namespace: info.used_namespace.unwrap_or(0),
             created_ms: info.creation_time.unwrap_or(0),
             modified_ms: info.modification_time.unwrap_or(0),
@@ -78,11 +78,10 @@ impl Client {
     pub async fn set_volume_quota(&self, name: &str, change: QuotaChange) -> Result<(), Error> {
         let now = self.volume(name).await?;
         let (bytes, namespace) = change.sent(now.quota_bytes, now.quota_namespace);
-        let wish = SetVolumePropertyRequest {
-            volume_name: name.to_owned(),
+        let wish = SetVolumeProperty {
             quota_in_bytes: Some(bytes),
             quota_in_namespace: Some(namespace),
-            ..Default::default()
+            ..unchanged(name)
         };
         self.om().set_volume(&format!("set the quotas of volume {name}"), wish).await.map(drop)
     }
@@ -92,53 +91,59 @@ impl Client {
     /// # Errors
     /// [`Error::Refused`] with `VOLUME_NOT_FOUND`, `USER_TOO_MANY_VOLUMES`.
     pub async fn set_volume_owner(&self, name: &str, owner: &str) -> Result<bool, Error> {
-        let wish = SetVolumePropertyRequest {
-            volume_name: name.to_owned(),
-            owner_name: Some(owner.to_owned()),
-            ..Default::default()
-        };
+        let wish = SetVolumeProperty { owner_name: Some(owner.to_owned()), ..unchanged(name) };
         self.om().set_volume(&format!("set the owner of volume {name}"), wish).await
     }
 }
 
+/// A volume of which nothing is to change.
+fn unchanged(name: &str) -> SetVolumeProperty {
+    SetVolumeProperty {
+        volume_name: name.to_owned(),
+        owner_name: None,
+        quota_in_bytes: None,
+        modification_time: None,
+        quota_in_namespace: None,
+    }
+}
+
+fn named(name: &str) -> NamedVolume {
+    NamedVolume { volume_name: name.to_owned() }
+}
+
 impl Om {
-    /// Whether OM says that something changed.
-    async fn set_volume(&self, act: &str, wish: SetVolumePropertyRequest) -> Result<bool, Error> {
-        let mut request = self.request(Type::SetVolumeProperty);
-        request.set_volume_property_request = Some(Box::new(wish));
-        let response = self.submit(act, &request).await?;
-        let changed = response.set_volume_property_response.and_then(|response| response.response);
-        Ok(changed.unwrap_or(true))
+    /// Whether OM says that something changed. Java's OM says it of owners alone: all else that it does is a change.
+    async fn set_volume(&self, act: &str, wish: SetVolumeProperty) -> Result<bool, Error> {
+        Ok(ask!(self, act, SetVolumeProperty(wish))?.response.unwrap_or(true))
     }
 
     pub(crate) async fn create_volume(&self, name: &str, options: VolumeOptions) -> Result<(), Error> {
-        let limit = |quota: Option<u64>| quota.map_or(-1, u64::cast_signed);
         let info = VolumeInfo {
             admin_name: self.user().to_owned(),
             owner_name: options.owner.unwrap_or_else(|| self.user().to_owned()),
             volume: name.to_owned(),
-            quota_in_bytes: Some(limit(options.quota_bytes).cast_unsigned()),
-            quota_in_namespace: Some(limit(options.quota_namespace)),
-            ..Default::default()
+            quota_in_bytes: limit(options.quota_bytes),
+            metadata: vec![],
+            volume_acls: vec![],
+            creation_time: None,
+            object_id: None,
+            update_id: None,
+            modification_time: None,
+            quota_in_namespace: limit(options.quota_namespace),
+            used_namespace: None,
+            ref_count: None,
         };
-        let mut request = self.request(Type::CreateVolume);
-        request.create_volume_request = Some(Box::new(CreateVolumeRequest { volume_info: info }));
-        self.submit(&format!("create volume {name}"), &request).await.map(drop)
+        self.order(&format!("create volume {name}"), OmCall::CreateVolume(info)).await
     }
 
     pub(crate) async fn volume(&self, name: &str) -> Result<Volume, Error> {
         let act = format!("look up volume {name}");
-        let mut request = self.request(Type::InfoVolume);
-        request.info_volume_request = Some(Box::new(InfoVolumeRequest { volume_name: name.to_owned() }));
-        let response = self.submit(&act, &request).await?;
-        let info = response.info_volume_response.and_then(|response| response.volume_info);
-        part(&act, info, "the volume").map(Volume::from)
+        let info = ask!(self, &act, InfoVolume(named(name)))?;
+        part(&act, info, "InfoVolumeResponse", "volumeInfo").map(Volume::from)
     }
 
     pub(crate) async fn delete_volume(&self, name: &str) -> Result<(), Error> {
-        let mut request = self.request(Type::DeleteVolume);
-        request.delete_volume_request = Some(Box::new(DeleteVolumeRequest { volume_name: name.to_owned() }));
-        self.submit(&format!("delete volume {name}"), &request).await.map(drop)
+        self.order(&format!("delete volume {name}"), OmCall::DeleteVolume(named(name))).await
     }
 
     /// One page: volumes behind `after` whose names begin with `prefix`; those of `user`, or all.
@@ -149,18 +154,16 @@ impl Om {
         after: &str,
         count_max: u32,
     ) -> Result<Vec<Volume>, Error> {
-        let scope = if user.is_some() { Scope::VolumesByUser } else { Scope::VolumesByCluster };
+        let scope = if user.is_some() { VolumeScope::VolumesByUser } else { VolumeScope::VolumesByCluster };
         let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        let mut request = self.request(Type::ListVolume);
-        request.list_volume_request = Some(Box::new(ListVolumeRequest {
-            scope: scope as i32,
+        let call = ListVolumes {
+            scope,
             user_name: user.map(str::to_owned),
             prefix: text(prefix),
             prev_key: text(after),
             max_keys: Some(count_max),
-        }));
-        let response = self.submit("list volumes", &request).await?;
-        let list = part("list volumes", response.list_volume_response, "the list")?;
-        Ok(list.volume_info.into_iter().map(Volume::from).collect())
+        };
+        let page = ask!(self, "list volumes", ListVolume(call))?;
+        Ok(page.into_iter().map(Volume::from).collect())
     }
 }

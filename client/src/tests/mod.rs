@@ -2,6 +2,7 @@
 
 mod cancel;
 mod golden;
+mod om_answers;
 mod om_calls;
 mod reads;
 mod server;

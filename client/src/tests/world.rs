@@ -9,11 +9,10 @@ use allotrope_proto::checksum::{ChecksumKind, ChecksumSpec, Checksums};
 use allotrope_proto::container::{self as dn, ContainerCommandRequestProto, ContainerCommandResponseProto};
 use allotrope_proto::om::{self, OmRequest, OmResponse};
 use allotrope_proto::{Rope, decode, hdds};
-use allotrope_types::{OmStatus, ReplicationConfig};
+use allotrope_types::{EcConfig, OmStatus, ReplicationConfig};
 use prost::Message;
 
 use super::server::{Reply, Server};
-use crate::wire::ReplicationFields;
 use crate::{Client, Config, HedgePolicy, KeyPath, PutOptions, RetryPolicy};
 
 pub(super) struct World {
@@ -69,6 +68,19 @@ pub(super) struct OmState {
 
 pub(super) fn path(key: &str) -> KeyPath {
     format!("/vol/bucket/{key}").parse().unwrap()
+}
+
+fn pipeline_id(number: i64) -> String {
+    format!("00000000-0000-4000-9000-{number:012}")
+}
+
+fn ec_message(ec: EcConfig) -> hdds::EcReplicationConfig {
+    hdds::EcReplicationConfig {
+        data: ec.data() as i32,
+        parity: ec.parity() as i32,
+        codec: ec.codec().name().to_owned(),
+        ec_chunk_size: ec.cell_len().as_u64() as i32,
+    }
 }
 
 /// Bytes in which every place differs from its neighbours, cells and chunks.
@@ -167,7 +179,9 @@ impl World {
         let members = om.nodes.clone();
         let lists = om.keys.values_mut().flat_map(|info| &mut info.key_location_list);
         for location in lists.flat_map(|list| &mut list.key_locations) {
-            location.pipeline.as_mut().unwrap().members.clone_from(&members);
+            let pipeline = location.pipeline.as_mut().unwrap();
+            pipeline.members.clone_from(&members);
+            pipeline.member_replica_indexes.clear();
         }
     }
 
@@ -323,7 +337,7 @@ impl OmState {
         let pipeline = hdds::Pipeline {
             members,
             member_replica_indexes: indexes.collect(),
-            id: hdds::PipelineId { id: Some(format!("pipeline-{}", self.next_id)), uuid128: None },
+            id: hdds::PipelineId { id: Some(pipeline_id(self.next_id)), uuid128: None },
             ..Default::default()
         };
         let id = hdds::ContainerBlockId { container_id: self.next_id, local_id: self.next_id * 1000 };
@@ -339,16 +353,15 @@ impl OmState {
     fn carry_out(&mut self, request: OmRequest, answer: &mut OmResponse) -> Result<(), OmStatus> {
         if let Some(create) = request.create_key_request {
             let args = create.key_args;
-            let fields = ReplicationFields::of(self.replication);
             let ahead = if args.data_size.is_some() { vec![self.location(&[])?] } else { vec![] };
             self.next_id += 1;
             let info = om::KeyInfo {
                 volume_name: args.volume_name,
                 bucket_name: args.bucket_name,
                 key_name: args.key_name.clone(),
-                r#type: fields.kind,
-                factor: fields.factor,
-                ec_replication_config: fields.ec,
+                r#type: self.replication.kind() as i32,
+                factor: self.replication.factor().map(|factor| factor as i32),
+                ec_replication_config: self.replication.ec().map(ec_message),
                 key_location_list: vec![om::KeyLocationList {
                     version: Some(0),
                     key_locations: ahead,

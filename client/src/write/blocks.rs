@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use allotrope_proto::om::KeyLocation;
+use allotrope_proto::edge::om_key::KeyLocation;
 use allotrope_types::Bcsid;
 
 use super::Written;
@@ -119,7 +119,7 @@ impl Blocks {
             }
         }
         if let Some(id) = location.pipeline_id().filter(|id| !self.exclude.pipelines.contains(id)) {
-            self.exclude.pipelines.push(id.clone());
+            self.exclude.pipelines.push(id);
         }
         let exclude = &self.exclude;
         self.ahead.retain(|location| !exclude.cover(location));

@@ -292,6 +292,27 @@ macro_rules! envelope {
             $($(#[doc = concat!("To `", stringify!($shared), "`.")] $shared($shared_answer),)+)?
         }
 
+        impl $value {
+            /// What was asked for.
+            ///
+            /// # Errors
+            /// [`WireError`](crate::WireError) if it is not there; it names the field that should hold it.
+            pub fn answered(self) -> Result<$call, $crate::WireError> {
+                let $value { kind, answer, .. } = self;
+                answer.ok_or_else(|| {
+                    let at = |field| {
+                        $crate::edge::field::At::new(<$($module)::+::$message as $crate::Checked>::RULES, field)
+                    };
+                    match kind {
+                        $($kinds::$kind => at(stringify!($payload)).missing(),)*
+                        $($($kinds::$shared => at(stringify!($shared_payload)).missing(),)+)?
+                        #[allow(unreachable_patterns, reason = "some envelopes name every command")]
+                        _ => at(stringify!($by)).invalid("names a command that its status alone answers"),
+                    }
+                })
+            }
+        }
+
         impl TryFrom<$($module)::+::$message> for $value {
             type Error = $crate::WireError;
 

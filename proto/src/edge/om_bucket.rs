@@ -185,6 +185,26 @@ message! {
         tags: Vec<KeyValue>,
     }
 }
+
+impl BucketArgs {
+    /// A bucket by its name, of which nothing is to change.
+    pub fn named(volume: impl Into<String>, bucket: impl Into<String>) -> BucketArgs {
+        BucketArgs {
+            volume_name: volume.into(),
+            bucket_name: bucket.into(),
+            is_version_enabled: None,
+            storage_type: None,
+            metadata: vec![],
+            quota_in_bytes: None,
+            quota_in_namespace: None,
+            owner_name: None,
+            default_replication_config: None,
+            bek_info: None,
+            tags: vec![],
+        }
+    }
+}
+
 message! {
     /// What an access control list belongs to.
     OzoneObj = wire => OzoneObj {

@@ -43,6 +43,37 @@ message! {
         replication: Option<ReplicationConfig> = (r#type, factor, ec_replication_config),
     }
 }
+
+impl KeyArgs {
+    /// A key by its name, of which nothing more is said.
+    pub fn named(volume: impl Into<String>, bucket: impl Into<String>, key: impl Into<String>) -> KeyArgs {
+        KeyArgs {
+            volume_name: volume.into(),
+            bucket_name: bucket.into(),
+            key_name: key.into(),
+            data_size: None,
+            key_locations: vec![],
+            is_multipart_key: None,
+            multipart_upload_id: None,
+            multipart_number: None,
+            metadata: vec![],
+            acls: vec![],
+            modification_time: None,
+            sort_datanodes: None,
+            file_encryption_info: None,
+            latest_version_location: None,
+            recursive: None,
+            head_op: None,
+            force_update_container_cache_from_scm: None,
+            owner_name: None,
+            tags: vec![],
+            expected_data_generation: None,
+            expected_e_tag: None,
+            replication: None,
+        }
+    }
+}
+
 message! {
     /// One block, or block group, of a key.
     KeyLocation = wire => KeyLocation {

@@ -1,5 +1,6 @@
 //! S3 secrets, and tenants with their users.
 
+use crate::WireError;
 use crate::om as wire;
 
 alone! {
@@ -27,6 +28,16 @@ message! {
         aws_secret: String,
     }
 }
+
+/// Beside OM's envelope, a service of our own answers with the message alone.
+impl TryFrom<wire::GetS3SecretResponse> for S3Secret {
+    type Error = WireError;
+
+    fn try_from(message: wire::GetS3SecretResponse) -> Result<S3Secret, WireError> {
+        message.s3_secret.try_into()
+    }
+}
+
 message! {
     /// Asks for a secret, or for a new one.
     GetS3Secret = wire => GetS3SecretRequest {
