@@ -5,7 +5,7 @@
 //! Source  `ozone sh key checksum`, with which a test compares.
 
 use allotrope_ec::Crc;
-use allotrope_proto::container::ChecksumType;
+use allotrope_proto::checksum::ChecksumKind;
 
 use crate::client::Client;
 use crate::datanode::BlockAt;
@@ -33,8 +33,8 @@ impl Client {
             return Ok(None);
         }
         let (crc, algorithm) = match self.guard_of(path, &key).await? {
-            Some(ChecksumType::Crc32) => (Crc::Crc32, "COMPOSITE-CRC32"),
-            Some(ChecksumType::Crc32c) => (Crc::Crc32c, "COMPOSITE-CRC32C"),
+            Some(ChecksumKind::Crc32) => (Crc::Crc32, "COMPOSITE-CRC32"),
+            Some(ChecksumKind::Crc32c) => (Crc::Crc32c, "COMPOSITE-CRC32C"),
             _ => {
                 return Err(Error::Unsupported {
                     what: format!("the checksum of {path}, which no CRC guards"),
@@ -51,7 +51,7 @@ impl Client {
     }
 
     /// What guards the chunks of the first block, by the first of its replicas that has chunks.
-    async fn guard_of(&self, path: &KeyPath, key: &Key) -> Result<Option<ChecksumType>, Error> {
+    async fn guard_of(&self, path: &KeyPath, key: &Key) -> Result<Option<ChecksumKind>, Error> {
         let Some(location) = key.locations.first() else { return Ok(None) };
         let mut failure = None;
         for member in &location.members {
@@ -59,7 +59,7 @@ impl Client {
             match self.datanodes().get_block(&at).await {
                 Ok(chunks) => {
                     if let Some(chunk) = chunks.first() {
-                        return Ok(ChecksumType::try_from(chunk.checksum_data.r#type).ok());
+                        return Ok(Some(chunk.checksums.spec().kind()));
                     }
                 }
                 Err(error) => failure = Some(Box::new(error)),

@@ -11,7 +11,7 @@ mod ratis;
 mod standing;
 mod verified;
 
-pub(crate) use command::{BlockAt, checksum_data, chunk_name};
+pub(crate) use command::{BlockAt, chunk_name, extent};
 pub use error::DatanodeError;
 pub(crate) use ratis::RatisPipeline;
 pub(crate) use standing::Standing;
@@ -21,8 +21,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use allotrope_proto::bulk::{Bulky, SplitLimits, split, weave};
-use allotrope_proto::container::{ContainerCommandRequestProto, ContainerCommandResponseProto, Type};
+use allotrope_proto::bulk::SplitLimits;
+use allotrope_proto::container::Type;
+use allotrope_proto::edge::command::{CommandRequest, CommandResponse};
 use allotrope_types::DatanodeResult;
 
 use crate::channel::{Address, CallError, Channel};
@@ -72,21 +73,19 @@ impl Datanodes {
     }
 
     /// Carries one command to `member` and gives back its answer if that is SUCCESS.
-    async fn send(
-        &self,
-        member: &Member,
-        request: Bulky<ContainerCommandRequestProto>,
-    ) -> Result<Bulky<ContainerCommandResponseProto>, DatanodeError> {
-        let command = request.message.cmd_type();
+    async fn send(&self, member: &Member, request: CommandRequest) -> Result<CommandResponse, DatanodeError> {
+        let command = request.command.kind();
         let failed = |source| {
             self.standing.avoid(member.datanode);
             DatanodeError::Call { datanode: member.datanode, command, source }
         };
-        let answer =
-            self.channel(&member.address).call(SEND, weave(request), self.deadline).await.map_err(failed)?;
+        let answer = self
+            .channel(&member.address)
+            .call(SEND, request.frames(), self.deadline)
+            .await
+            .map_err(failed)?;
         let garbled = |source| failed(CallError::Garbled { peer: member.address.clone(), source });
-        let answer: Bulky<ContainerCommandResponseProto> =
-            split(answer, SplitLimits::default()).map_err(garbled)?;
+        let answer = CommandResponse::read(answer, SplitLimits::default()).map_err(garbled)?;
         let answer = successful(member, command, answer)?;
         self.standing.trust(member.datanode);
         Ok(answer)
@@ -97,18 +96,13 @@ impl Datanodes {
 fn successful(
     member: &Member,
     command: Type,
-    answer: Bulky<ContainerCommandResponseProto>,
-) -> Result<Bulky<ContainerCommandResponseProto>, DatanodeError> {
-    let result = answer.message.result;
-    match DatanodeResult::from_number(result) {
-        Some(DatanodeResult::Success) => Ok(answer),
-        Some(result) => {
-            let message = answer.message.message.unwrap_or_default();
+    answer: CommandResponse,
+) -> Result<CommandResponse, DatanodeError> {
+    match answer.result {
+        DatanodeResult::Success => Ok(answer),
+        result => {
+            let message = answer.message.unwrap_or_default();
             Err(DatanodeError::Refused { datanode: member.datanode, command, result, message })
-        }
-        None => {
-            let why = format!("its result {result} names nothing");
-            Err(DatanodeError::Answer { datanode: member.datanode, command, why })
         }
     }
 }

@@ -3,16 +3,14 @@
 //! Source  what Ozone's client sends, field by field: trace id empty, version 3, no pipeline id; a replicated block
 //!         has no replica index.
 
-use allotrope_proto::Rope;
-use allotrope_proto::bulk::Bulky;
-use allotrope_proto::checksum::{ChecksumKind, Checksums};
-use allotrope_proto::container::{
-    BlockData, ChecksumData, ChecksumType, ChunkInfo, ContainerCommandRequestProto,
-    ContainerCommandResponseProto, DatanodeBlockId, GetBlockRequestProto, PutBlockRequestProto,
-    ReadChunkRequestProto, ReadChunkVersion, Type, WriteChunkRequestProto,
-};
-use allotrope_types::{Bcsid, BlockId};
-use bytes::Bytes;
+use std::ops::Range;
+
+use allotrope_proto::container::{ReadChunkVersion, Type};
+use allotrope_proto::edge::chunk::{BlockData, ChunkInfo, KeyValue};
+use allotrope_proto::edge::command::{Answer, Command, CommandRequest, CommandResponse};
+use allotrope_proto::edge::payload::{ChunkBytes, GetBlock, PutBlock, ReadChunk, WriteChunk};
+use allotrope_proto::{Rope, WireError};
+use allotrope_types::{Bcsid, BlockId, BlockOffset, ByteCount};
 
 use super::{DatanodeError, Datanodes, RatisPipeline};
 use crate::location::Member;
@@ -29,45 +27,40 @@ pub(crate) fn chunk_name(block: BlockId, number: usize) -> String {
     format!("{}_chunk_{number}", block.local)
 }
 
-/// Checksums as a chunk carries them.
-pub(crate) fn checksum_data(checksums: &Checksums) -> ChecksumData {
-    let kind = match checksums.spec().kind() {
-        ChecksumKind::None => ChecksumType::None,
-        ChecksumKind::Crc32 => ChecksumType::Crc32,
-        ChecksumKind::Crc32c => ChecksumType::Crc32c,
-        ChecksumKind::Sha256 => ChecksumType::Sha256,
-        ChecksumKind::Md5 => ChecksumType::Md5,
-    };
-    ChecksumData {
-        r#type: kind as i32,
-        bytes_per_checksum: checksums.spec().bytes_per_checksum(),
-        checksums: checksums.values().collect(),
-    }
+/// The bytes of the block that a chunk holds.
+pub(crate) fn extent(chunk: &ChunkInfo) -> Range<u64> {
+    let start = chunk.offset.as_u64();
+    // Neither has more than 63 bits.
+    start..start + chunk.len.as_u64()
 }
 
 impl BlockAt {
-    pub(crate) fn id(&self) -> DatanodeBlockId {
-        DatanodeBlockId {
-            container_id: self.block.container.to_wire(),
-            local_id: self.block.local.to_wire(),
-            block_commit_sequence_id: Some(self.block.bcsid.as_u64()),
-            replica_index: self.member.replica.map(|index| i32::from(index.number())),
-        }
+    pub(crate) fn id(&self) -> BlockId {
+        BlockId { replica: self.member.replica, ..self.block }
     }
 
-    fn request(&self, command: Type) -> ContainerCommandRequestProto {
-        ContainerCommandRequestProto {
-            cmd_type: command as i32,
+    fn request(&self, command: Command) -> CommandRequest {
+        CommandRequest {
+            command,
+            container: self.block.container,
+            datanode: self.member.datanode,
+            pipeline: None,
             trace_id: Some(String::new()),
-            container_id: self.block.container.to_wire(),
-            datanode_uuid: self.member.datanode.to_string(),
+            encoded_token: None,
             version: Some(3),
-            ..Default::default()
+            client_id: None,
+            call_id: None,
         }
     }
 
     fn nonsense(&self, command: Type, why: impl Into<String>) -> DatanodeError {
         DatanodeError::Answer { datanode: self.member.datanode, command, why: why.into() }
+    }
+
+    /// The answer lacks what was asked for, its `field`.
+    fn lacks(&self, command: Type, field: &'static str) -> DatanodeError {
+        let missing = WireError::Missing { message: "ContainerCommandResponseProto", field };
+        self.nonsense(command, missing.to_string())
     }
 }
 
@@ -90,22 +83,16 @@ impl Datanodes {
         chunk: ChunkInfo,
         data: Rope,
     ) -> Result<(), DatanodeError> {
-        let mut message = at.request(Type::WriteChunk);
-        message.write_chunk = Some(WriteChunkRequestProto {
-            block_id: at.id(),
-            chunk_data: Some(chunk),
-            data: Some(Bytes::new()),
-            ..Default::default()
-        });
-        self.carry(at, pipeline, Bulky { message, bulk: vec![data] }).await.map(drop)
+        let write = WriteChunk { block: at.id(), chunk, data, put_block: None, container_auto_create: None };
+        self.carry(at, pipeline, at.request(Command::WriteChunk(write))).await.map(drop)
     }
 
     async fn carry(
         &self,
         at: &BlockAt,
         pipeline: Option<&RatisPipeline>,
-        command: Bulky<ContainerCommandRequestProto>,
-    ) -> Result<Bulky<ContainerCommandResponseProto>, DatanodeError> {
+        command: CommandRequest,
+    ) -> Result<CommandResponse, DatanodeError> {
         match pipeline {
             Some(pipeline) => self.submit(pipeline, command).await,
             None => self.send(&at.member, command).await,
@@ -132,42 +119,38 @@ impl Datanodes {
         chunks: Vec<ChunkInfo>,
         eof: bool,
     ) -> Result<Bcsid, DatanodeError> {
-        let len: u64 = chunks.iter().map(|chunk| chunk.len).sum();
-        let pair = |(key, value): (&str, String)| allotrope_proto::container::KeyValue {
-            key: key.to_owned(),
-            value: Some(value),
-        };
+        let len: u64 = chunks.iter().map(|chunk| chunk.len.as_u64()).sum();
+        let pair = |(key, value): (&str, String)| KeyValue { key: key.to_owned(), value: Some(value) };
         let metadata = std::iter::once(("TYPE", "KEY".to_owned())).chain(metadata).map(pair).collect();
-        let mut message = at.request(Type::PutBlock);
-        message.put_block = Some(PutBlockRequestProto {
-            block_data: BlockData { block_id: at.id(), metadata, chunks, ..Default::default() },
-            eof: Some(eof),
-            ..Default::default()
-        });
-        let answer = self.carry(at, pipeline, message.into()).await?;
-        let put = answer.message.put_block.ok_or_else(|| at.nonsense(Type::PutBlock, "it lacks putBlock"))?;
+        let block_data = BlockData { flags: None, metadata, chunks, size: None, block: at.id() };
+        let put = PutBlock { block_data, eof: Some(eof), container_auto_create: None };
+        let answer = self.carry(at, pipeline, at.request(Command::PutBlock(put))).await?;
+        let Some(Answer::PutBlock(put)) = answer.answer else {
+            return Err(at.lacks(Type::PutBlock, "putBlock"));
+        };
         let committed = put.committed_block_length;
-        if committed.block_length != len.cast_signed() {
-            let why = format!("it put {} bytes instead of {len}", committed.block_length);
+        if committed.block_length != ByteCount::new(len) {
+            let why = format!("it put {} bytes instead of {len}", committed.block_length.as_u64());
             return Err(at.nonsense(Type::PutBlock, why));
         }
-        Ok(Bcsid::new(committed.block_id.block_commit_sequence_id.unwrap_or(0)))
+        Ok(committed.block.bcsid)
     }
 
     /// The chunks of a block, in order and without gaps.
     pub(crate) async fn get_block(&self, at: &BlockAt) -> Result<Vec<ChunkInfo>, DatanodeError> {
-        let mut message = at.request(Type::GetBlock);
-        message.get_block = Some(GetBlockRequestProto { block_id: at.id(), ..Default::default() });
-        let answer = self.send(&at.member, message.into()).await?;
-        let got = answer.message.get_block.ok_or_else(|| at.nonsense(Type::GetBlock, "it lacks getBlock"))?;
+        let get = GetBlock { request_short_circuit_access: None, block: at.id() };
+        let answer = self.send(&at.member, at.request(Command::GetBlock(get))).await?;
+        let Some(Answer::GetBlock(got)) = answer.answer else {
+            return Err(at.lacks(Type::GetBlock, "getBlock"));
+        };
         let chunks = got.block_data.chunks;
-        let mut end = 0u64;
+        let mut end = BlockOffset::ZERO;
         for chunk in &chunks {
             if chunk.offset != end {
                 let why = format!("chunk {} starts at {} and not at {end}", chunk.chunk_name, chunk.offset);
                 return Err(at.nonsense(Type::GetBlock, why));
             }
-            let next = end.checked_add(chunk.len).filter(|&end| end <= i64::MAX as u64);
+            let next = end.plus(chunk.len).filter(|end| end.as_u64() <= i64::MAX as u64);
             end =
                 next.ok_or_else(|| at.nonsense(Type::GetBlock, "its chunks are longer than a block can be"))?;
         }
@@ -177,19 +160,16 @@ impl Datanodes {
     /// The bytes of `part`, a chunk as the datanode knows it but for offset and length.
     pub(crate) async fn read_chunk(&self, at: &BlockAt, part: ChunkInfo) -> Result<Rope, DatanodeError> {
         let len = part.len;
-        let mut message = at.request(Type::ReadChunk);
-        message.read_chunk = Some(ReadChunkRequestProto {
-            block_id: at.id(),
-            chunk_data: part,
-            read_chunk_version: Some(ReadChunkVersion::V1 as i32),
-        });
-        let answer = self.send(&at.member, message.into()).await?;
-        let mut data = Rope::new();
-        answer.bulk.into_iter().for_each(|piece| data.append(piece));
-        if data.len() as u64 != len {
-            return Err(
-                at.nonsense(Type::ReadChunk, format!("it gives {} bytes instead of {len}", data.len()))
-            );
+        let read =
+            ReadChunk { chunk_data: part, read_chunk_version: Some(ReadChunkVersion::V1), block: at.id() };
+        let answer = self.send(&at.member, at.request(Command::ReadChunk(read))).await?;
+        let Some(Answer::ReadChunk(read)) = answer.answer else {
+            return Err(at.lacks(Type::ReadChunk, "readChunk"));
+        };
+        let data = read.data.map_or_else(Rope::new, ChunkBytes::rope);
+        if data.len() as u64 != len.as_u64() {
+            let why = format!("it gives {} bytes instead of {}", data.len(), len.as_u64());
+            return Err(at.nonsense(Type::ReadChunk, why));
         }
         Ok(data)
     }

@@ -10,8 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use allotrope_proto::Rope;
-use allotrope_proto::bulk::{Bulky, SplitLimits, content_of_command, split};
-use allotrope_proto::container::{ContainerCommandRequestProto, ContainerCommandResponseProto, Type};
+use allotrope_proto::bulk::{SplitLimits, content_of_command};
+use allotrope_proto::container::Type;
+use allotrope_proto::edge::command::{CommandRequest, CommandResponse};
 use allotrope_proto::edge::ratis::{
     RaftClientId, RaftFailure, RaftKind, RaftReply, RaftRequest, ReplicationLevel,
 };
@@ -49,7 +50,7 @@ impl RatisCaller {
 
 /// What a member said to a command.
 enum Said {
-    Answer(Box<Bulky<ContainerCommandResponseProto>>),
+    Answer(Box<CommandResponse>),
     /// Another leads, if it knows which.
     NotLeader(Option<DatanodeId>),
     NotReady,
@@ -60,11 +61,11 @@ impl Datanodes {
     pub(super) async fn submit(
         &self,
         pipeline: &RatisPipeline,
-        command: Bulky<ContainerCommandRequestProto>,
-    ) -> Result<Bulky<ContainerCommandResponseProto>, DatanodeError> {
+        command: CommandRequest,
+    ) -> Result<CommandResponse, DatanodeError> {
         let call_id = self.ratis.calls.fetch_add(1, Ordering::Relaxed);
-        let kind = command.message.cmd_type();
-        let content = content_of_command(command);
+        let kind = command.command.kind();
+        let content = content_of_command(command.into());
         let mut untried: Vec<&Member> = pipeline.members.iter().collect();
         let mut at = untried.remove(0);
         let mut pauses = 0;
@@ -125,7 +126,8 @@ impl Datanodes {
         let reply = RaftReply::try_from(reply).map_err(garbled)?;
         match (reply.failure, reply.content) {
             (None, Some(content)) if reply.success => {
-                let answer = split(Rope::from(content), SplitLimits::default()).map_err(garbled)?;
+                let answer = CommandResponse::read(Rope::from(content), SplitLimits::default());
+                let answer = answer.map_err(garbled)?;
                 Ok(Said::Answer(Box::new(answer)))
             }
             (Some(failure), _) => said(datanode, command, failure),

@@ -5,11 +5,12 @@
 use std::ops::Range;
 
 use allotrope_proto::Rope;
-use allotrope_proto::checksum::{ChecksumKind, ChecksumSpec, Checksums};
-use allotrope_proto::container::{ChecksumType, ChunkInfo, Type};
-use bytes::BytesMut;
+use allotrope_proto::checksum::{ChecksumError, ChecksumKind, Checksums};
+use allotrope_proto::container::Type;
+use allotrope_proto::edge::chunk::ChunkInfo;
+use allotrope_types::{BlockOffset, ByteCount};
 
-use super::{BlockAt, DatanodeError, Datanodes};
+use super::{BlockAt, DatanodeError, Datanodes, extent};
 
 /// Reads the bytes `range` of a block whose chunks are `chunks`, verified.
 ///
@@ -22,16 +23,17 @@ pub(crate) async fn read_verified(
     range: Range<u64>,
 ) -> Result<Rope, DatanodeError> {
     let mut read = Rope::new();
-    let first = chunks.partition_point(|chunk| chunk.offset + chunk.len <= range.start);
+    let first = chunks.partition_point(|chunk| extent(chunk).end <= range.start);
     for chunk in &chunks[first..] {
-        let wanted = range.start.max(chunk.offset)..range.end.min(chunk.offset + chunk.len);
+        let holds = extent(chunk);
+        let wanted = range.start.max(holds.start)..range.end.min(holds.end);
         if wanted.is_empty() {
             break;
         }
         read.append(read_part(datanodes, at, chunk, wanted).await?);
     }
     if read.len() as u64 != range.end - range.start {
-        let end = chunks.last().map_or(0, |chunk| chunk.offset + chunk.len);
+        let end = chunks.last().map_or(0, |chunk| extent(chunk).end);
         let why = format!("its {end} bytes do not reach to byte {}", range.end);
         return Err(DatanodeError::Answer { datanode: at.member.datanode, command: Type::GetBlock, why });
     }
@@ -46,11 +48,14 @@ async fn read_part(
     wanted: Range<u64>,
 ) -> Result<Rope, DatanodeError> {
     let nonsense = |why| DatanodeError::Answer { datanode: at.member.datanode, command: Type::GetBlock, why };
-    let guard = Guard::of(chunk).map_err(nonsense)?;
-    let in_chunk = wanted.start - chunk.offset..wanted.end - chunk.offset;
-    let whole = guard.windows_around(&in_chunk, chunk.len);
-    let part =
-        ChunkInfo { offset: chunk.offset + whole.start, len: whole.end - whole.start, ..chunk.clone() };
+    let (guard, chunk_start) = (Guard(&chunk.checksums), chunk.offset.as_u64());
+    let in_chunk = wanted.start - chunk_start..wanted.end - chunk_start;
+    let whole = guard.windows_around(&in_chunk, chunk.len.as_u64());
+    let part = ChunkInfo {
+        offset: BlockOffset::new(chunk_start + whole.start),
+        len: ByteCount::new(whole.end - whole.start),
+        ..chunk.clone()
+    };
     let mut data = datanodes.read_chunk(at, part).await?;
     guard.verify(whole.start, &data).map_err(|error| match error {
         Unverified::Damaged(source) => {
@@ -65,56 +70,38 @@ async fn read_part(
 }
 
 /// What guards a chunk's bytes.
-struct Guard<'a> {
-    spec: ChecksumSpec,
-    values: &'a [bytes::Bytes],
-}
+struct Guard<'a>(&'a Checksums);
 
 enum Unverified {
-    Damaged(allotrope_proto::checksum::ChecksumError),
+    Damaged(ChecksumError),
     Unguarded(String),
 }
 
 impl Guard<'_> {
-    fn of(chunk: &ChunkInfo) -> Result<Guard<'_>, String> {
-        let data = &chunk.checksum_data;
-        let kind = match ChecksumType::try_from(data.r#type) {
-            Ok(ChecksumType::None) => ChecksumKind::None,
-            Ok(ChecksumType::Crc32) => ChecksumKind::Crc32,
-            Ok(ChecksumType::Crc32c) => ChecksumKind::Crc32c,
-            Ok(ChecksumType::Sha256) => ChecksumKind::Sha256,
-            Ok(ChecksumType::Md5) => ChecksumKind::Md5,
-            Err(_) => return Err(format!("checksum type {} is unknown", data.r#type)),
-        };
-        let spec = ChecksumSpec::new(kind, data.bytes_per_checksum);
-        let spec = spec.ok_or_else(|| format!("the windows of chunk {} are empty", chunk.chunk_name))?;
-        Ok(Guard { spec, values: &data.checksums })
-    }
-
     /// The windows that hold `part`, cut at the chunk's end.
     fn windows_around(&self, part: &Range<u64>, chunk_len: u64) -> Range<u64> {
-        if self.spec.kind() == ChecksumKind::None {
+        let spec = self.0.spec();
+        if spec.kind() == ChecksumKind::None {
             return part.clone();
         }
-        let window = u64::from(self.spec.bytes_per_checksum());
+        let window = u64::from(spec.bytes_per_checksum());
         part.start / window * window..part.end.div_ceil(window).saturating_mul(window).min(chunk_len)
     }
 
     /// Holds `data`, which stands at `start` of the chunk, against the windows' values.
     fn verify(&self, start: u64, data: &Rope) -> Result<(), Unverified> {
-        if self.spec.kind() == ChecksumKind::None {
+        let spec = self.0.spec();
+        if spec.kind() == ChecksumKind::None {
             return Ok(());
         }
-        let first = usize::try_from(start / u64::from(self.spec.bytes_per_checksum())).unwrap_or(usize::MAX);
-        let count = self.spec.windows(data.len());
-        let values = first.checked_add(count).and_then(|end| self.values.get(first..end));
-        let values = values.ok_or_else(|| {
-            Unverified::Unguarded(format!("{} checksums do not cover the chunk", self.values.len()))
+        let first = usize::try_from(start / u64::from(spec.bytes_per_checksum())).unwrap_or(usize::MAX);
+        let end = first.checked_add(spec.windows(data.len())).filter(|&end| end <= self.0.len());
+        let end = end.ok_or_else(|| {
+            Unverified::Unguarded(format!("{} checksums do not cover the chunk", self.0.len()))
         })?;
-        let mut joined = BytesMut::with_capacity(values.len() * self.spec.kind().value_len());
-        values.iter().for_each(|value| joined.extend_from_slice(value));
-        let checksums = Checksums::from_joined(self.spec, joined.freeze())
-            .ok_or_else(|| Unverified::Unguarded("a checksum has the wrong length".to_owned()))?;
+        let value_len = spec.kind().value_len();
+        let values = self.0.joined().slice(first * value_len..end * value_len);
+        let checksums = Checksums::from_joined(spec, values).expect("whole values were taken");
         checksums.verify_rope(data).map_err(Unverified::Damaged)
     }
 }

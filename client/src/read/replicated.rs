@@ -4,12 +4,12 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use allotrope_proto::Rope;
-use allotrope_proto::container::ChunkInfo;
+use allotrope_proto::edge::chunk::ChunkInfo;
 use allotrope_types::BlockId;
 
 use super::race::first_answer;
 use crate::client::Client;
-use crate::datanode::{BlockAt, DatanodeError, read_verified};
+use crate::datanode::{BlockAt, DatanodeError, extent, read_verified};
 use crate::error::Error;
 use crate::location::BlockLocation;
 use crate::path::KeyPath;
@@ -59,10 +59,10 @@ impl ReplicatedBlock {
         let mut cuts = vec![];
         let mut start = range.start;
         for chunk in &self.chunks {
-            let chunk_end = chunk.offset + chunk.len;
+            let Range { start: chunk_start, end: chunk_end } = extent(chunk);
             while start < chunk_end.min(range.end) {
                 // Jobs end a whole number of job lengths behind the chunk's start, so that windows are not read twice.
-                let end = chunk.offset + ((start - chunk.offset) / JOB_LEN + 1) * JOB_LEN;
+                let end = chunk_start + ((start - chunk_start) / JOB_LEN + 1) * JOB_LEN;
                 let end = end.min(chunk_end).min(range.end);
                 cuts.push(start..end);
                 start = end;
@@ -109,13 +109,22 @@ impl ReplicatedBlock {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use allotrope_types::{ContainerId, LocalId};
+    use allotrope_proto::checksum::{ChecksumKind, ChecksumSpec, Checksums};
+    use allotrope_types::{BlockOffset, ByteCount, ContainerId, LocalId};
 
     fn block(lens: &[u64]) -> ReplicatedBlock {
+        let unguarded = ChecksumSpec::new(ChecksumKind::None, 0).unwrap();
         let mut offset = 0;
         let chunk = |&len: &u64| {
             offset += len;
-            ChunkInfo { offset: offset - len, len, ..Default::default() }
+            ChunkInfo {
+                chunk_name: String::new(),
+                offset: BlockOffset::new(offset - len),
+                metadata: vec![],
+                stripe_checksum: None,
+                len: ByteCount::new(len),
+                checksums: Checksums::compute(unguarded, b""),
+            }
         };
         ReplicatedBlock {
             block: BlockId::new(ContainerId::new(1), LocalId::new(1)),

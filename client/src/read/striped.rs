@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use allotrope_ec::{CellIndex, CellRead, CellSet, Codec, GroupOffset, Layout, StripeRead, Unreadable};
 use allotrope_proto::Rope;
-use allotrope_proto::container::ChunkInfo;
+use allotrope_proto::edge::chunk::ChunkInfo;
 use allotrope_types::{BlockId, ByteCount, EcConfig};
 use bytes::Bytes;
 use tokio::sync::OnceCell;

@@ -1,6 +1,7 @@
 //! What the client reads when replicas are gone, slow or lie.
 
-use allotrope_proto::container::Type;
+use allotrope_proto::container::{ChunkInfo, Type};
+use bytes::Bytes;
 
 use super::world::{Fault, World, bytes, path};
 use crate::Error;
@@ -32,6 +33,32 @@ async fn a_flipped_bit_is_never_given_out() {
     let error = world.get("k").await.unwrap_err();
     let source = std::error::Error::source(&error).unwrap().to_string();
     assert!(source.contains("not those written"), "{error}: {source}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_chunks_that_cannot_be_is_refused_by_message_and_field() {
+    let world = World::new("STANDALONE/ONE", 1).await;
+    world.put("k", &bytes(MIB)).await.unwrap();
+    let good = world.node(0).blocks.clone();
+    let damaged = |damage: fn(&mut ChunkInfo)| {
+        let mut blocks = good.clone();
+        blocks.values_mut().for_each(|block| damage(&mut block.chunks[0]));
+        world.node(0).blocks = blocks;
+    };
+    damaged(|chunk| chunk.checksum_data.checksums[0] = Bytes::from_static(&[1, 2, 3]));
+    let why = causes(&world.get("k").await.unwrap_err());
+    assert!(why.contains("ChecksumData.checksums holds 3 bytes where Crc32 has 4"), "{why}");
+    damaged(|chunk| chunk.checksum_data.r#type = 99);
+    let why = causes(&world.get("k").await.unwrap_err());
+    assert!(why.contains("ChecksumData.type is 99, which names nothing"), "{why}");
+    damaged(|chunk| chunk.len = u64::MAX);
+    let why = causes(&world.get("k").await.unwrap_err());
+    assert!(why.contains("ChunkInfo.len is 18446744073709551615, beyond 63 bits"), "{why}");
+}
+
+/// An error with all its causes.
+fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+    std::iter::successors(Some(error), |error| error.source()).map(|error| format!("{error}; ")).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

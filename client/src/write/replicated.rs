@@ -11,13 +11,13 @@ use std::sync::Arc;
 
 use allotrope_proto::Rope;
 use allotrope_proto::checksum::{ChecksumSpec, Checksums};
-use allotrope_proto::container::ChunkInfo;
-use allotrope_types::Bcsid;
+use allotrope_proto::edge::chunk::ChunkInfo;
+use allotrope_types::{Bcsid, BlockOffset, ByteCount};
 
 use super::Blocks;
 use crate::client::Client;
 use crate::config::Config;
-use crate::datanode::{BlockAt, DatanodeError, RatisPipeline, checksum_data, chunk_name};
+use crate::datanode::{BlockAt, DatanodeError, RatisPipeline, chunk_name};
 use crate::error::Error;
 use crate::location::BlockLocation;
 use crate::task::Task;
@@ -201,11 +201,11 @@ impl OpenBlock {
         Task::spawn(async move {
             let chunk = ChunkInfo {
                 chunk_name: chunk_name(at.block, number),
-                offset,
-                len: data.len() as u64,
+                offset: BlockOffset::new(offset),
                 metadata: vec![],
-                checksum_data: checksum_data(&Checksums::compute_rope(spec, &data)),
                 stripe_checksum: None,
+                len: ByteCount::new(data.len() as u64),
+                checksums: Checksums::compute_rope(spec, &data),
             };
             client.datanodes().write_chunk_by(&at, pipeline.as_deref(), chunk.clone(), data).await?;
             Ok(chunk)
@@ -213,7 +213,7 @@ impl OpenBlock {
     }
 
     fn took(&mut self, chunk: ChunkInfo) {
-        self.len += chunk.len;
+        self.len += chunk.len.as_u64();
         self.chunks.push(chunk);
     }
 

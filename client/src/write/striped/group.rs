@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use allotrope_ec::Layout;
 use allotrope_proto::Rope;
-use allotrope_proto::container::ChunkInfo;
-use allotrope_types::{Bcsid, BlockId};
+use allotrope_proto::edge::chunk::ChunkInfo;
+use allotrope_types::{Bcsid, BlockId, BlockOffset, ByteCount};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use tokio::sync::oneshot;
@@ -171,13 +171,13 @@ impl Replica {
     fn send(&mut self, block: BlockId, stripe: &Stripe, cell: usize, bytes: Bytes) -> Cell {
         let chunk = ChunkInfo {
             chunk_name: chunk_name(block, self.chunks.len() + self.sent.len() + 1),
-            offset: self.sent_len,
-            len: bytes.len() as u64,
+            offset: BlockOffset::new(self.sent_len),
             metadata: vec![],
-            checksum_data: stripe.checksums[cell].clone(),
             stripe_checksum: None,
+            len: ByteCount::new(bytes.len() as u64),
+            checksums: stripe.checksums[cell].clone(),
         };
-        self.sent_len += chunk.len;
+        self.sent_len += chunk.len.as_u64();
         self.sent.push_back(chunk.clone());
         let (taken, last_taken) = oneshot::channel();
         let before = self.last_taken.replace(last_taken);

@@ -4,15 +4,14 @@ use std::num::NonZeroUsize;
 
 use allotrope_ec::{Codec, Crc, Layout, Windows};
 use allotrope_proto::Rope;
-use allotrope_proto::checksum::{ChecksumKind, ChecksumSpec};
-use allotrope_proto::container::{ChecksumData, ChecksumType};
+use allotrope_proto::checksum::{ChecksumKind, ChecksumSpec, Checksums};
 use bytes::{BufMut, Bytes, BytesMut};
 
 /// How cells are summed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Summing {
     windows: Windows,
-    kind: ChecksumType,
+    spec: ChecksumSpec,
 }
 
 /// The cells of a stripe, data first, with the checksums of each.
@@ -23,7 +22,7 @@ pub(super) struct Stripe {
     /// Every cell's bytes; a data cell may be short or empty in the last stripe.
     pub(super) cells: Vec<Bytes>,
     /// Every cell's checksums.
-    pub(super) checksums: Vec<ChecksumData>,
+    pub(super) checksums: Vec<Checksums>,
     /// All checksums of all cells that have bytes, in order.
     pub(super) joined: Bytes,
 }
@@ -31,24 +30,20 @@ pub(super) struct Stripe {
 impl Summing {
     pub(super) fn new(spec: ChecksumSpec) -> Summing {
         let (crc, kind) = match spec.kind() {
-            ChecksumKind::Crc32c => (Crc::Crc32c, ChecksumType::Crc32c),
-            _ => (Crc::Crc32, ChecksumType::Crc32),
+            ChecksumKind::Crc32c => (Crc::Crc32c, ChecksumKind::Crc32c),
+            _ => (Crc::Crc32, ChecksumKind::Crc32),
         };
+        let spec = ChecksumSpec::new(kind, spec.bytes_per_checksum());
+        let spec = spec.expect("a CRC's windows are not empty");
         let len =
             NonZeroUsize::new(spec.bytes_per_checksum() as usize).expect("a CRC's windows are not empty");
-        Summing { windows: Windows::new(crc, len), kind }
+        Summing { windows: Windows::new(crc, len), spec }
     }
 
-    fn data(self, sums: &[u32]) -> (ChecksumData, Bytes) {
+    fn checksums(self, sums: &[u32]) -> Checksums {
         let mut joined = BytesMut::with_capacity(sums.len() * 4);
         sums.iter().for_each(|sum| joined.put_u32(*sum));
-        let joined = joined.freeze();
-        let data = ChecksumData {
-            r#type: self.kind as i32,
-            bytes_per_checksum: self.windows.window_len() as u32,
-            checksums: (0..sums.len()).map(|at| joined.slice(at * 4..at * 4 + 4)).collect(),
-        };
-        (data, joined)
+        Checksums::from_joined(self.spec, joined.freeze()).expect("a CRC has 4 bytes")
     }
 }
 
@@ -75,7 +70,8 @@ impl Stripe {
             )
             .expect("cells and sums were made for this scheme");
         cells.extend(parity.into_iter().map(Bytes::from));
-        let (checksums, joined): (Vec<_>, Vec<_>) = sums.iter().map(|sums| summing.data(sums)).unzip();
-        Stripe { len, cells, checksums, joined: joined.concat().into() }
+        let checksums: Vec<Checksums> = sums.iter().map(|sums| summing.checksums(sums)).collect();
+        let joined = checksums.iter().map(|sums| &sums.joined()[..]).collect::<Vec<_>>().concat().into();
+        Stripe { len, cells, checksums, joined }
     }
 }
