@@ -18,10 +18,10 @@ use std::process::ExitCode;
 
 use allotrope_proto::admin::{CheckpointRequest, CheckpointResponse};
 use allotrope_proto::grpc::{GrpcClient, GrpcClientConfig};
-use allotrope_proto::hdds::{EcReplicationConfig, ReplicationFactor, ReplicationType};
 use allotrope_proto::net::{Plain, Target};
 use allotrope_proto::rpc::catalog::AdminCheckpoint;
 use allotrope_proto::rpc::{CallOptions, ClientId, RpcClient};
+use allotrope_types::ReplicationConfig;
 use clap::{Args, Subcommand, ValueEnum};
 use uuid::Uuid;
 
@@ -148,12 +148,10 @@ fn print_json(made: &CheckpointResponse) {
     println!("{fields}");
 }
 
-/// A replication config as people write it.
-fn config_text(kind: ReplicationType, factor: ReplicationFactor, ec: Option<&EcReplicationConfig>) -> String {
-    match ec {
-        Some(ec) if kind == ReplicationType::Ec => {
-            format!("{}-{}-{}-{}k", ec.codec.to_lowercase(), ec.data, ec.parity, ec.ec_chunk_size / 1024)
-        }
-        _ => format!("{}/{}", kind.as_str_name(), factor.as_str_name()),
+/// A replication config as people write it, with the wire's name of its type.
+fn config_text(config: ReplicationConfig) -> String {
+    match config {
+        ReplicationConfig::Ec(ec) => ec.to_string(),
+        copies => format!("{}/{}", copies.kind().name(), copies.replication()),
     }
 }

@@ -2,16 +2,16 @@
 
 use std::process::ExitCode;
 
+use allotrope_proto::edge::Empty;
+use allotrope_proto::edge::admin::TransferLeadership;
+use allotrope_proto::edge::om::service::{PrepareArgs, PreparedAt, ServiceList};
+use allotrope_proto::edge::om::{OmAnswer, OmCall, OmRequest, OmResponse, UserInfo};
 use allotrope_proto::grpc::{GrpcClient, GrpcClientConfig};
-use allotrope_proto::hdds::TransferLeadershipRequestProto;
 use allotrope_proto::net::{Plain, Target};
-use allotrope_proto::om::prepare_status_response::PrepareStatus;
-use allotrope_proto::om::{
-    OmRequest, OmResponse, PrepareRequest, PrepareRequestArgs, PrepareStatusRequest, ServiceListRequest,
-    Status, Type, UserInfo,
-};
 use allotrope_proto::rpc::catalog::OmSubmit;
 use allotrope_proto::rpc::{CallOptions, ClientId, RpcClient as _};
+use allotrope_proto::{WireError, om as wire};
+use allotrope_types::OmStatus;
 use clap::{Args, Subcommand};
 use uuid::Uuid;
 
@@ -70,34 +70,61 @@ fn oms(settings: &Settings) -> Result<Vec<Om>, Failure> {
     nodes.iter().map(one).collect()
 }
 
-async fn ask(om: &Om, request: &OmRequest) -> Result<OmResponse, Failure> {
+/// What OM says to `call`, if it did what was asked.
+async fn ask(om: &Om, call: &OmCall) -> Result<OmResponse, Failure> {
     let id = ClientId::from_bytes(*Uuid::new_v4().as_bytes());
     let client = GrpcClient::new(om.target.clone(), Plain, id, GrpcClientConfig::default())?;
-    let answer = client.call::<OmSubmit>(request, &CallOptions::default()).await;
-    Ok(answer.map_err(|error| format!("OM {}: {error}", om.name))?)
+    let answer = client.call::<OmSubmit>(&request(call.clone()), &CallOptions::default()).await;
+    let answer = answer.map_err(|error| format!("OM {}: {error}", om.name))?;
+    judged(call.kind(), answer).map_err(|why| format!("OM {}: {why}", om.name).into())
 }
 
-/// The answer of whichever OM leads.
-async fn ask_leader(oms: &[Om], request: &OmRequest) -> Result<OmResponse, Failure> {
+/// The answer to a call of kind `asked`, if it is one and OM did what was asked.
+fn judged(asked: wire::Type, answer: wire::OmResponse) -> Result<OmResponse, String> {
+    let answer = OmResponse::try_from(answer).map_err(|why| unusable(&why))?;
+    if answer.status != OmStatus::Ok {
+        return Err(answer.message.unwrap_or_else(|| answer.status.name().to_owned()));
+    }
+    if answer.kind != asked {
+        let answered = answer.kind.as_str_name();
+        return Err(format!("it answered {answered} where {} was asked", asked.as_str_name()));
+    }
+    Ok(answer)
+}
+
+fn unusable(why: &WireError) -> String {
+    format!("its answer is unusable: {}", crate::with_causes(why))
+}
+
+/// What whichever OM leads says to `call`.
+async fn ask_leader(oms: &[Om], call: &OmCall) -> Result<OmResponse, Failure> {
     let mut last: Failure = "the settings name no OM".into();
     for om in oms {
-        match ask(om, request).await {
-            Ok(answer) if answer.status == Status::Ok as i32 => return Ok(answer),
-            Ok(answer) => last = format!("OM {}: {}", om.name, answer.message()).into(),
+        match ask(om, call).await {
+            Ok(answer) => return Ok(answer),
             Err(error) => last = error,
         }
     }
     Err(last)
 }
 
-fn request(kind: Type) -> OmRequest {
+fn request(call: OmCall) -> wire::OmRequest {
     let user_name = ["HADOOP_USER_NAME", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
-    OmRequest {
-        cmd_type: kind as i32,
+    let request = OmRequest {
+        call,
+        trace_id: None,
         client_id: "allotrope-admin".to_owned(),
-        user_info: Some(Box::new(UserInfo { user_name, ..UserInfo::default() })),
-        ..OmRequest::default()
-    }
+        user_info: Some(UserInfo { user_name, remote_address: None, host_name: None }),
+        version: None,
+        layout_version: None,
+        read_consistency_hint: None,
+        s3_authentication: None,
+        update_get_delegation_token_request: None,
+        updated_renew_delegation_token_request: None,
+        update_get_s3_secret_request: None,
+        set_snapshot_property_requests: Vec::new(),
+    };
+    request.into()
 }
 
 impl OmAdmin {
@@ -110,7 +137,7 @@ impl OmAdmin {
                 Task::Transfer { to } => transfer(&oms, &to).await?,
                 Task::Prepare { status: true, .. } => prepare_status(&oms, self.json).await?,
                 Task::Prepare { cancel: true, .. } => {
-                    ask_leader(&oms, &request(Type::CancelPrepare)).await?;
+                    ask_leader(&oms, &OmCall::CancelPrepare(Empty)).await?;
                     println!("the service takes writes again");
                 }
                 Task::Prepare { .. } => prepare(&oms).await?,
@@ -121,25 +148,17 @@ impl OmAdmin {
 }
 
 async fn roles(oms: &[Om], json: bool) -> Result<(), Failure> {
-    let asked = OmRequest {
-        service_list_request: Some(Box::new(ServiceListRequest {})),
-        ..request(Type::ServiceList)
-    };
-    let mut last: Failure = "the settings name no OM".into();
-    for om in oms {
-        match ask(om, &asked).await {
-            Ok(answer) => {
-                print_roles(&answer, json);
-                return Ok(());
-            }
-            Err(error) => last = error,
-        }
+    let answer = ask_leader(oms, &OmCall::ServiceList(Empty)).await?;
+    match answer.answered() {
+        Ok(OmAnswer::ServiceList(list)) => print_roles(&list, json),
+        Ok(_) => unreachable!("an answer to another call was refused"),
+        Err(why) => return Err(unusable(&why).into()),
     }
-    Err(last)
+    Ok(())
 }
 
-fn print_roles(answer: &OmResponse, json: bool) {
-    let services = answer.service_list_response.as_ref().map_or(&[][..], |list| &list.service_info);
+fn print_roles(list: &ServiceList, json: bool) {
+    let services = &list.service_info;
     let rows: Vec<(&str, &str, &str)> = services
         .iter()
         .filter_map(|service| {
@@ -162,38 +181,31 @@ fn print_roles(answer: &OmResponse, json: bool) {
 }
 
 async fn transfer(oms: &[Om], to: &str) -> Result<(), Failure> {
-    let asked = TransferLeadershipRequestProto { new_leader_id: to.to_owned() };
-    let asked = OmRequest {
-        transfer_om_leadership_request: Some(Box::new(asked)),
-        ..request(Type::TransferLeadership)
-    };
-    ask_leader(oms, &asked).await?;
+    let asked = TransferLeadership { new_leader_id: to.to_owned() };
+    ask_leader(oms, &OmCall::TransferLeadership(asked)).await?;
     println!("leadership was handed to {}", if to.is_empty() { "another OM" } else { to });
     Ok(())
 }
 
 async fn prepare(oms: &[Om]) -> Result<(), Failure> {
-    let args = PrepareRequestArgs::default();
-    let asked =
-        OmRequest { prepare_request: Some(Box::new(PrepareRequest { args })), ..request(Type::Prepare) };
-    let answer = ask_leader(oms, &asked).await?;
-    let change = answer.prepare_response.map_or(0, |answer| answer.txn_id);
+    let args = PrepareArgs { txn_apply_wait_timeout_seconds: None, txn_apply_check_interval_seconds: None };
+    let answer = ask_leader(oms, &OmCall::Prepare(args)).await?;
+    let change = match answer.answered() {
+        Ok(OmAnswer::Prepare(PreparedAt { txn_id })) => txn_id,
+        Ok(_) => unreachable!("an answer to another call was refused"),
+        Err(why) => return Err(unusable(&why).into()),
+    };
     println!("the service takes no writes since change {change}");
     Ok(())
 }
 
 async fn prepare_status(oms: &[Om], json: bool) -> Result<(), Failure> {
-    let asked = OmRequest {
-        prepare_status_request: Some(Box::new(PrepareStatusRequest { txn_id: 0 })),
-        ..request(Type::PrepareStatus)
-    };
+    let asked = OmCall::PrepareStatus(PreparedAt { txn_id: 0 });
     for om in oms {
-        let state = match ask(om, &asked).await {
-            Ok(answer) => {
-                let status = answer.prepare_status_response.map_or(0, |answer| answer.status);
-                let status = PrepareStatus::try_from(status).unwrap_or(PrepareStatus::NotPrepared);
-                status.as_str_name().to_owned()
-            }
+        let state = match ask(om, &asked).await.map(OmResponse::answered) {
+            Ok(Ok(OmAnswer::PrepareStatus(state))) => state.status.as_str_name().to_owned(),
+            Ok(Ok(_)) => unreachable!("an answer to another call was refused"),
+            Ok(Err(why)) => format!("OM {}: {}", om.name, unusable(&why)),
             Err(error) => error.to_string(),
         };
         match json {
@@ -202,4 +214,33 @@ async fn prepare_status(oms: &[Om], json: bool) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_cannot_be_is_told_with_its_message_and_field() {
+        let well = |kind: wire::Type| wire::OmResponse {
+            cmd_type: kind as i32,
+            status: OmStatus::Ok.number(),
+            ..Default::default()
+        };
+        let kind = wire::Type::PrepareStatus;
+        let silent = judged(kind, well(kind)).unwrap().answered().unwrap_err();
+        assert_eq!(
+            unusable(&silent),
+            "its answer is unusable: OMResponse lacks its field prepareStatusResponse"
+        );
+        let status = wire::PrepareStatusResponse { status: 9, current_txn_index: None };
+        let unknown = wire::OmResponse { prepare_status_response: Some(Box::new(status)), ..well(kind) };
+        let unknown = judged(kind, unknown).unwrap_err();
+        assert_eq!(unknown, "its answer is unusable: PrepareStatusResponse.status is 9, which names nothing");
+        let other = judged(kind, well(wire::Type::Prepare)).unwrap_err();
+        assert_eq!(other, "it answered Prepare where PrepareStatus was asked");
+        let message = Some("as ordered".to_owned());
+        let refused = wire::OmResponse { status: OmStatus::AccessDenied.number(), message, ..well(kind) };
+        assert_eq!(judged(kind, refused).unwrap_err(), "as ordered");
+    }
 }

@@ -6,12 +6,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use allotrope_proto::WireError;
+use allotrope_proto::edge::hdds::{GetScmInfo, ScmInfo};
+use allotrope_proto::edge::scm_container::{LocationAnswer, LocationCall, LocationRequest, LocationResponse};
 use allotrope_proto::grpc::{GrpcClient, GrpcClientConfig};
-use allotrope_proto::hdds::{GetScmInfoRequestProto, GetScmInfoResponseProto};
 use allotrope_proto::net::{Plain, Target};
 use allotrope_proto::rpc::catalog::ScmContainerSubmit;
 use allotrope_proto::rpc::{CallOptions, ClientId, RpcClient as _};
-use allotrope_proto::scm_container::{ScmContainerLocationRequest, Type};
+use allotrope_proto::scm_container as wire;
 use allotrope_scm::clock::{Clock, SystemClock};
 use allotrope_scm::node::Thresholds;
 use allotrope_scm::replication::Settings as ReplicationSettings;
@@ -94,13 +96,13 @@ fn bootstrap(config: &Config) -> Result<ExitCode, Failure> {
 }
 
 /// Whether this SCM is one of the group's members already: the group was founded with it.
-fn names(info: &GetScmInfoResponseProto, config: &Config) -> bool {
+fn names(info: &ScmInfo, config: &Config) -> bool {
     let me = config.members.iter().find(|member| member.number == config.member);
     let me = me.map(|member| format!("{}:{}:", member.host, member.raft_port));
     me.is_some_and(|me| info.peer_roles.iter().any(|peer| peer.starts_with(&me)))
 }
 
-async fn the_others(config: &Config) -> Result<GetScmInfoResponseProto, Failure> {
+async fn the_others(config: &Config) -> Result<ScmInfo, Failure> {
     let mut others = Vec::new();
     for member in config.members.iter().filter(|member| member.number != config.member) {
         let target = Target { host: member.host.clone(), port: member.client_port };
@@ -112,20 +114,21 @@ async fn the_others(config: &Config) -> Result<GetScmInfoResponseProto, Failure>
             "there is no other SCM to ask\n  try: ozone.scm.service.ids and the settings of its group".into(),
         );
     }
-    let asked = ScmContainerLocationRequest {
-        cmd_type: Type::GetScmInfo as i32,
-        get_scm_info_request: Some(GetScmInfoRequestProto::default()),
-        ..Default::default()
-    };
+    let call = LocationCall::GetScmInfo(GetScmInfo { trace_id: None });
+    let asked: wire::ScmContainerLocationRequest =
+        LocationRequest { call, trace_id: None, version: None }.into();
     let options = CallOptions { time_max: Some(OTHER_ANSWERS_WITHIN), ..CallOptions::default() };
     let (pause, mut waited) = (Duration::from_millis(500), Duration::ZERO);
     loop {
         let mut trouble = String::new();
         for other in &others {
             match other.call::<ScmContainerSubmit>(&asked, &options).await {
-                Ok(answer) => match answer.get_scm_info_response {
-                    Some(info) => return Ok(info),
-                    None => trouble = "an SCM did not say which cluster it is of".to_owned(),
+                Ok(answer) => match said(answer) {
+                    Ok(Some(info)) => return Ok(info),
+                    Ok(None) => trouble = "an SCM did not say which cluster it is of".to_owned(),
+                    Err(why) => {
+                        trouble = format!("an SCM's answer is unusable: {}", crate::with_causes(&why))
+                    }
                 },
                 Err(error) => trouble = crate::with_causes(&error),
             }
@@ -135,6 +138,14 @@ async fn the_others(config: &Config) -> Result<GetScmInfoResponseProto, Failure>
         }
         tokio::time::sleep(pause).await;
         waited += pause;
+    }
+}
+
+/// Which cluster an SCM is of, if it says so.
+fn said(answer: wire::ScmContainerLocationResponse) -> Result<Option<ScmInfo>, WireError> {
+    match LocationResponse::try_from(answer)?.answered()? {
+        LocationAnswer::GetScmInfo(info) => Ok(Some(info)),
+        _ => Ok(None),
     }
 }
 
@@ -268,6 +279,22 @@ fn thresholds(settings: &Settings) -> Result<Thresholds, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_scm_that_does_not_say_its_cluster_is_told_by_message_and_field() {
+        let well = |kind: wire::Type| wire::ScmContainerLocationResponse {
+            cmd_type: kind as i32,
+            status: wire::scm_container_location_response::Status::Ok as i32,
+            ..Default::default()
+        };
+        let silent = said(well(wire::Type::GetScmInfo)).unwrap_err();
+        assert_eq!(silent.to_string(), "ScmContainerLocationResponse lacks its field getScmInfoResponse");
+        let foreign = wire::ScmContainerLocationResponse {
+            in_safe_mode_response: Some(wire::InSafeModeResponseProto { in_safe_mode: true }),
+            ..well(wire::Type::InSafeMode)
+        };
+        assert_eq!(said(foreign), Ok(None));
+    }
 
     #[test]
     fn a_table_of_racks_names_a_rack_on_each_line() {

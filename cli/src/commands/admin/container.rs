@@ -2,19 +2,15 @@
 
 use std::process::ExitCode;
 
-use allotrope_proto::hdds::{
-    ContainerInfoProto, EcReplicationConfig, LifeCycleState, ScmContainerReplicaProto,
+use allotrope_proto::edge::hdds::ContainerInfo;
+use allotrope_proto::edge::scm_container::containers::{
+    AllocateContainer, CloseOutcome, ListContainers, NamedContainer, ReplicaOnDatanode,
 };
-use allotrope_proto::scm_container::{
-    ContainerRequestProto, GetContainerReplicasRequestProto, GetContainerRequestProto,
-    ScmCloseContainerRequestProto, ScmListContainerRequestProto, Type, scm_close_container_response_proto,
-};
-use allotrope_types::{ByteCount, ReplicationConfig};
+use allotrope_types::{ContainerId, ContainerState, ReplicationConfig};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::ask::{Scms, part};
-use super::pipeline::id_text;
+use super::ask::{Scms, ask};
 use super::{config_text, replication_manager, table};
 use crate::config::Settings;
 use crate::roles::Failure;
@@ -85,51 +81,50 @@ impl ContainerAdmin {
     }
 }
 
-fn row(info: &ContainerInfoProto) -> [String; 6] {
+fn row(info: &ContainerInfo) -> [String; 6] {
     [
         info.container_id.to_string(),
-        info.state().as_str_name().to_owned(),
-        config(info),
-        ByteCount::new(info.used_bytes).to_string(),
+        info.state.name().to_owned(),
+        config_text(info.replication),
+        info.used_bytes.to_string(),
         info.number_of_keys.to_string(),
         info.owner.clone(),
     ]
 }
 
-fn config(info: &ContainerInfoProto) -> String {
-    config_text(info.replication_type(), info.replication_factor(), info.ec_replication_config.as_ref())
-}
-
-fn object(info: &ContainerInfoProto) -> Value {
+/// What is not told is 0 or false, as for Java.
+fn object(info: &ContainerInfo) -> Value {
     json!({
-        "id": info.container_id,
-        "state": info.state().as_str_name(),
-        "replication": config(info),
-        "used": info.used_bytes,
+        "id": info.container_id.as_u64(),
+        "state": info.state.name(),
+        "replication": config_text(info.replication),
+        "used": info.used_bytes.as_u64(),
         "keys": info.number_of_keys,
         "owner": info.owner,
-        "pipeline": info.pipeline_id.as_ref().map(id_text),
-        "sequence": info.sequence_id(),
-        "stateSinceMs": info.state_enter_time(),
-        "suppressed": info.suppressed(),
+        "pipeline": info.pipeline_id.map(|id| id.to_string()),
+        "sequence": info.sequence_id.unwrap_or(0),
+        "stateSinceMs": info.state_enter_time.unwrap_or(0),
+        "suppressed": info.suppressed.unwrap_or(false),
     })
 }
 
 fn list(scms: &Scms, start: u64, count: u32, state: Option<&str>, json: bool) -> Result<(), Failure> {
-    let number = |text: &str| {
-        let state = LifeCycleState::from_str_name(&text.to_ascii_uppercase());
+    let named = |text: &str| {
         let hint = "try: OPEN, CLOSING, QUASI_CLOSED, CLOSED, DELETING, DELETED or RECOVERING";
-        let state = state.ok_or_else(|| format!("{text:?} is no state of a container\n  {hint}"))?;
-        Ok::<_, Failure>(state as i32)
+        let state = ContainerState::from_name(&text.to_ascii_uppercase());
+        state.ok_or_else(|| Failure::from(format!("{text:?} is no state of a container\n  {hint}")))
     };
-    let asked = ScmListContainerRequestProto {
+    let asked = ListContainers {
         count,
-        start_container_id: Some(start),
-        state: state.map(number).transpose()?,
-        ..Default::default()
+        start_container_id: Some(ContainerId::new(start)),
+        trace_id: None,
+        state: state.map(named).transpose()?,
+        factor: None,
+        r#type: None,
+        ec_replication_config: None,
+        suppressed: None,
     };
-    let answer = scms.ask(Type::ListContainer, |request| request.scm_list_container_request = Some(asked))?;
-    let found = part(answer.scm_list_container_response, "the containers")?.containers;
+    let found = ask!(scms, ListContainer(asked))?.containers;
     if json {
         println!("{}", found.iter().map(object).collect::<Value>());
     } else {
@@ -147,15 +142,13 @@ fn unknown(id: i64, error: Failure) -> Failure {
     format!("SCM knows no container {id}\n  try: allotrope admin container list --start {near}").into()
 }
 
+fn named(id: i64) -> Result<NamedContainer, Failure> {
+    Ok(NamedContainer { container_id: ContainerId::try_from(id)?, trace_id: None })
+}
+
 fn info(scms: &Scms, id: i64, json: bool) -> Result<(), Failure> {
-    let asked = GetContainerRequestProto { container_id: id, trace_id: None };
-    let answer = scms.ask(Type::GetContainer, |request| request.get_container_request = Some(asked));
-    let answer = answer.map_err(|error| unknown(id, error))?;
-    let info = part(answer.get_container_response, "the container")?.container_info;
-    let asked = GetContainerReplicasRequestProto { container_id: id, trace_id: None };
-    let answer =
-        scms.ask(Type::GetContainerReplicas, |request| request.get_container_replicas_request = Some(asked))?;
-    let replicas = part(answer.get_container_replicas_response, "the replicas")?.container_replica;
+    let info = ask!(scms, GetContainer(named(id)?)).map_err(|error| unknown(id, error))?;
+    let replicas = ask!(scms, GetContainerReplicas(named(id)?))?;
     if json {
         let mut whole = object(&info);
         whole["replicas"] = replicas.iter().map(replica_object).collect();
@@ -171,65 +164,52 @@ fn info(scms: &Scms, id: i64, json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-fn replica_row(replica: &ScmContainerReplicaProto) -> [String; 7] {
+fn replica_index(replica: &ReplicaOnDatanode) -> u8 {
+    replica.replica.map_or(0, |index| index.number())
+}
+
+fn replica_row(replica: &ReplicaOnDatanode) -> [String; 7] {
     let node = &replica.datanode_details;
     [
-        replica.replica_index().to_string(),
-        node.uuid().to_owned(),
+        replica_index(replica).to_string(),
+        node.id.to_string(),
         node.host_name.clone(),
         replica.state.clone(),
-        ByteCount::new(u64::try_from(replica.bytes_used).unwrap_or(0)).to_string(),
+        replica.bytes_used.to_string(),
         replica.key_count.to_string(),
         replica.sequence_id.to_string(),
     ]
 }
 
-fn replica_object(replica: &ScmContainerReplicaProto) -> Value {
+fn replica_object(replica: &ReplicaOnDatanode) -> Value {
     json!({
-        "index": replica.replica_index(),
-        "datanode": replica.datanode_details.uuid(),
+        "index": replica_index(replica),
+        "datanode": replica.datanode_details.id.to_string(),
         "host": replica.datanode_details.host_name,
         "state": replica.state,
-        "used": replica.bytes_used,
+        "used": replica.bytes_used.as_u64(),
         "keys": replica.key_count,
         "sequence": replica.sequence_id,
         "origin": replica.place_of_birth,
     })
 }
 
-fn create(scms: &Scms, config: ReplicationConfig, owner: String) -> Result<ContainerInfoProto, Failure> {
-    // A scheme's numbers are small; the message's are 32 bits wide.
-    let small = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
-    let ec = config.ec().map(|ec| EcReplicationConfig {
-        data: small(ec.data()),
-        parity: small(ec.parity()),
-        codec: ec.codec().name().to_owned(),
-        ec_chunk_size: i32::try_from(ec.cell_len().as_u64()).unwrap_or(i32::MAX),
-    });
-    let asked = ContainerRequestProto {
-        replication_factor: config.factor().map(|factor| factor as i32),
-        replication_type: config.kind() as i32,
-        owner,
-        trace_id: None,
-        ec_replication_config: ec,
-    };
-    let answer = scms.ask(Type::AllocateContainer, |request| request.container_request = Some(asked))?;
-    Ok(part(answer.container_response, "the container")?.container_with_pipeline.container_info)
+fn create(scms: &Scms, replication: ReplicationConfig, owner: String) -> Result<ContainerInfo, Failure> {
+    let asked = AllocateContainer { owner, trace_id: None, replication };
+    Ok(ask!(scms, AllocateContainer(asked))?.container_with_pipeline.container_info)
 }
 
 fn close(scms: &Scms, id: i64, json: bool) -> Result<(), Failure> {
-    use scm_close_container_response_proto::Status;
-    let asked = ScmCloseContainerRequestProto { container_id: id, trace_id: None };
-    let answer = scms.ask(Type::CloseContainer, |request| request.scm_close_container_request = Some(asked));
-    let answer = answer.map_err(|error| unknown(id, error))?;
-    let status = part(answer.scm_close_container_response, "the outcome")?.status();
-    let told = match status {
-        Status::Ok => "closing",
-        Status::ContainerAlreadyClosing => "closing already",
-        Status::ContainerAlreadyClosed => "closed already",
+    let closed = ask!(scms, CloseContainer(named(id)?)).map_err(|error| unknown(id, error))?;
+    // An SCM that does not say it has begun to close it.
+    let outcome = closed.status.unwrap_or(CloseOutcome::Ok);
+    let told = match outcome {
+        CloseOutcome::Ok => "closing",
+        CloseOutcome::ContainerAlreadyClosing => "closing already",
+        CloseOutcome::ContainerAlreadyClosed => "closed already",
     };
     match json {
-        true => println!("{}", json!({ "id": id, "outcome": status.as_str_name() })),
+        true => println!("{}", json!({ "id": id, "outcome": outcome.as_str_name() })),
         false => println!("container {id} is {told}"),
     }
     Ok(())

@@ -2,13 +2,13 @@
 
 use std::process::ExitCode;
 
-use allotrope_proto::hdds::{DatanodeUsageInfoProto, Node, NodeOperationalState, NodeState, QueryScope};
-use allotrope_proto::scm_container::{DatanodeUsageInfoRequestProto, NodeQueryRequestProto, Type};
+use allotrope_proto::edge::hdds::{Node, NodeState, QueryScope};
+use allotrope_proto::edge::scm_container::nodes::{AskUsage, DatanodeUsage, QueryNodes};
 use allotrope_types::{ByteCount, DatanodeId};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::ask::{Scms, part};
+use super::ask::{Scms, ask};
 use super::duty::Duty;
 use super::table;
 use crate::config::Settings;
@@ -61,56 +61,65 @@ impl DatanodeAdmin {
 /// Every datanode of SCM's, or those of one state.
 pub(super) fn nodes(scms: &Scms, state: Option<&str>) -> Result<Vec<Node>, Failure> {
     let wrong = |text: &str| format!("{text:?} is no state of a datanode\n  try: HEALTHY, STALE or DEAD");
-    let number = |text: &str| {
-        let state = NodeState::from_str_name(&text.to_ascii_uppercase()).ok_or_else(|| wrong(text))?;
-        Ok::<_, Failure>(state as i32)
+    let named = |text: &str| {
+        NodeState::from_str_name(&text.to_ascii_uppercase()).ok_or_else(|| Failure::from(wrong(text)))
     };
-    let asked = NodeQueryRequestProto {
-        state: state.map(number).transpose()?,
-        scope: QueryScope::Cluster as i32,
-        ..Default::default()
+    let asked = QueryNodes {
+        state: state.map(named).transpose()?,
+        scope: QueryScope::Cluster,
+        pool_name: None,
+        trace_id: None,
+        op_state: None,
     };
-    let answer = scms.ask(Type::QueryNode, |request| request.node_query_request = Some(asked))?;
-    Ok(part(answer.node_query_response, "the datanodes")?.datanodes)
+    ask!(scms, QueryNode(asked))
 }
 
-fn state(node: &Node) -> &'static str {
-    let known = node.node_states.first().and_then(|state| NodeState::try_from(*state).ok());
-    known.map_or("UNKNOWN", |state| state.as_str_name())
+// A list without any state says nothing; what else is not told is nothing, as for Java.
+
+pub(super) fn state(node: &Node) -> &'static str {
+    node.node_states.first().map_or("UNKNOWN", |state| state.as_str_name())
 }
 
 fn operational(node: &Node) -> &'static str {
-    let first = node.node_operational_states.first();
-    let known = first.and_then(|state| NodeOperationalState::try_from(*state).ok());
-    known.map_or("UNKNOWN", |state| state.as_str_name())
+    node.node_operational_states.first().map_or("UNKNOWN", |state| state.as_str_name())
+}
+
+pub(super) fn rack(node: &Node) -> &str {
+    node.datanode.network_location.as_deref().unwrap_or_default()
+}
+
+/// Healthy volumes, and all of them.
+fn volumes(node: &Node) -> String {
+    let (healthy, all) = (node.healthy_volume_count.unwrap_or(0), node.total_volume_count.unwrap_or(0));
+    format!("{healthy} of {all}")
 }
 
 fn row(node: &Node) -> [String; 6] {
-    let details = &node.node_id;
+    let details = &node.datanode;
     [
-        details.uuid().to_owned(),
+        details.id.to_string(),
         details.host_name.clone(),
-        details.network_location().to_owned(),
+        rack(node).to_owned(),
         state(node).to_owned(),
         operational(node).to_owned(),
-        format!("{} of {}", node.healthy_volume_count(), node.total_volume_count()),
+        volumes(node),
     ]
 }
 
 fn object(node: &Node) -> Value {
-    let details = &node.node_id;
+    let details = &node.datanode;
     let ports: serde_json::Map<String, Value> =
-        details.ports.iter().map(|port| (port.name.clone(), port.value.into())).collect();
+        details.ports.iter().map(|port| (port.name.to_string(), port.number.into())).collect();
     json!({
-        "uuid": details.uuid(),
+        "uuid": details.id.to_string(),
         "host": details.host_name,
         "address": details.ip_address,
-        "rack": details.network_location(),
+        "rack": rack(node),
         "ports": ports,
         "state": state(node),
         "operationalState": operational(node),
-        "volumes": node.total_volume_count(),
-        "volumesHealthy": node.healthy_volume_count(),
+        "volumes": node.total_volume_count.unwrap_or(0),
+        "volumesHealthy": node.healthy_volume_count.unwrap_or(0),
         "volumesFailed": node.failed_volumes,
     })
 }
@@ -128,8 +137,8 @@ fn list(scms: &Scms, state: Option<&str>, json: bool) -> Result<(), Failure> {
 
 fn info(scms: &Scms, name: &str, json: bool) -> Result<(), Failure> {
     let is_meant = |node: &&Node| {
-        let details = &node.node_id;
-        details.uuid() == name || details.host_name == name || details.ip_address == name
+        let details = &node.datanode;
+        details.id.to_string() == name || details.host_name == name || details.ip_address == name
     };
     let all = nodes(scms, None)?;
     let found: Vec<&Node> = all.iter().filter(is_meant).collect();
@@ -141,15 +150,15 @@ fn info(scms: &Scms, name: &str, json: bool) -> Result<(), Failure> {
         return Ok(());
     }
     for node in found {
-        let details = &node.node_id;
+        let details = &node.datanode;
         let ports: Vec<String> =
-            details.ports.iter().map(|port| format!("{} {}", port.name, port.value)).collect();
-        println!("uuid       {}", details.uuid());
+            details.ports.iter().map(|port| format!("{} {}", port.name, port.number)).collect();
+        println!("uuid       {}", details.id);
         println!("host       {} ({})", details.host_name, details.ip_address);
-        println!("rack       {}", details.network_location());
+        println!("rack       {}", rack(node));
         println!("ports      {}", ports.join(", "));
         println!("state      {}, {}", state(node), operational(node));
-        println!("volumes    {} of {} healthy", node.healthy_volume_count(), node.total_volume_count());
+        println!("volumes    {} healthy", volumes(node));
         for failed in &node.failed_volumes {
             println!("failed     {failed}");
         }
@@ -162,22 +171,15 @@ fn unknown(name: &str) -> Failure {
 }
 
 fn usage(scms: &Scms, node: Option<&str>, json: bool) -> Result<(), Failure> {
+    let nobody = AskUsage { ipaddress: None, uuid: None, most_used: None, count: None };
     let asked = match node {
-        None => DatanodeUsageInfoRequestProto {
-            most_used: Some(true),
-            count: Some(u32::MAX),
-            ..Default::default()
-        },
+        None => AskUsage { most_used: Some(true), count: Some(u32::MAX), ..nobody },
         Some(name) if name.parse::<DatanodeId>().is_ok() => {
-            DatanodeUsageInfoRequestProto { uuid: Some(name.to_owned()), ..Default::default() }
+            AskUsage { uuid: Some(name.to_owned()), ..nobody }
         }
-        Some(name) => {
-            DatanodeUsageInfoRequestProto { ipaddress: Some(name.to_owned()), ..Default::default() }
-        }
+        Some(name) => AskUsage { ipaddress: Some(name.to_owned()), ..nobody },
     };
-    let answer =
-        scms.ask(Type::DatanodeUsageInfo, |request| request.datanode_usage_info_request = Some(asked))?;
-    let found = part(answer.datanode_usage_info_response, "the usage")?.info;
+    let found = ask!(scms, DatanodeUsageInfo(asked))?;
     if let (Some(name), true) = (node, found.is_empty()) {
         return Err(unknown(name));
     }
@@ -191,35 +193,41 @@ fn usage(scms: &Scms, node: Option<&str>, json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-fn usage_row(usage: &DatanodeUsageInfoProto) -> [String; 8] {
-    let size = |bytes: i64| ByteCount::new(u64::try_from(bytes).unwrap_or(0)).to_string();
-    let (uuid, host) = usage.node.as_ref().map_or(("", ""), |node| (node.uuid(), node.host_name.as_str()));
-    let share = match usage.capacity() {
+/// A size as it is told; what is not told is 0, as for Java.
+fn bytes(size: Option<ByteCount>) -> ByteCount {
+    size.unwrap_or(ByteCount::ZERO)
+}
+
+fn usage_row(usage: &DatanodeUsage) -> [String; 8] {
+    let node = usage.node.as_ref();
+    let (capacity, used) = (bytes(usage.capacity), bytes(usage.used));
+    let share = match capacity.as_u64() {
         0 => "-".to_owned(),
-        capacity => format!("{:.1} %", usage.used() as f64 / capacity as f64 * 100.0),
+        capacity => format!("{:.1} %", used.as_u64() as f64 / capacity as f64 * 100.0),
     };
     [
-        uuid.to_owned(),
-        host.to_owned(),
-        size(usage.capacity()),
-        size(usage.used()),
+        node.map(|node| node.id.to_string()).unwrap_or_default(),
+        node.map(|node| node.host_name.clone()).unwrap_or_default(),
+        capacity.to_string(),
+        used.to_string(),
         share,
-        size(usage.remaining()),
-        usage.container_count().to_string(),
-        usage.pipeline_count().to_string(),
+        bytes(usage.remaining).to_string(),
+        usage.container_count.unwrap_or(0).to_string(),
+        usage.pipeline_count.unwrap_or(0).to_string(),
     ]
 }
 
-fn usage_object(usage: &DatanodeUsageInfoProto) -> Value {
+fn usage_object(usage: &DatanodeUsage) -> Value {
+    let node = usage.node.as_ref();
     json!({
-        "uuid": usage.node.as_ref().map(|node| node.uuid()),
-        "host": usage.node.as_ref().map(|node| &node.host_name),
-        "capacity": usage.capacity(),
-        "used": usage.used(),
-        "remaining": usage.remaining(),
-        "committed": usage.committed(),
-        "reserved": usage.reserved(),
-        "containers": usage.container_count(),
-        "pipelines": usage.pipeline_count(),
+        "uuid": node.map(|node| node.id.to_string()),
+        "host": node.map(|node| &node.host_name),
+        "capacity": bytes(usage.capacity).as_u64(),
+        "used": bytes(usage.used).as_u64(),
+        "remaining": bytes(usage.remaining).as_u64(),
+        "committed": bytes(usage.committed).as_u64(),
+        "reserved": bytes(usage.reserved).as_u64(),
+        "containers": usage.container_count.unwrap_or(0),
+        "pipelines": usage.pipeline_count.unwrap_or(0),
     })
 }

@@ -3,15 +3,16 @@
 //! Shape   a request names hosts and is answered host by host; `--dry-run` changes nothing and says what would move. Progress
 //!         and forecasts are figures that our SCM gives by name; another SCM's answer lacks them, which is said.
 
-use allotrope_proto::scm_container::{
-    DatanodeAdminErrorResponseProto, DecommissionNodesRequestProto, GetMetricsRequestProto,
-    RecommissionNodesRequestProto, StartMaintenanceNodesRequestProto, Type,
+use allotrope_proto::edge::scm_container::nodes::{
+    DecommissionNodes, RecommissionNodes, RefusedHost, StartMaintenance,
 };
+use allotrope_proto::edge::scm_container::state::GetMetrics;
+use allotrope_proto::scm_container::Type;
 use allotrope_types::ByteCount;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::ask::{Scms, part};
+use super::ask::{Scms, ask, part};
 use super::table;
 use crate::roles::Failure;
 
@@ -75,28 +76,22 @@ impl Duty {
                 forecast(scms, "recommission", &hosts.hosts, json)
             }
             Duty::Decommission { hosts, force } => {
-                let asked = DecommissionNodesRequestProto { hosts: hosts.hosts.clone(), force: Some(force) };
-                let answer =
-                    scms.ask(Type::DecommissionNodes, |r| r.decommission_nodes_request = Some(asked))?;
-                let failed = part(answer.decommission_nodes_response, "the outcome")?.failed_hosts;
+                let asked = DecommissionNodes { hosts: hosts.hosts.clone(), force: Some(force) };
+                let failed = ask!(scms, DecommissionNodes(asked))?;
                 told(&hosts.hosts, &failed, "leaves", json)
             }
             Duty::Maintenance { hosts, end, force } => {
-                let asked = StartMaintenanceNodesRequestProto {
+                let asked = StartMaintenance {
                     hosts: hosts.hosts.clone(),
                     end_in_hours: Some(end.into()),
                     force: Some(force),
                 };
-                let answer = scms
-                    .ask(Type::StartMaintenanceNodes, |r| r.start_maintenance_nodes_request = Some(asked))?;
-                let failed = part(answer.start_maintenance_nodes_response, "the outcome")?.failed_hosts;
+                let failed = ask!(scms, StartMaintenanceNodes(asked))?;
                 told(&hosts.hosts, &failed, "goes into maintenance", json)
             }
             Duty::Recommission { hosts } => {
-                let asked = RecommissionNodesRequestProto { hosts: hosts.hosts.clone() };
-                let answer =
-                    scms.ask(Type::RecommissionNodes, |r| r.recommission_nodes_request = Some(asked))?;
-                let failed = part(answer.recommission_nodes_response, "the outcome")?.failed_hosts;
+                let asked = RecommissionNodes { hosts: hosts.hosts.clone() };
+                let failed = ask!(scms, RecommissionNodes(asked))?;
                 told(&hosts.hosts, &failed, "is in service", json)
             }
             Duty::Status { node } => status(scms, node.as_deref(), json),
@@ -105,12 +100,7 @@ impl Duty {
 }
 
 /// Says what came of each host. One that was refused makes the command fail.
-fn told(
-    hosts: &[String],
-    failed: &[DatanodeAdminErrorResponseProto],
-    outcome: &str,
-    json: bool,
-) -> Result<(), Failure> {
+fn told(hosts: &[String], failed: &[RefusedHost], outcome: &str, json: bool) -> Result<(), Failure> {
     let all_failed = failed.iter().any(|one| one.host == "AllHosts");
     let ok = |host: &&String| !all_failed && !failed.iter().any(|one| one.host == **host);
     let done: Vec<&String> = hosts.iter().filter(ok).collect();
@@ -141,9 +131,8 @@ fn told(
 
 /// The beans that SCM gives for `query`.
 fn beans(scms: &Scms, query: String) -> Result<Vec<Value>, Failure> {
-    let asked = GetMetricsRequestProto { query: Some(query) };
-    let answer = scms.ask(Type::GetMetrics, |request| request.get_metrics_request = Some(asked))?;
-    let text = part(answer.get_metrics_response, "figures")?.metrics_json.unwrap_or_default();
+    let text = ask!(scms, GetMetrics(GetMetrics { query: Some(query) }))?.metrics_json;
+    let text = part(Type::GetMetrics, text, "GetMetricsResponseProto", "metricsJson")?;
     let mut all: Value =
         serde_json::from_str(&text).map_err(|e| format!("SCM's figures are no JSON: {e}"))?;
     match all.get_mut("beans").map(Value::take) {

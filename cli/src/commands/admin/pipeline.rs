@@ -2,13 +2,16 @@
 
 use std::process::ExitCode;
 
-use allotrope_proto::hdds::{self, Pipeline, PipelineState, ReplicationFactor, ReplicationType};
-use allotrope_proto::scm_container::{ClosePipelineRequestProto, PipelineRequestProto, Type};
+use allotrope_proto::edge::hdds::{Pipeline, PipelineState};
+use allotrope_proto::edge::scm_container::LocationCall;
+use allotrope_proto::edge::scm_container::pipelines::{AllocatePipeline, NamedPipeline};
+use allotrope_proto::scm_container::Type;
+use allotrope_types::{PipelineId, ReplicationConfig, ReplicationFactor};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::ask::{Scms, part};
+use super::ask::{NOTHING, Scms, ask, part};
 use super::{config_text, table};
 use crate::config::Settings;
 use crate::roles::Failure;
@@ -53,8 +56,8 @@ impl PipelineAdmin {
             Task::List { state } => list(&scms, state.as_deref(), self.json)?,
             Task::Create { kind, factor } => print(&[create(&scms, &kind, &factor)?], self.json),
             Task::Close { id } => {
-                let asked = ClosePipelineRequestProto { pipeline_id: message(id), trace_id: None };
-                scms.ask(Type::ClosePipeline, |request| request.close_pipeline_request = Some(asked))?;
+                let pipeline = PipelineId::from_bytes(*id.as_bytes());
+                scms.order(LocationCall::ClosePipeline(NamedPipeline { trace_id: None, pipeline }))?;
                 match self.json {
                     true => println!("{}", json!({ "closed": id.to_string() })),
                     false => println!("pipeline {id} is closed"),
@@ -65,27 +68,10 @@ impl PipelineAdmin {
     }
 }
 
-fn message(id: Uuid) -> hdds::PipelineId {
-    let (most, least) = id.as_u64_pair();
-    let uuid128 = hdds::Uuid { most_sig_bits: most.cast_signed(), least_sig_bits: least.cast_signed() };
-    hdds::PipelineId { id: Some(id.to_string()), uuid128: Some(uuid128) }
-}
-
 fn state(pipeline: &Pipeline) -> &'static str {
-    let name = pipeline.state().as_str_name();
+    // The message's own default.
+    let name = pipeline.state.unwrap_or(PipelineState::PipelineAllocated).as_str_name();
     name.strip_prefix("PIPELINE_").unwrap_or(name)
-}
-
-/// A pipeline's id as text, whichever form the answer has.
-pub(super) fn id_text(id: &hdds::PipelineId) -> String {
-    match (&id.id, &id.uuid128) {
-        (Some(text), _) => text.clone(),
-        (None, Some(uuid)) => {
-            let (most, least) = (uuid.most_sig_bits.cast_unsigned(), uuid.least_sig_bits.cast_unsigned());
-            Uuid::from_u64_pair(most, least).to_string()
-        }
-        (None, None) => String::new(),
-    }
 }
 
 fn list(scms: &Scms, wanted: Option<&str>, json: bool) -> Result<(), Failure> {
@@ -95,47 +81,51 @@ fn list(scms: &Scms, wanted: Option<&str>, json: bool) -> Result<(), Failure> {
             format!("{text:?} is no state of a pipeline\n  try: ALLOCATED, OPEN, DORMANT or CLOSED")
         })?;
     }
-    let answer =
-        scms.ask(Type::ListPipelines, |request| request.list_pipeline_request = Some(Default::default()))?;
-    let mut pipelines = part(answer.list_pipeline_response, "the pipelines")?.pipelines;
+    let mut pipelines = ask!(scms, ListPipelines(NOTHING))?;
     pipelines.retain(|pipeline| wanted.is_none_or(|wanted| state(pipeline).eq_ignore_ascii_case(wanted)));
     print(&pipelines, json);
     Ok(())
 }
 
 fn create(scms: &Scms, kind: &str, factor: &str) -> Result<Pipeline, Failure> {
-    let known = ReplicationType::from_str_name(&kind.to_ascii_uppercase());
-    let kind = known.ok_or_else(|| format!("{kind:?} is no type\n  try: STAND_ALONE or RATIS"))?;
-    let known = ReplicationFactor::from_str_name(&factor.to_ascii_uppercase());
-    let factor = known.ok_or_else(|| format!("{factor:?} is no factor\n  try: ONE or THREE"))?;
-    let asked = PipelineRequestProto {
-        replication_type: kind as i32,
-        replication_factor: factor as i32,
-        ..Default::default()
+    let copies: fn(ReplicationFactor) -> ReplicationConfig = match kind.to_ascii_uppercase().as_str() {
+        "STAND_ALONE" => ReplicationConfig::StandAlone,
+        "RATIS" => ReplicationConfig::Ratis,
+        _ => return Err(format!("{kind:?} is no type\n  try: STAND_ALONE or RATIS").into()),
     };
-    let answer = scms.ask(Type::AllocatePipeline, |request| request.pipeline_request = Some(asked))?;
-    part(answer.pipeline_response.and_then(|made| made.pipeline), "the pipeline")
+    let factor = match factor.to_ascii_uppercase().as_str() {
+        "ONE" => ReplicationFactor::One,
+        "THREE" => ReplicationFactor::Three,
+        _ => return Err(format!("{factor:?} is no factor\n  try: ONE or THREE").into()),
+    };
+    let asked =
+        AllocatePipeline { node_pool: None, pipeline_id: None, trace_id: None, replication: copies(factor) };
+    let made = ask!(scms, AllocatePipeline(asked))?;
+    part(Type::AllocatePipeline, made.pipeline, "PipelineResponseProto", "pipeline")
 }
 
 fn print(pipelines: &[Pipeline], json: bool) {
-    let config = |p: &Pipeline| config_text(p.r#type(), p.factor(), p.ec_replication_config.as_ref());
-    let hosts = |p: &Pipeline| p.members.iter().map(|node| node.host_name.clone()).collect::<Vec<_>>();
+    let hosts =
+        |p: &Pipeline| p.members.iter().map(|member| member.datanode.host_name.clone()).collect::<Vec<_>>();
     if json {
         let object = |p: &Pipeline| {
-            let uuids: Vec<&str> = p.members.iter().map(|node| node.uuid()).collect();
+            let uuids: Vec<String> = p.members.iter().map(|member| member.datanode.id.to_string()).collect();
             json!({
-                "id": id_text(&p.id),
+                "id": p.id.to_string(),
                 "state": state(p),
-                "replication": config(p),
+                "replication": config_text(p.replication),
                 "datanodes": uuids,
-                "leader": p.leader_id,
-                "createdMs": p.creation_time_stamp(),
+                "leader": p.leader.map(|leader| leader.to_string()),
+                // As for Java, a time that is not told is 0.
+                "createdMs": p.creation_time_stamp.unwrap_or(0),
             })
         };
         println!("{}", pipelines.iter().map(object).collect::<Value>());
         return;
     }
-    let row = |p: &Pipeline| [id_text(&p.id), state(p).to_owned(), config(p), hosts(p).join(", ")];
+    let row = |p: &Pipeline| {
+        [p.id.to_string(), state(p).to_owned(), config_text(p.replication), hosts(p).join(", ")]
+    };
     let rows: Vec<_> = pipelines.iter().map(row).collect();
     println!("{}", table::text(["ID", "STATE", "REPLICATION", "DATANODES"], &rows));
 }

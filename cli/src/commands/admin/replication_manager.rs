@@ -2,12 +2,13 @@
 
 use std::process::ExitCode;
 
-use allotrope_proto::hdds::ReplicationManagerReportProto;
-use allotrope_proto::scm_container::{ScmContainerLocationRequest, Type};
+use allotrope_proto::edge::scm_container::LocationCall;
+use allotrope_proto::edge::scm_container::state::ReplicationReport;
+use allotrope_types::ContainerId;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
-use super::ask::{Scms, part};
+use super::ask::{NOTHING, Scms, ask};
 use super::duty;
 use crate::config::Settings;
 use crate::roles::Failure;
@@ -44,12 +45,8 @@ impl ReplicationManagerAdmin {
                 duty::forecast(&scms, "repair", &[], self.json)?;
                 return Ok(ExitCode::SUCCESS);
             }
-            Task::Start { .. } => on_each(&scms, Type::StartReplicationManager, |request| {
-                request.start_replication_manager_request = Some(Default::default());
-            })?,
-            Task::Stop => on_each(&scms, Type::StopReplicationManager, |request| {
-                request.stop_replication_manager_request = Some(Default::default());
-            })?,
+            Task::Start { .. } => on_each(&scms, LocationCall::StartReplicationManager(NOTHING))?,
+            Task::Stop => on_each(&scms, LocationCall::StopReplicationManager(NOTHING))?,
         }
         let running = is_running(&scms)?;
         match self.json {
@@ -62,8 +59,8 @@ impl ReplicationManagerAdmin {
 }
 
 /// Each SCM has its own: one that follows would go on, or not, when it leads.
-fn on_each(scms: &Scms, kind: Type, fill: fn(&mut ScmContainerLocationRequest)) -> Result<(), Failure> {
-    let answers = scms.ask_each(kind, fill);
+fn on_each(scms: &Scms, call: LocationCall) -> Result<(), Failure> {
+    let answers = scms.ask_each(call);
     let failed: Vec<String> =
         answers.iter().filter_map(|(_, answer)| answer.as_ref().err().cloned()).collect();
     if failed.len() == answers.len() {
@@ -76,21 +73,18 @@ fn on_each(scms: &Scms, kind: Type, fill: fn(&mut ScmContainerLocationRequest)) 
 }
 
 fn is_running(scms: &Scms) -> Result<bool, Failure> {
-    let answer = scms.ask(Type::GetReplicationManagerStatus, |request| {
-        request.seplication_manager_status_request = Some(Default::default());
-    })?;
-    Ok(part(answer.replication_manager_status_response, "whether it runs")?.is_running)
+    Ok(ask!(scms, GetReplicationManagerStatus(NOTHING))?.is_running)
 }
 
 /// States of containers' lives come before what ails them, as in Ozone's report.
 const STATES: [&str; 7] = ["OPEN", "CLOSING", "QUASI_CLOSED", "CLOSED", "DELETING", "DELETED", "RECOVERING"];
 
-/// Prints what ails the cluster's containers.
+/// Containers that are named of each ailment where SCM does not say how many: the message's own default.
+const SAMPLE_LIMIT: i32 = 100;
+
+/// Prints what ails the cluster's containers. A statistic without a number is 0, as for Java.
 pub(super) fn report(scms: &Scms, json: bool) -> Result<(), Failure> {
-    let answer = scms.ask(Type::GetReplicationManagerReport, |request| {
-        request.replication_manager_report_request = Some(Default::default());
-    })?;
-    let report = part(answer.get_replication_manager_report_response, "the report")?.report;
+    let report = ask!(scms, GetReplicationManagerReport(NOTHING))?;
     if json {
         println!("{}", object(&report));
         return Ok(());
@@ -102,23 +96,27 @@ pub(super) fn report(scms: &Scms, json: bool) -> Result<(), Failure> {
         report.stat.iter().filter(move |stat| STATES.contains(&stat.key.as_str()) == of_state)
     };
     println!("Container State Summary\n=======================");
-    counts(true).for_each(|stat| println!("{}: {}", stat.key, stat.value()));
+    counts(true).for_each(|stat| println!("{}: {}", stat.key, stat.value.unwrap_or(0)));
     println!("\nContainer Health Summary\n========================");
-    counts(false).for_each(|stat| println!("{}: {}", stat.key, stat.value()));
+    counts(false).for_each(|stat| println!("{}: {}", stat.key, stat.value.unwrap_or(0)));
     for sample in &report.stat_sample {
-        let ids: Vec<String> = sample.container.iter().map(|id| format!("#{}", id.id)).collect();
-        println!("\nFirst {} {} containers:\n{}", report.sample_limit(), sample.key, ids.join(", "));
+        let ids: Vec<String> = sample.container.iter().map(|id| format!("#{id}")).collect();
+        let limit = report.sample_limit.unwrap_or(SAMPLE_LIMIT);
+        println!("\nFirst {limit} {} containers:\n{}", sample.key, ids.join(", "));
     }
     Ok(())
 }
 
-fn object(report: &ReplicationManagerReportProto) -> Value {
+fn object(report: &ReplicationReport) -> Value {
     let counts: Map<String, Value> =
-        report.stat.iter().map(|stat| (stat.key.clone(), stat.value().into())).collect();
+        report.stat.iter().map(|stat| (stat.key.clone(), stat.value.unwrap_or(0).into())).collect();
     let samples: Map<String, Value> = report
         .stat_sample
         .iter()
-        .map(|sample| (sample.key.clone(), sample.container.iter().map(|id| id.id).collect::<Value>()))
+        .map(|sample| {
+            let ids = sample.container.iter().copied().map(ContainerId::as_u64);
+            (sample.key.clone(), ids.collect::<Value>())
+        })
         .collect();
     json!({ "checkedMs": report.timestamp, "counts": counts, "samples": samples })
 }

@@ -3,11 +3,13 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use allotrope_proto::scm_container::{SafeModeRuleStatusProto, Type};
+use allotrope_proto::edge::Empty;
+use allotrope_proto::edge::scm_container::LocationCall;
+use allotrope_proto::edge::scm_container::state::SafeModeRule;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::ask::{Scms, part};
+use super::ask::{NOTHING, Scms, ask};
 use super::table;
 use crate::config::Settings;
 use crate::roles::Failure;
@@ -63,11 +65,8 @@ impl SafeModeAdmin {
                 }
             }
             Task::Exit => {
-                let asked = |request: &mut allotrope_proto::scm_container::ScmContainerLocationRequest| {
-                    request.force_exit_safe_mode_request = Some(Default::default());
-                };
                 // Each SCM has its own: one that follows would be in safe mode still when it leads.
-                let answers = scms.ask_each(Type::ForceExitSafeMode, asked);
+                let answers = scms.ask_each(LocationCall::ForceExitSafeMode(NOTHING));
                 let mut failed = None;
                 let mut left = 0;
                 for (_, answer) in answers {
@@ -90,27 +89,21 @@ impl SafeModeAdmin {
 
 fn is_on(scms: &Scms) -> Result<bool, Failure> {
     scms.find_leader()?;
-    let answer =
-        scms.ask(Type::InSafeMode, |request| request.in_safe_mode_request = Some(Default::default()))?;
-    Ok(part(answer.in_safe_mode_response, "whether it is in safe mode")?.in_safe_mode)
+    Ok(ask!(scms, InSafeMode(NOTHING))?.in_safe_mode)
 }
 
-fn rules(scms: &Scms) -> Result<Vec<SafeModeRuleStatusProto>, Failure> {
-    let answer = scms.ask(Type::GetSafeModeRuleStatuses, |request| {
-        request.get_safe_mode_rule_statuses_request = Some(Default::default());
-    })?;
-    let rules = part(answer.get_safe_mode_rule_statuses_response, "the rules")?;
-    Ok(rules.safe_mode_rule_statuses_proto)
+fn rules(scms: &Scms) -> Result<Vec<SafeModeRule>, Failure> {
+    ask!(scms, GetSafeModeRuleStatuses(Empty))
 }
 
-fn print(on: bool, rules: &[SafeModeRuleStatusProto], json: bool) {
+fn print(on: bool, rules: &[SafeModeRule], json: bool) {
     if json {
-        let object = |rule: &SafeModeRuleStatusProto| json!({ "name": rule.rule_name, "holds": rule.validate, "text": rule.status_text });
+        let object = |rule: &SafeModeRule| json!({ "name": rule.rule_name, "holds": rule.validate, "text": rule.status_text });
         println!("{}", json!({ "safeMode": on, "rules": rules.iter().map(object).collect::<Value>() }));
         return;
     }
     println!("SCM is {} safe mode\n", if on { "in" } else { "out of" });
-    let row = |rule: &SafeModeRuleStatusProto| {
+    let row = |rule: &SafeModeRule| {
         let holds = if rule.validate { "yes" } else { "no" };
         [rule.rule_name.clone(), holds.to_owned(), rule.status_text.clone()]
     };

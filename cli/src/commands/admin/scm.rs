@@ -2,12 +2,13 @@
 
 use std::process::ExitCode;
 
-use allotrope_proto::hdds::TransferLeadershipRequestProto;
-use allotrope_proto::scm_container::Type;
+use allotrope_proto::edge::admin::TransferLeadership;
+use allotrope_proto::edge::hdds::{GetScmInfo, ScmInfo};
+use allotrope_proto::edge::scm_container::{LocationAnswer, LocationCall, LocationResponse};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::ask::Scms;
+use super::ask::{Scms, unusable};
 use super::table;
 use crate::config::Settings;
 use crate::roles::Failure;
@@ -39,10 +40,8 @@ impl ScmAdmin {
         match self.task {
             Task::Roles => roles(&scms, self.json)?,
             Task::Transfer { to } => {
-                let asked = TransferLeadershipRequestProto { new_leader_id: to.clone() };
-                scms.ask(Type::TransferLeadership, |request| {
-                    request.transfer_scm_leadership_request = Some(asked);
-                })?;
+                let asked = TransferLeadership { new_leader_id: to.clone() };
+                scms.order(LocationCall::TransferLeadership(asked))?;
                 match self.json {
                     true => println!("{}", json!({ "to": to })),
                     false => println!(
@@ -58,15 +57,13 @@ impl ScmAdmin {
 
 /// Each SCM says itself what it is; one that does not answer is listed with the reason.
 fn roles(scms: &Scms, json: bool) -> Result<(), Failure> {
-    let answers = scms.ask_each(Type::GetScmInfo, |request| {
-        request.get_scm_info_request = Some(Default::default());
-    });
-    if let Some(why) = answers.iter().all(|(_, answer)| answer.is_err()).then(|| answers[0].1.clone()) {
+    let answers = scms.ask_each(LocationCall::GetScmInfo(GetScmInfo { trace_id: None }));
+    let infos: Vec<_> = answers.into_iter().map(|(name, answer)| (name, answer.and_then(info))).collect();
+    if let Some(why) = infos.iter().all(|(_, info)| info.is_err()).then(|| infos[0].1.clone()) {
         return Err(why.err().unwrap_or_default().into());
     }
     let mut rows = Vec::new();
-    for (name, answer) in answers {
-        let info = answer.map(|answer| answer.get_scm_info_response.unwrap_or_default());
+    for (name, info) in infos {
         rows.push(match info {
             Ok(info) => {
                 let own = info.peer_roles.iter().find(|peer| peer.contains(&info.scm_id));
@@ -83,6 +80,15 @@ fn roles(scms: &Scms, json: bool) -> Result<(), Failure> {
         println!("{}", table::text(["NODE", "ADDRESS", "ROLE", "ID"], &rows));
     }
     Ok(())
+}
+
+fn info(answer: LocationResponse) -> Result<ScmInfo, String> {
+    let kind = answer.kind;
+    match answer.answered() {
+        Ok(LocationAnswer::GetScmInfo(info)) => Ok(info),
+        Ok(_) => unreachable!("an answer to another question was refused"),
+        Err(why) => Err(unusable(kind, &why).to_string()),
+    }
 }
 
 /// Host, port and role of `host:port:ROLE:id:host`. The host may hold colons.

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
-use allotrope_proto::hdds::{Node, NodeState};
+use allotrope_proto::edge::hdds::Node;
 use clap::Args;
 use serde_json::{Value, json};
 
 use super::ask::Scms;
-use super::datanode::nodes;
+use super::datanode::{nodes, rack, state};
 use crate::config::Settings;
 use crate::roles::Failure;
 
@@ -24,18 +24,14 @@ impl Topology {
         let nodes = nodes(&Scms::of(settings)?, None)?;
         let mut racks: BTreeMap<&str, Vec<&Node>> = BTreeMap::new();
         for node in &nodes {
-            racks.entry(node.node_id.network_location()).or_default().push(node);
+            racks.entry(rack(node)).or_default().push(node);
         }
-        let state = |node: &Node| {
-            let first = node.node_states.first().and_then(|state| NodeState::try_from(*state).ok());
-            first.map_or("UNKNOWN", |state| state.as_str_name())
-        };
         if self.json {
             let object = |node: &&Node| {
                 json!({
-                    "uuid": node.node_id.uuid(),
-                    "host": node.node_id.host_name,
-                    "address": node.node_id.ip_address,
+                    "uuid": node.datanode.id.to_string(),
+                    "host": node.datanode.host_name,
+                    "address": node.datanode.ip_address,
                     "state": state(node),
                 })
             };
@@ -46,7 +42,7 @@ impl Topology {
         for (rack, nodes) in racks {
             println!("{rack}");
             for node in nodes {
-                let details = &node.node_id;
+                let details = &node.datanode;
                 println!("    {} {} ({})", state(node), details.host_name, details.ip_address);
             }
         }
