@@ -164,7 +164,7 @@ pub(crate) struct Core {
     stopping: AtomicBool,
     /// Held while a backup is written.
     pub(crate) backing_up: Mutex<()>,
-    log_open: Weak<dyn Send + Sync>,
+    log_open: Weak<()>,
 }
 
 /// A running replica. Clones are the same one.

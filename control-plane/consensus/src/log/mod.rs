@@ -81,6 +81,8 @@ struct Shared {
     /// Synced before the log lets go of entries that were applied to it.
     state: Arc<State>,
     inner: Mutex<Inner>,
+    /// The last field: it is let go of when the disk is closed, and not while it closes.
+    open: Arc<()>,
 }
 
 struct Inner {
@@ -94,19 +96,20 @@ pub(crate) struct Opened {
     pub(crate) disk: Box<dyn LogDisk>,
     pub(crate) head: LogHead,
     pub(crate) last: Option<LogId>,
+    /// Held until the disk's files are closed.
+    pub(crate) open: Arc<()>,
 }
 
 impl Log {
     /// The log over an opened disk. `tail_bytes_max` bounds the entries kept in memory once they are synced.
     pub(crate) fn new(opened: Opened, state: Arc<State>, tail_bytes_max: usize) -> Log {
         let inner = Inner { head: opened.head, last: opened.last, tail: Tail::new(tail_bytes_max) };
-        Log(Arc::new(Shared { disk: opened.disk, state, inner: Mutex::new(inner) }))
+        Log(Arc::new(Shared { disk: opened.disk, state, inner: Mutex::new(inner), open: opened.open }))
     }
 
-    /// Tells whether the log is still open somewhere.
-    pub(crate) fn watch_open(&self) -> Weak<dyn Send + Sync> {
-        let open: Arc<dyn Send + Sync> = Arc::clone(&self.0) as _;
-        Arc::downgrade(&open)
+    /// Has no strong count once the log is closed everywhere.
+    pub(crate) fn watch_open(&self) -> Weak<()> {
+        Arc::downgrade(&self.0.open)
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {

@@ -31,9 +31,16 @@ const HEAD_KEY: &[u8] = b"head";
 
 /// Records in RocksDB.
 pub(crate) struct RocksLog {
-    db: Arc<DB>,
+    files: Arc<Files>,
     queue: Option<mpsc::Sender<(LogWrite, Written)>>,
     writer: Option<JoinHandle<()>>,
+}
+
+/// The database, held by the log and by its writer, whichever ends last.
+struct Files {
+    db: DB,
+    /// The last field: it is let go of when the database is closed.
+    _open: Arc<()>,
 }
 
 /// Opens the log in `dir`, or makes it, and verifies it.
@@ -56,15 +63,16 @@ pub(crate) fn open(
         }
     };
     let last = verify(&db, &head, dir)?;
-    let db = Arc::new(db);
+    let open = Arc::new(());
+    let files = Arc::new(Files { db, _open: open.clone() });
     let (queue, waiting) = mpsc::channel();
-    let writing = Arc::clone(&db);
+    let writing = Arc::clone(&files);
     let writer = std::thread::Builder::new()
         .name("raft-log".to_owned())
-        .spawn(move || write_groups(&writing, &waiting))
+        .spawn(move || write_groups(&writing.db, &waiting))
         .map_err(|source| StartError::Files { dir: dir.to_owned(), source })?;
-    let disk = Box::new(RocksLog { db, queue: Some(queue), writer: Some(writer) });
-    Ok(Opened { disk, head, last })
+    let disk = Box::new(RocksLog { files, queue: Some(queue), writer: Some(writer) });
+    Ok(Opened { disk, head, last, open })
 }
 
 /// Makes an empty log in the new folder `dir` that goes on after `purged`.
@@ -215,15 +223,17 @@ impl LogDisk for RocksLog {
     }
 
     fn read(&self, from: u64, to: u64) -> io::Result<Vec<(u64, Vec<u8>)>> {
-        let log = self.db.cf_handle(LOG).expect("opened with it");
+        let log = self.files.db.cf_handle(LOG).expect("opened with it");
         let mut options = ReadOptions::default();
         options.set_iterate_upper_bound(to.to_be_bytes());
         options.fill_cache(false);
         let start = from.to_be_bytes();
         let mut records = Vec::new();
-        for record in
-            self.db.iterator_cf_opt(log, options, IteratorMode::From(&start, rocksdb::Direction::Forward))
-        {
+        for record in self.files.db.iterator_cf_opt(
+            log,
+            options,
+            IteratorMode::From(&start, rocksdb::Direction::Forward),
+        ) {
             let (key, value) = record.map_err(io::Error::other)?;
             let key: [u8; 8] = key
                 .as_ref()

@@ -142,7 +142,7 @@ impl TwinDisk {
             }
         }
         let mounted = Box::new(Mounted { disk: self.clone(), run: disk.run });
-        Ok(Opened { disk: mounted, head: disk.head.clone(), last })
+        Ok(Opened { disk: mounted, head: disk.head.clone(), last, open: Arc::default() })
     }
 
     /// Syncs all that waits, after as long as a sync takes.
