@@ -97,6 +97,11 @@ impl Drop for Running {
             let envs = self.env.iter().map(|(name, value)| (name, value));
             let _ = Command::new(program).args(args).envs(envs).stdout(Stdio::null()).status();
         }
+        if self.child.is_none() {
+            // A script ends what it knows of, which may be a shell around the server.
+            let pids = self.processes.iter().map(u32::to_string);
+            let _ = Command::new("kill").args(pids).stderr(Stdio::null()).status();
+        }
     }
 }
 
@@ -188,6 +193,13 @@ fn ours(durability: &str, folder: TempDir) -> Result<Running, String> {
     }
 }
 
+/// A process and those it has started.
+fn with_children(pid: u32) -> Vec<u32> {
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    let below = children.split_whitespace().filter_map(|child| child.parse().ok()).flat_map(with_children);
+    std::iter::once(pid).chain(below).collect()
+}
+
 /// The numbers in the files NAME.pid of a folder.
 fn pids(folder: &Path) -> Vec<u32> {
     let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
@@ -263,10 +275,13 @@ fn by_script(script: &str, program: &str, folder: TempDir) -> Result<Running, St
     ];
     let envs = || env.iter().map(|(name, value)| (name, value));
     let began = Instant::now();
-    let output =
-        Command::new(&script).arg("start").envs(envs()).output().map_err(|error| error.to_string())?;
+    // To a file: a shell that stays around the server would keep a pipe open.
+    let path = folder.path().join("said");
+    let out = std::fs::File::create(&path).map_err(|error| error.to_string())?;
+    let started = Command::new(&script).arg("start").envs(envs()).stdout(out).status();
+    let started = started.map_err(|error| error.to_string())?;
     let started_in = began.elapsed();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let said = std::fs::read_to_string(&path).unwrap_or_default();
     let value =
         |name: &str| said.split_whitespace().find_map(|word| word.strip_prefix(name)).unwrap_or_default();
     let s3 = [
@@ -279,15 +294,19 @@ fn by_script(script: &str, program: &str, folder: TempDir) -> Result<Running, St
         settings: Vec::new(),
         s3: flags(&s3),
         datanodes: Vec::new(),
-        processes: value("PIDS=").split(',').filter_map(|pid| pid.parse().ok()).collect(),
+        processes: value("PIDS=")
+            .split(',')
+            .filter_map(|pid| pid.parse().ok())
+            .flat_map(with_children)
+            .collect(),
         started_in,
         stop: vec![(script, vec!["stop".to_owned()])],
         child: None,
         env: env.clone(),
         _folder: folder,
     };
-    match output.status.success() {
+    match started.success() {
         true => Ok(running),
-        false => Err(format!("it does not start: {}", String::from_utf8_lossy(&output.stderr))),
+        false => Err(format!("it does not start: {started}")),
     }
 }
