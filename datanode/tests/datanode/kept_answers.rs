@@ -46,7 +46,12 @@ fn what_is_read_again_does_not_come_from_the_disk_and_is_not_kept_beyond_its_blo
     let (node, whole) = (running.id().to_string(), bytes(1, LEN));
     put(&client, &node, 7, &whole);
     put(&client, &node, 8, &whole);
-    let read = |local, offset, len| client.ask(read_chunk(&node, id(1, local), offset, len));
+    // As clients ask that follow no trace, ours and Java's.
+    let read = |local, offset, len| {
+        let mut request = read_chunk(&node, id(1, local), offset, len);
+        request.message.trace_id = Some(String::new());
+        client.ask(request)
+    };
     for _ in 0..HEARD_BY_ALL {
         assert!(data(&read(7, 0, LEN as u64)) == whole);
     }
@@ -54,6 +59,14 @@ fn what_is_read_again_does_not_come_from_the_disk_and_is_not_kept_beyond_its_blo
     damage(dir.path(), 8);
     for _ in 0..HEARD_BY_ALL {
         assert!(data(&read(7, 0, LEN as u64)) == whole, "it was answered from the disk");
+    }
+    // Who follows one is told his own, and what the disk has now.
+    let mut traced = read_chunk(&node, id(1, 7), 0, 1000);
+    traced.message.trace_id = Some("a:b:c".into());
+    for _ in 0..HEARD_BY_ALL {
+        let answer = client.ask(traced.clone());
+        assert_eq!(answer.message.trace_id.as_deref(), Some("a:b:c"));
+        assert_eq!(result(&answer), DatanodeResult::ChecksumMismatch);
     }
     // What was not read before is read now, and found out.
     assert_eq!(result(&read(8, 0, LEN as u64)), DatanodeResult::ChecksumMismatch);
